@@ -1,0 +1,10 @@
+"""One file per paper. `AUTOENCODERS` is the whole registry: tests, command line and docs read it."""
+
+from genae.autoencoders.adversarial import AdversarialAutoencoder
+from genae.autoencoders.swae import StackedWassersteinAutoencoder
+from genae.protocol import Autoencoder
+
+AUTOENCODERS: dict[str, type[Autoencoder]] = {
+    "adversarial": AdversarialAutoencoder,
+    "stacked-wae": StackedWassersteinAutoencoder,
+}

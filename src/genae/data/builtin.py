@@ -1,0 +1,172 @@
+"""Data sets by name: two that need no network, and torchvision's."""
+
+import gzip
+import math
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from genae.errors import GenaeError
+
+
+@dataclass(frozen=True)
+class Raw:
+    """Images as a source holds them."""
+
+    pixels: Tensor
+    """[N, C, H, W], uint8 or float32."""
+    labels: Tensor | None = None
+    classes: tuple[str, ...] = ()
+    splits: dict[str, Tensor] = field(default_factory=dict)
+    """The source's own splits; empty where it has none."""
+    depth: int | None = None
+    """Largest value of an integer type deeper than 8 bits."""
+    attributes: dict[str, Tensor] = field(default_factory=dict)
+    names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def digits() -> Raw:
+    """1,797 real handwritten digits, 8 x 8, that scikit-learn ships (Alpaydin and Kaynak 1998, UCI, CC BY 4.0)."""
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    pixels = torch.from_numpy(np.rint(bunch.images * (255 / 16)).astype(np.uint8))[:, None]
+    labels = torch.from_numpy(bunch.target.astype(np.int64))
+    return Raw(pixels, labels, tuple("0123456789"), notes=("1,797 handwritten digits of scikit-learn, CC BY 4.0",))
+
+
+def shapes(count: int = 4096, side: int = 64) -> Raw:
+    """Procedural colour images with known attributes: one shape of random size, place and colour on a plain ground."""
+    rng = np.random.default_rng(0)
+    kind = rng.integers(0, 3, count)
+    radius = rng.uniform(0.12, 0.32, count)
+    centre = np.stack([rng.uniform(0.36, 0.64, count), rng.uniform(0.36, 0.64, count)], 1)
+    warm, dark = rng.integers(0, 2, count), rng.integers(0, 2, count)
+    angle = rng.uniform(-math.pi / 8, math.pi / 8, count)
+    cool_colour, warm_colour = rng.uniform([20, 90, 160], [90, 180, 250], (count, 3)), rng.uniform(
+        [190, 50, 20], [255, 150, 80], (count, 3)
+    )
+    colour = np.where(warm[:, None] == 1, warm_colour, cool_colour)
+    ground = np.where(dark == 1, rng.uniform(15, 60, count), rng.uniform(190, 240, count))
+
+    grid = (np.arange(side) + 0.5) / side
+    pixels = np.empty((count, 3, side, side), np.uint8)
+    for i in range(count):
+        x, y = grid[None, :] - centre[i, 0], grid[:, None] - centre[i, 1]
+        u, v = x * np.cos(angle[i]) + y * np.sin(angle[i]), y * np.cos(angle[i]) - x * np.sin(angle[i])
+        # Signed distances, negative inside: circle, square, triangle of about equal area.
+        distance = (
+            np.hypot(u, v) - radius[i],
+            np.maximum(abs(u), abs(v)) - 0.886 * radius[i],
+            np.maximum(v - 0.6 * radius[i], 0.866 * abs(u) - 0.5 * v - 0.7 * radius[i]),
+        )[kind[i]]
+        cover = np.clip(0.5 - distance * side, 0, 1)  # one pixel of soft edge
+        pixels[i] = np.rint(ground[i] + cover * (colour[i][:, None, None] - ground[i]))
+    attributes = {
+        "large": torch.from_numpy(radius > 0.22),
+        "warm": torch.from_numpy(warm == 1),
+        "dark ground": torch.from_numpy(dark == 1),
+        "left": torch.from_numpy(centre[:, 0] < 0.5),
+        "high": torch.from_numpy(centre[:, 1] < 0.5),
+    }
+    return Raw(
+        torch.from_numpy(pixels),
+        torch.from_numpy(kind.astype(np.int64)),
+        ("circle", "square", "triangle"),
+        attributes=attributes,
+        notes=(f"{count} procedural images with attributes {', '.join(attributes)}",),
+    )
+
+
+def _mnist_like(name: str, folder: str, classes: tuple[str, ...]) -> Callable[[Path], Raw]:
+    def load_from(root: Path) -> Raw:
+        raw = root / folder / "raw"
+        stems = [f"{part}-{kind}" for part in ("train", "t10k") for kind in ("images-idx3-ubyte", "labels-idx1-ubyte")]
+        if not all((raw / stem).exists() or (raw / f"{stem}.gz").exists() for stem in stems):
+            import torchvision
+
+            dataset = {"mnist": torchvision.datasets.MNIST, "fashion-mnist": torchvision.datasets.FashionMNIST}[name]
+            _download(name, root, lambda: dataset(str(root), download=True))
+        train, train_labels, test, test_labels = (_read_idx(raw, stem) for stem in stems)
+        return _official(torch.cat([train, test])[:, None], torch.cat([train_labels, test_labels]), len(train), classes)
+
+    return load_from
+
+
+def _read_idx(folder: Path, stem: str) -> Tensor:
+    """Read an IDX file (LeCun's format: type and rank, big-endian sizes, values), plain or gzipped."""
+    path = folder / stem
+    if not path.exists():
+        path = folder / f"{stem}.gz"
+    try:
+        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        rank = data[3]
+        shape = [int.from_bytes(data[4 + 4 * i : 8 + 4 * i], "big") for i in range(rank)]
+        values = np.frombuffer(data, np.uint8, offset=4 + 4 * rank).reshape(shape)
+    except (OSError, EOFError, ValueError, IndexError) as error:
+        raise GenaeError(f"{path} is not a complete IDX file ({error}); delete it and try again") from None
+    return torch.from_numpy(values.copy())
+
+
+def _cifar(name: str) -> Callable[[Path], Raw]:
+    def load_from(root: Path) -> Raw:
+        import torchvision
+
+        dataset = {"cifar10": torchvision.datasets.CIFAR10, "cifar100": torchvision.datasets.CIFAR100}[name]
+        try:
+            parts = [dataset(str(root), train=train) for train in (True, False)]
+        except RuntimeError:  # torchvision's word for: not there, or damaged
+            _download(name, root, lambda: dataset(str(root), download=True))
+            parts = [dataset(str(root), train=train) for train in (True, False)]
+        pixels = torch.from_numpy(np.concatenate([part.data for part in parts])).permute(0, 3, 1, 2).contiguous()
+        labels = torch.tensor([target for part in parts for target in part.targets])
+        return _official(pixels, labels, len(parts[0].data), tuple(parts[0].classes))
+
+    return load_from
+
+
+def _official(pixels: Tensor, labels: Tensor, train: int, classes: tuple[str, ...]) -> Raw:
+    order = torch.arange(len(pixels))
+    splits = {"train": order[:train], "test": order[train:]}
+    return Raw(pixels, labels.long(), classes, splits, notes=(f"{train} official training and {len(pixels) - train} test images",))
+
+
+def _download(name: str, root: Path, fetch: Callable[[], object]) -> None:
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        fetch()
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise GenaeError(
+            f"{name} is not in {root} and could not be downloaded ({reason}); "
+            "give a folder that holds torchvision's copy with --data-root"
+        ) from None
+
+
+GARMENTS = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
+_OFFLINE: dict[str, Callable[[], Raw]] = {"digits": digits, "shapes": shapes}
+_TORCHVISION: dict[str, Callable[[Path], Raw]] = {
+    "mnist": _mnist_like("mnist", "MNIST", tuple("0123456789")),
+    "fashion-mnist": _mnist_like("fashion-mnist", "FashionMNIST", GARMENTS),
+    "cifar10": _cifar("cifar10"),
+    "cifar100": _cifar("cifar100"),
+}
+NAMES = (*_OFFLINE, *_TORCHVISION)
+
+
+def cache_folder() -> Path:
+    """Where genae keeps what it downloads or trains for reuse: ``$GENAE_CACHE``, or ``~/.cache/genae``."""
+    return Path(os.environ.get("GENAE_CACHE") or "~/.cache/genae").expanduser()
+
+
+def load(name: str, root: Path | None) -> Raw:
+    """A data set of `NAMES`; ``root`` is where torchvision's sets are, or are downloaded to."""
+    if name in _OFFLINE:
+        return _OFFLINE[name]()
+    return _TORCHVISION[name](root or cache_folder() / "data")

@@ -1,0 +1,64 @@
+"""What is done to an image between its file and the model: channels, size, value range."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2 import functional as tv
+
+from genae.errors import GenaeError, nearest
+
+FITS = {
+    "crop": "the centre is cropped to the wanted aspect, then resized",
+    "pad": "extended with zeros (black), never enlarged; what is larger is first shrunk to fit",
+    "stretch": "resized without keeping the aspect",
+}
+RESIZE = "bicubic-antialias"  # goes into every metric's fingerprint
+
+
+def parse_size(size: str | int | tuple[int, int]) -> tuple[int, int]:
+    """``64`` or ``48x64`` (height x width) -> (height, width)."""
+    if isinstance(size, tuple):
+        return size
+    try:
+        sides = [int(side) for side in str(size).lower().split("x")]
+    except ValueError:
+        sides = []
+    if len(sides) not in (1, 2) or min(sides) < 1:
+        raise GenaeError(f"size is {size!r}; expected a number of pixels such as 64, or HEIGHTxWIDTH such as 48x64")
+    return sides[0], sides[-1]
+
+
+def resize(images: Tensor, size: tuple[int, int], fit: str) -> Tensor:
+    """Images [..., C, H, W], any dtype -> [..., C, *size]. ``fit`` is one of `FITS`."""
+    if fit not in FITS:
+        raise GenaeError(f"fit is {fit!r}; {nearest(fit, FITS)}")
+    height, width = images.shape[-2:]
+    if (height, width) == size:
+        return images
+    if fit == "crop":
+        scale = min(height / size[0], width / size[1])
+        images = tv.center_crop(images, [round(size[0] * scale), round(size[1] * scale)])
+    elif fit == "pad":
+        scale = min(1.0, size[0] / height, size[1] / width)
+        inner = round(height * scale), round(width * scale)
+        images = _resample(images, inner)
+        dy, dx = size[0] - inner[0], size[1] - inner[1]
+        return F.pad(images, (dx // 2, dx - dx // 2, dy // 2, dy - dy // 2))
+    return _resample(images, size)
+
+
+def _resample(images: Tensor, size: tuple[int, int]) -> Tensor:
+    if tuple(images.shape[-2:]) == size:
+        return images
+    return tv.resize(images, list(size), interpolation=InterpolationMode.BICUBIC, antialias=True)
+
+
+def to_unit_range(pixels: Tensor, low: float, high: float) -> Tensor:
+    """Stored pixels -> float32 in [-1, 1]; ``low`` and ``high`` are the stored values that become -1 and 1."""
+    return (pixels.float() - low) * (2 / (high - low)) - 1
+
+
+def to_uint8(x: Tensor) -> Tensor:
+    """Images in [-1, 1] -> uint8 0..255, rounded to the nearest."""
+    return ((x.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)

@@ -1,0 +1,18 @@
+"""The one error that a user can mend."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class GenaeError(Exception):
+    """Something the user can mend: the message says what was given, what was expected, and what to do.
+
+    The command line prints it as one sentence and exits with status 2.
+    """
+
+
+def nearest(given: str, known: Iterable[str]) -> str:
+    """A hint naming the valid spelling nearest to ``given``, or all of them where none is near."""
+    names = sorted(known)
+    close = difflib.get_close_matches(given, names, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"expected one of {', '.join(names)}"

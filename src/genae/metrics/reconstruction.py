@@ -1,0 +1,62 @@
+"""Errors of reconstructions: MSE, PSNR, SSIM."""
+
+from collections.abc import Iterable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from genae.protocol import Autoencoder
+
+
+def mse(x: Tensor, y: Tensor) -> Tensor:
+    """Mean squared error of each image, [B]. Images [B, C, H, W] in [-1, 1], the papers' range (in [0, 1]: a quarter)."""
+    return (x.double() - y.double()).square().flatten(1).mean(1)
+
+
+def psnr(x: Tensor, y: Tensor, data_range: float = 2.0) -> Tensor:
+    """Peak signal-to-noise ratio of each image in dB, [B]: 10 log10(data_range^2 / MSE); infinite for equal images."""
+    return 10 * torch.log10(data_range**2 / mse(x, y))
+
+
+def ssim(x: Tensor, y: Tensor, data_range: float = 2.0) -> Tensor:
+    """Structural similarity of each image, [B]; 1 for equal images.
+
+    Wang et al. 2004: Gaussian window of 11 x 11 pixels and deviation 1.5 (cut to the largest odd size that fits small
+    images), K1 = 0.01, K2 = 0.03, population covariance, averaged over the positions where the window fits.
+    Images [B, C, H, W]; channels are averaged.
+    """
+    x, y = x.double(), y.double()
+    side = min(11, *(length - (length + 1) % 2 for length in x.shape[-2:]))
+    offsets = torch.arange(side, dtype=torch.float64, device=x.device) - side // 2
+    window = torch.exp(-offsets.square() / (2 * 1.5**2))
+    window = window / window.sum()
+
+    def local_mean(values: Tensor) -> Tensor:
+        planes = values.flatten(0, 1)[:, None]
+        return F.conv2d(F.conv2d(planes, window.view(1, 1, -1, 1)), window.view(1, 1, 1, -1))
+
+    c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
+    mean_x, mean_y = local_mean(x), local_mean(y)
+    var_x, var_y = local_mean(x * x) - mean_x**2, local_mean(y * y) - mean_y**2
+    covariance = local_mean(x * y) - mean_x * mean_y
+    index = ((2 * mean_x * mean_y + c1) * (2 * covariance + c2)) / ((mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2))
+    return index.flatten(1).mean(1).view(x.shape[:2]).mean(1)
+
+
+def reconstructions(model: Autoencoder, x: Tensor) -> dict[str, Tensor]:
+    """Every reconstruction of images x: ``code`` is G1(h0), the others go through a prior, G1(G2(E2(h0))) (SWAE Fig. 5a)."""
+    codes = model.encode(x)
+    through = {name: prior.decode(prior.encode(codes)) for name, prior in model.priors.items()}
+    return {name: model.decode(c).float() for name, c in {"code": codes, **through}.items()}
+
+
+def reconstruction_mse(model: Autoencoder, batches: Iterable[Tensor]) -> dict[str, float]:
+    """Mean MSE over all images of each of `reconstructions`: ``mse`` through the code, ``mse_<prior>`` through a prior."""
+    sums: dict[str, float] = {}
+    count = 0
+    for x in batches:
+        count += len(x)
+        for name, x_hat in reconstructions(model, x).items():
+            sums[name] = sums.get(name, 0.0) + float(mse(x_hat, x).sum())
+    return {"mse" if name == "code" else f"mse_{name}": total / count for name, total in sums.items()}

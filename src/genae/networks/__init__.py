@@ -1,0 +1,1 @@
+"""Networks by family, never by resolution or data set."""

@@ -1,0 +1,8 @@
+"""Distributions over codes. `PRIORS` is the whole registry."""
+
+from genae.priors.wae_gan import WaeGanPrior
+from genae.protocol import Prior
+
+PRIORS: dict[str, type[Prior]] = {
+    "wae-gan": WaeGanPrior,
+}

@@ -1,0 +1,197 @@
+"""The protocol that every algorithm of genae follows.
+
+A model's ``step`` is a generator that reads like the paper's algorithm box: it computes a loss, yields it together
+with the networks that this loss trains, and continues after the loop has stepped them. See `Autoencoder.step` for the
+rules.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import ClassVar, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+
+class ProtocolError(RuntimeError):
+    """A model's ``step`` broke a rule of the protocol. The message names the update and the rule."""
+
+
+class Update(NamedTuple):
+    """One optimiser step that an algorithm asks for."""
+
+    loss: Tensor
+    """Scalar that the networks below minimise."""
+    trains: Sequence[nn.Module]
+    """The networks that this step changes; every other one stays as it is."""
+    terms: Mapping[str, Tensor] = {}
+    """Scalars to log beside the loss."""
+    keep_graph: bool = False
+    """True when a later update differentiates a part of this forward pass again."""
+
+
+class Stage(NamedTuple):
+    """What a schedule fixes: a pure function of the number of images seen."""
+
+    resolution: int
+    """Longer side of the images, in pixels."""
+    batch_size: int
+    """Images of one iteration, over all processes."""
+    learning_rate: float
+    """Adam's step size, the same for every network."""
+
+
+class Autoencoder(nn.Module):
+    """Images [B, C, H, W] in [-1, 1] <-> codes [B, D].
+
+    ``betas`` are Adam's; a subclass overrides them where its paper does. ``image_shape`` is (C, H, W).
+    """
+
+    betas: ClassVar[tuple[float, float]] = (0.5, 0.9)
+
+    def __init__(self, image_shape: tuple[int, int, int], batch_size: int, learning_rate: float) -> None:
+        super().__init__()
+        self.image_shape = image_shape
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.priors: Mapping[str, Prior] | nn.ModuleDict = {}
+        """The priors that were trained with this autoencoder, by name; they can be sampled."""
+
+    def stage(self, images: int) -> Stage:
+        """The schedule after ``images`` images; constant unless a subclass overrides it."""
+        return Stage(max(self.image_shape[1:]), self.batch_size, self.learning_rate)
+
+    def step(self, batches: Iterator[Tensor], images: int) -> Iterator[Update]:
+        """One iteration of the algorithm, as a generator of updates.
+
+        ``batches`` yields image batches [B, C, H, W] in [-1, 1]; ``images`` is the number of images seen so far.
+
+        Rules, each checked by the loop or by ``tests/test_protocol.py``:
+
+        1. Never ``yield`` inside a ``with`` block.
+        2. After a yield, reuse a tensor only if the networks just trained are not on the path that will be
+           differentiated; yield with ``keep_graph=True`` when a later update goes through this forward pass again.
+        3. Losses and gradient penalties are float32. The loop enters autocast afresh for each part between yields.
+        4. A network that only passes gradients through is frozen with ``with frozen(network):`` around its forward
+           pass, not around a yield.
+        5. Random numbers come from `draw`, so that two processes or two accumulated parts draw what one whole batch
+           would.
+        """
+        raise NotImplementedError
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Images [B, C, H, W] in [-1, 1] -> codes [B, D]."""
+        raise NotImplementedError
+
+    def decode(self, code: Tensor) -> Tensor:
+        """Codes [B, D] -> images [B, C, H, W] in [-1, 1]."""
+        raise NotImplementedError
+
+    def encode_frozen(self, x: Tensor) -> Tensor:
+        """Codes [B, D] as a trained model gives them: evaluation mode (stored batch statistics), no gradient."""
+        with torch.no_grad(), evaluating(self):
+            return self.encode(x)
+
+
+class Prior(nn.Module):
+    """A distribution over codes [B, D] that can be sampled.
+
+    Learned priors have ``step``, closed-form ones ``fit``. Priors with latent variables z [B, d] of their own (`encode`
+    and `decode` between codes and z) can be stacked on one another.
+    """
+
+    def step(self, codes: Iterator[Tensor], images: int) -> Iterator[Update]:
+        """One iteration, under the rules of `Autoencoder.step`; ``codes`` yields detached batches [B, D]."""
+        raise NotImplementedError
+
+    def fit(self, codes: Tensor) -> None:
+        """Fit a closed-form prior to codes [N, D]."""
+        raise NotImplementedError
+
+    def latent(self, count: int, generator: torch.Generator | None = None) -> Tensor:
+        """Draw z [count, d] from the explicit distribution p_Z; without a generator, by the loop's `draw`."""
+        raise NotImplementedError
+
+    def encode(self, codes: Tensor) -> Tensor:
+        """Codes [B, D] -> z [B, d]."""
+        raise NotImplementedError
+
+    def decode(self, z: Tensor) -> Tensor:
+        """z [B, d] -> codes [B, D]."""
+        raise NotImplementedError
+
+    def sample(self, count: int, generator: torch.Generator) -> Tensor:
+        """Draw codes [count, D]."""
+        return self.decode(self.latent(count, generator))
+
+
+@contextmanager
+def frozen(*networks: nn.Module) -> Iterator[None]:
+    """Let gradients pass through the networks without computing any for their parameters."""
+    parameters = [p for network in networks for p in network.parameters() if p.requires_grad]
+    for p in parameters:
+        p.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for p in parameters:
+            p.requires_grad_(True)
+
+
+@contextmanager
+def evaluating(*networks: nn.Module) -> Iterator[None]:
+    """Evaluation mode inside the block; each module's own mode is restored after it."""
+    training = [module for network in networks for module in network.modules() if module.training]
+    for module in training:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+def networks_of(model: nn.Module) -> dict[str, nn.Module]:
+    """The networks of a model by dotted name: each is trained by an optimiser of its own.
+
+    Autoencoders, priors and containers are opened; any other module with parameters is a network.
+    """
+    found: dict[str, nn.Module] = {}
+    for name, child in model.named_children():
+        if isinstance(child, Autoencoder | Prior | nn.ModuleDict | nn.ModuleList):
+            found |= {f"{name}.{inner}": network for inner, network in networks_of(child).items()}
+        elif any(True for _ in child.parameters()):
+            found[name] = child
+    return found
+
+
+class Part(NamedTuple):
+    """Which part of the whole batch is being worked on: part ``index`` of ``count`` equal ones."""
+
+    index: int = 0
+    count: int = 1
+
+
+_part = Part()
+
+
+@contextmanager
+def working_on(part: Part) -> Iterator[None]:
+    """Set by the loop: `draw` cuts this part out of every draw made inside the block."""
+    global _part
+    before, _part = _part, part
+    try:
+        yield
+    finally:
+        _part = before
+
+
+def draw(random: Callable[..., Tensor], count: int, *shape: int, device: torch.device | str | None = None) -> Tensor:
+    """Random numbers [count, *shape] for the part of the batch at hand.
+
+    ``random`` (`torch.randn`, `torch.rand`) draws for the whole batch and this part's rows are cut out, so that the
+    result does not depend on how the batch was divided over processes or accumulated parts.
+    """
+    index, parts = _part
+    return random(count * parts, *shape, device=device)[index * count : (index + 1) * count]
+

@@ -1,0 +1,250 @@
+"""The run folder: what is in it, how it is written so that nothing is ever lost, and how it is read."""
+
+import errno
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from genae.errors import GenaeError
+from genae.training.config import Config
+from genae.training.loop import Loop
+
+FORMAT = "genae-1"
+KEEP = 2  # checkpoints kept; the older one is there in case the disk loses the newer
+
+
+def write_atomically(path: Path, data: str | bytes) -> None:
+    """Write a file under a temporary name, flush it to the disk, rename it: readers see the old or the new one."""
+    temporary = path.with_name(path.name + ".tmp")
+    with open(temporary, "wb") as file:
+        file.write(data.encode() if isinstance(data, str) else data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write named tensors as safetensors, atomically."""
+    temporary = path.with_name(path.name + ".tmp")
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    save_file(contiguous, temporary, {"format": FORMAT, **metadata})
+    with open(temporary, "rb") as file:
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read what `save_tensors` wrote; anything else raises `GenaeError`."""
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    except (SafetensorError, OSError) as error:
+        raise GenaeError(f"{path} is not a readable safetensors file: {error}") from None
+    if metadata.get("format") != FORMAT:
+        raise GenaeError(f"{path} was not written by this version of genae (format {metadata.get('format')!r})")
+    return tensors, metadata
+
+
+def load_weights(model: nn.Module, tensors: Mapping[str, Tensor], where: Path) -> None:
+    """Copy named tensors into a model; missing, unknown or misshapen ones raise `GenaeError`."""
+    state = model.state_dict()
+    wrong = sorted(set(state) ^ set(tensors)) or [n for n, t in tensors.items() if t.shape != state[n].shape]
+    if wrong:
+        raise GenaeError(f"{where} does not fit the model of its configuration: {wrong[0]!r} differs")
+    with torch.no_grad():
+        for name, tensor in state.items():
+            tensor.copy_(tensors[name])
+
+
+class RunFolder:
+    """``config.json``, ``log.jsonl``, ``metrics.jsonl``, ``figures/``, ``checkpoints/``, ``best.safetensors``."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+
+    def prepare(self, needed_bytes: int) -> None:
+        """Create the folder; raise `GenaeError` if it cannot be written or its disk has too little room."""
+        try:
+            (self.path / "checkpoints").mkdir(parents=True, exist_ok=True)
+            (self.path / "figures").mkdir(exist_ok=True)
+            write_atomically(self.path / ".writable", "")
+            (self.path / ".writable").unlink()
+        except OSError as error:
+            raise GenaeError(f"cannot write the run folder {self.path}: {error.strerror}") from None
+        free = shutil.disk_usage(self.path).free
+        if free < needed_bytes:
+            raise GenaeError(
+                f"the disk of {self.path} has {free / 1e6:.0f} MB free; this run needs {needed_bytes / 1e6:.0f} MB"
+            )
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder for this process; a second writer gets a `GenaeError`."""
+        with open(self.path / ".lock", "a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                file.seek(0)
+                owner = file.read().strip()
+                raise GenaeError(f"{self.path} is being written by process {owner}; choose another --run") from None
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+            yield
+
+    @property
+    def config(self) -> Config | None:
+        """The configuration, or None for a folder without one."""
+        file = self.path / "config.json"
+        return Config.from_json(file.read_text(), str(file)) if file.exists() else None
+
+    def checkpoints(self) -> list[Path]:
+        """Complete checkpoints, oldest first."""
+        found = (self.path / "checkpoints").glob("images-*")
+        return sorted(p for p in found if p.name.removeprefix("images-").isdigit())
+
+    def save(self, loop: Loop, images: int, state: Mapping[str, Any], config: Config) -> None:
+        """Write the checkpoint ``images-NNNNNNNNN``: a temporary folder, renamed when all of it is on the disk."""
+        final = self.path / "checkpoints" / f"images-{images:09d}"
+        temporary = final.with_name(final.name + ".tmp")
+        try:
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir()
+            self._save_weights(temporary / "model.safetensors", loop.model, images, config)
+            save_tensors(temporary / "optimisers.safetensors", _optimiser_tensors(loop), {"images": str(images)})
+            write_atomically(temporary / "state.json", json.dumps({"images": images, **state}, indent=2))
+            _flush_folder(temporary)
+            if final.exists():
+                shutil.rmtree(final)
+            os.rename(temporary, final)
+            _flush_folder(final.parent)
+        except (OSError, SafetensorError) as error:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise self._write_error(error) from None
+        for old in self.checkpoints()[:-KEEP]:
+            shutil.rmtree(old)
+
+    def save_best(self, model: nn.Module, images: int, config: Config) -> None:
+        """Replace ``best.safetensors``."""
+        try:
+            self._save_weights(self.path / "best.safetensors", model, images, config)
+        except (OSError, SafetensorError) as error:
+            (self.path / "best.safetensors.tmp").unlink(missing_ok=True)
+            raise self._write_error(error) from None
+
+    def _save_weights(self, path: Path, model: nn.Module, images: int, config: Config) -> None:
+        shape = json.dumps(list(model.image_shape))  # type: ignore[arg-type]
+        metadata = {"config": config.to_json(), "images": str(images), "image_shape": shape}
+        save_tensors(path, model.state_dict(), metadata)
+
+    def restore(self, loop: Loop) -> dict[str, Any] | None:
+        """Bring a loop to the newest checkpoint; returns its state, or None when there is none."""
+        found = self.checkpoints()
+        if not found:
+            return None
+        newest = found[-1]
+        try:
+            weights, _ = load_tensors(newest / "model.safetensors")
+            moments, _ = load_tensors(newest / "optimisers.safetensors")
+            state: dict[str, Any] = json.loads((newest / "state.json").read_text())
+        except (GenaeError, OSError, ValueError) as error:
+            raise GenaeError(f"checkpoint {newest} is damaged ({error}); delete it to resume from the one before") from None
+        load_weights(loop.model, weights, newest / "model.safetensors")
+        _restore_optimisers(loop, moments)
+        return state
+
+    def trim_logs(self, images: int) -> None:
+        """Drop what was logged after the checkpoint that a run resumes from, and a line cut short by a kill."""
+        file = self.path / "log.jsonl"
+        if not file.exists():
+            return
+        kept = []
+        for line in file.read_text().splitlines():
+            try:
+                if json.loads(line)["images"] <= images:
+                    kept.append(line + "\n")
+            except ValueError:
+                continue
+        write_atomically(file, "".join(kept))
+
+    def log(self, record: Mapping[str, Any]) -> None:
+        """Append one line to ``log.jsonl``."""
+        try:
+            append_line(self.path / "log.jsonl", record)
+        except OSError as error:
+            raise self._write_error(error) from None
+
+    def history(self) -> list[dict[str, Any]]:
+        """The lines of ``log.jsonl``."""
+        return read_lines(self.path / "log.jsonl")
+
+    def _write_error(self, error: Exception) -> GenaeError:
+        saved = self.checkpoints()
+        full = isinstance(error, OSError) and error.errno == errno.ENOSPC or "No space left" in str(error)
+        reason = "the disk is full" if full else str(error)
+        state = f"the last saved state is {saved[-1].name}" if saved else "nothing was saved yet"
+        return GenaeError(f"cannot write to {self.path}: {reason}; {state}, the same command resumes from it")
+
+
+def append_line(path: Path, record: Mapping[str, Any]) -> None:
+    """Append one JSON line."""
+    with open(path, "a") as file:
+        _write_line(file, record)
+
+
+def _write_line(file: IO[str], record: Mapping[str, Any]) -> None:
+    file.write(json.dumps(record) + "\n")
+    file.flush()
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Every complete JSON line of a file; none where there is no file."""
+    if not path.exists():
+        return []
+    lines = []
+    for line in path.read_text().splitlines():
+        try:
+            lines.append(json.loads(line))
+        except ValueError:  # cut short by a kill
+            continue
+    return lines
+
+
+def _flush_folder(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _optimiser_tensors(loop: Loop) -> dict[str, Tensor]:
+    return {
+        f"{network}/{i}/{key}": torch.as_tensor(value)
+        for network, optimiser in loop.optimisers.items()
+        for i, p in enumerate(optimiser.param_groups[0]["params"])
+        for key, value in optimiser.state[p].items()
+    }
+
+
+def _restore_optimisers(loop: Loop, tensors: Mapping[str, Tensor]) -> None:
+    for network, optimiser in loop.optimisers.items():
+        for i, p in enumerate(optimiser.param_groups[0]["params"]):
+            prefix = f"{network}/{i}/"
+            state = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+            # Moments keep their parameter's memory layout: fused Adam walks both by address.
+            optimiser.state[p] = {
+                key: torch.empty_like(p).copy_(t) if t.shape == p.shape and key != "step" else t.clone().to(p.device)
+                for key, t in state.items()
+            }

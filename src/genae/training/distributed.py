@@ -1,0 +1,82 @@
+"""Several processes under torchrun: replicated networks, averaged gradients, no wrapper around the model."""
+
+import os
+from collections.abc import Sequence
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+
+def start(device: str) -> torch.device:
+    """Join torchrun's process group if there is one, and pick this process's device.
+
+    ``device`` is ``auto`` (a GPU if there is one), ``cpu``, ``cuda`` or ``cuda:N``.
+    """
+    name = device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda":
+        name = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
+    chosen = torch.device(name)
+    if chosen.type == "cuda":
+        torch.cuda.set_device(chosen)
+    if "WORLD_SIZE" in os.environ and int(os.environ["WORLD_SIZE"]) > 1 and not dist.is_initialized():
+        dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+    return chosen
+
+
+def active() -> bool:
+    """Whether this is one of several processes."""
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+def rank() -> int:
+    """Number of this process, 0 for the one that writes."""
+    return dist.get_rank() if active() else 0
+
+
+def world_size() -> int:
+    """Number of processes."""
+    return dist.get_world_size() if active() else 1
+
+
+def barrier() -> None:
+    """Wait for every process."""
+    if active():
+        dist.barrier()
+
+
+def average(x: Tensor) -> Tensor:
+    """Mean of a tensor over the processes, in place."""
+    if active():
+        dist.all_reduce(x)
+        x /= world_size()
+    return x
+
+
+def average_gradients(parameters: Sequence[nn.Parameter]) -> None:
+    """Replace every gradient by its mean over the processes, in one flat all_reduce."""
+    if not active():
+        return
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    flat = average(torch.cat([g.flatten() for g in gradients]))
+    for gradient, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+        gradient.copy_(mean.view_as(gradient))
+
+
+def anywhere(flag: bool, device: torch.device) -> bool:
+    """Whether the flag is set in any process."""
+    if not active():
+        return flag
+    return bool(average(torch.tensor([float(flag)], device=device)).item() > 0)
+
+
+def check_replicas(model: nn.Module) -> None:
+    """Raise RuntimeError if the processes hold different parameters."""
+    if not active():
+        return
+    sums = torch.stack([p.detach().double().sum() for p in model.parameters()])
+    gathered = [torch.empty_like(sums) for _ in range(world_size())]
+    dist.all_gather(gathered, sums)
+    for other, values in enumerate(gathered):
+        if not torch.equal(values, gathered[0]):
+            raise RuntimeError(f"process {other} holds other parameters than process 0: training has diverged")

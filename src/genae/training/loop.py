@@ -1,0 +1,155 @@
+"""The one training loop: it steps whatever networks an algorithm's updates name."""
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from genae.data.sampler import mix_seed
+from genae.protocol import Autoencoder, Part, Prior, ProtocolError, Update, networks_of, working_on
+from genae.training import distributed
+
+
+class Record(NamedTuple):
+    """What one update reported: kept as tensors, so that logging does not wait for the device."""
+
+    images: int
+    name: str
+    values: dict[str, Tensor]
+
+
+class Loop:
+    """Steps the networks of ``model``: one Adam per network, gradients only for the networks that an update names.
+
+    ``batches(images, part)`` gives the endless stream of batches of one iteration for one part of the whole batch;
+    ``precision`` is ``float32`` or ``bfloat16`` (autocast; parameters, losses and optimisers stay float32);
+    ``accumulate`` splits each batch of a process into that many parts, whose gradients are averaged;
+    ``fused`` False takes PyTorch's plain Adam.
+    """
+
+    def __init__(
+        self,
+        model: Autoencoder | Prior,
+        batches: Callable[[int, Part], Iterator[Tensor]],
+        *,
+        betas: tuple[float, float] = (0.5, 0.9),
+        seed: int = 0,
+        precision: str = "float32",
+        accumulate: int = 1,
+        compiled: bool = False,
+        fused: bool = True,
+    ) -> None:
+        self.model = model
+        self.batches = batches
+        self.seed = seed
+        self.precision = precision
+        self.accumulate = accumulate
+        self.networks = networks_of(model)
+        self.names = {id(network): name for name, network in self.networks.items()}
+        self.device = next(model.parameters()).device
+        self.optimisers = {
+            name: torch.optim.Adam(network.parameters(), betas=betas, fused=fused)
+            for name, network in self.networks.items()
+        }
+        if compiled:
+            # All instances of a class share one recompile limit; several priors soon pass the default of 8.
+            torch._dynamo.config.recompile_limit = max(64, 8 * len(self.networks))
+            for network in self.networks.values():
+                network.compile()
+
+    def iteration(self, images: int, learning_rate: float) -> list[Record]:
+        """Run one iteration of the algorithm after ``images`` images."""
+        for optimiser in self.optimisers.values():
+            optimiser.param_groups[0]["lr"] = learning_rate
+        parts = [
+            Part(distributed.rank() * self.accumulate + i, distributed.world_size() * self.accumulate)
+            for i in range(self.accumulate)
+        ]
+        steps = [self.model.step(self.batches(images, part), images) for part in parts]  # type: ignore[arg-type]
+        records: list[Record] = []
+        for index in count():
+            update: Update | None = None
+            for step, part in zip(steps, parts, strict=True):
+                update = self._advance(step, part, images, index)
+                if update is None:
+                    break
+                self._backward(update, index, records)
+                values = {"loss": update.loss, **update.terms}
+                name = self._name(update)
+                records.append(Record(images, name, {key: value.detach() for key, value in values.items()}))
+            if update is None:
+                return records
+            self._step(update, index)
+
+    def _advance(self, step: Iterator[Update], part: Part, images: int, index: int) -> Update | None:
+        """Run the algorithm to its next yield, with fresh random numbers and a fresh autocast region."""
+        torch.manual_seed(mix_seed("iteration", self.seed, images, index))
+        with working_on(part), torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
+            update = next(step, None)
+        if update is not None:
+            self._check(update, index)
+        return update
+
+    def _check(self, update: Update, index: int) -> None:
+        if not isinstance(update, Update):
+            raise ProtocolError(f"update {index + 1}: step yielded {type(update).__name__}; expected an Update")
+        if not update.trains:
+            raise ProtocolError(f"update {index + 1} trains no network; list at least one")
+        for network in update.trains:
+            if id(network) not in self.names:
+                raise ProtocolError(
+                    f"update {index + 1} trains a {type(network).__name__} that is not one of the model's networks "
+                    f"({', '.join(self.networks)})"
+                )
+        where = f"update {index + 1} ({self._name(update)})"
+        if update.loss.numel() != 1:
+            raise ProtocolError(f"{where}: the loss has shape {list(update.loss.shape)}; expected a scalar")
+        if not torch.is_grad_enabled():
+            raise ProtocolError(f"{where} was yielded inside torch.no_grad(); end every with block before yielding")
+        for name, network in self.networks.items():
+            if not all(p.requires_grad for p in network.parameters()):
+                raise ProtocolError(f"{where} was yielded while {name!r} is frozen; end every with block before yielding")
+        if not update.loss.requires_grad:
+            raise ProtocolError(f"{where}: the loss does not depend on any network; it was computed without gradient")
+
+    def _backward(self, update: Update, index: int, before: Sequence[Record]) -> None:
+        parameters = self._parameters(update)
+        try:
+            (update.loss / self.accumulate).backward(inputs=parameters, retain_graph=update.keep_graph)
+        except RuntimeError as error:
+            where = f"update {index + 1} ({self._name(update)})"
+            if "second time" in str(error):
+                earlier = ", ".join(dict.fromkeys(record.name for record in before)) or "an earlier update"
+                raise ProtocolError(
+                    f"{where} goes again through a forward pass that was already released ({earlier}): "
+                    "yield the earlier update with keep_graph=True"
+                ) from error
+            if "modified by an inplace operation" in str(error):
+                raise ProtocolError(
+                    f"{where} goes through a forward pass of networks that were stepped since: compute it anew"
+                ) from error
+            raise
+
+    def _step(self, update: Update, index: int) -> None:
+        distributed.average_gradients(self._parameters(update))
+        for network in update.trains:
+            if all(p.grad is None for p in network.parameters()):
+                raise ProtocolError(
+                    f"update {index + 1} ({self._name(update)}): the loss does not reach {self.names[id(network)]!r}; "
+                    "it received no gradient"
+                )
+        for network in update.trains:
+            self.optimisers[self.names[id(network)]].step()
+            # Fused Adam changes parameters unseen by autograd: without this a stale graph would go unnoticed.
+            torch.autograd.graph.increment_version(list(network.parameters()))
+        for network in self.networks.values():  # all: a compiled backward pass ignores ``inputs=``
+            for p in network.parameters():
+                p.grad = None
+
+    def _parameters(self, update: Update) -> list[nn.Parameter]:
+        return [p for network in update.trains for p in network.parameters()]
+
+    def _name(self, update: Update) -> str:
+        return "+".join(self.names[id(network)] for network in update.trains)
