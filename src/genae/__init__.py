@@ -1,0 +1,38 @@
+"""genae: generative autoencoders that a person can train, trust and edit with.
+
+The public names below are imported when first used, so that ``import genae`` costs nothing.
+"""
+
+from importlib import import_module
+from typing import Any
+
+from genae.errors import GenaeError
+from genae.version import VERSION as __version__
+
+_HOMES = {
+    "AUTOENCODERS": "genae.autoencoders",
+    "PRIORS": "genae.priors",
+    "PRESETS": "genae.presets",
+    "Autoencoder": "genae.protocol",
+    "Prior": "genae.protocol",
+    "Stage": "genae.protocol",
+    "Update": "genae.protocol",
+    "Config": "genae.training.config",
+    "Model": "genae.model",
+    "evaluate": "genae.api",
+    "load": "genae.model",
+    "open_data": "genae.data.sources",
+    "train": "genae.api",
+}
+
+__all__ = ["GenaeError", "__version__", *_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'genae' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -8,63 +8,26 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from genae.errors import GenaeError
+from genae.storage import (
+    append_line,
+    flush_folder,
+    load_tensors,
+    load_weights,
+    read_lines,
+    save_tensors,
+    write_atomically,
+)
 from genae.training.config import Config
 from genae.training.loop import Loop
 
-FORMAT = "genae-1"
-KEEP = 2  # checkpoints kept; the older one is there in case the disk loses the newer
-
-
-def write_atomically(path: Path, data: str | bytes) -> None:
-    """Write a file under a temporary name, flush it to the disk, rename it: readers see the old or the new one."""
-    temporary = path.with_name(path.name + ".tmp")
-    with open(temporary, "wb") as file:
-        file.write(data.encode() if isinstance(data, str) else data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-
-
-def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write named tensors as safetensors, atomically."""
-    temporary = path.with_name(path.name + ".tmp")
-    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    save_file(contiguous, temporary, {"format": FORMAT, **metadata})
-    with open(temporary, "rb") as file:
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-
-
-def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read what `save_tensors` wrote; anything else raises `GenaeError`."""
-    try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    except (SafetensorError, OSError) as error:
-        raise GenaeError(f"{path} is not a readable safetensors file: {error}") from None
-    if metadata.get("format") != FORMAT:
-        raise GenaeError(f"{path} was not written by this version of genae (format {metadata.get('format')!r})")
-    return tensors, metadata
-
-
-def load_weights(model: nn.Module, tensors: Mapping[str, Tensor], where: Path) -> None:
-    """Copy named tensors into a model; missing, unknown or misshapen ones raise `GenaeError`."""
-    state = model.state_dict()
-    wrong = sorted(set(state) ^ set(tensors)) or [n for n, t in tensors.items() if t.shape != state[n].shape]
-    if wrong:
-        raise GenaeError(f"{where} does not fit the model of its configuration: {wrong[0]!r} differs")
-    with torch.no_grad():
-        for name, tensor in state.items():
-            tensor.copy_(tensors[name])
+KEEP = 2  # the older one is there in case the disk loses the newer
 
 
 class RunFolder:
@@ -124,11 +87,11 @@ class RunFolder:
             self._save_weights(temporary / "model.safetensors", loop.model, images, config)
             save_tensors(temporary / "optimisers.safetensors", _optimiser_tensors(loop), {"images": str(images)})
             write_atomically(temporary / "state.json", json.dumps({"images": images, **state}, indent=2))
-            _flush_folder(temporary)
+            flush_folder(temporary)
             if final.exists():
                 shutil.rmtree(final)
             os.rename(temporary, final)
-            _flush_folder(final.parent)
+            flush_folder(final.parent)
         except (OSError, SafetensorError) as error:
             shutil.rmtree(temporary, ignore_errors=True)
             raise self._write_error(error) from None
@@ -195,38 +158,6 @@ class RunFolder:
         reason = "the disk is full" if full else str(error)
         state = f"the last saved state is {saved[-1].name}" if saved else "nothing was saved yet"
         return GenaeError(f"cannot write to {self.path}: {reason}; {state}, the same command resumes from it")
-
-
-def append_line(path: Path, record: Mapping[str, Any]) -> None:
-    """Append one JSON line."""
-    with open(path, "a") as file:
-        _write_line(file, record)
-
-
-def _write_line(file: IO[str], record: Mapping[str, Any]) -> None:
-    file.write(json.dumps(record) + "\n")
-    file.flush()
-
-
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Every complete JSON line of a file; none where there is no file."""
-    if not path.exists():
-        return []
-    lines = []
-    for line in path.read_text().splitlines():
-        try:
-            lines.append(json.loads(line))
-        except ValueError:  # cut short by a kill
-            continue
-    return lines
-
-
-def _flush_folder(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _optimiser_tensors(loop: Loop) -> dict[str, Tensor]:

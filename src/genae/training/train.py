@@ -19,8 +19,9 @@ from genae.data.sources import ImageData, open_data
 from genae.errors import GenaeError
 from genae.metrics.reconstruction import reconstruction_mse
 from genae.protocol import Autoencoder, Part, evaluating
+from genae.storage import write_atomically
 from genae.training import distributed
-from genae.training.checkpoint import RunFolder, write_atomically
+from genae.training.checkpoint import RunFolder
 from genae.training.config import Config
 from genae.training.loop import Loop, Record
 

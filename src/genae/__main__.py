@@ -1,0 +1,5 @@
+"""``python -m genae``."""
+
+from genae.cli import main
+
+main()

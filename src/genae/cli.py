@@ -1,0 +1,579 @@
+"""The command line: one typed function per command, nothing but parsing and printing.
+
+Everything heavy is imported inside the commands, so that ``genae --help`` answers at once.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from genae.errors import GenaeError, nearest
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from genae.data.sources import ImageData
+    from genae.model import Model
+
+app = typer.Typer(
+    help="Generative autoencoders: train, trust, edit.", no_args_is_help=True, add_completion=False,
+    pretty_exceptions_enable=False, rich_markup_mode="rich",
+)  # fmt: skip
+console = Console(highlight=False)
+
+Run = Annotated[str, typer.Argument(help="A run folder or a weights file.")]
+Data = Annotated[str | None, typer.Option(help="Another source of images; by default the run's own.")]
+DataRoot = Annotated[str | None, typer.Option(help="Folder that holds local copies of named data sets.")]
+Split = Annotated[
+    str | None, typer.Option(help="train, validation, test or all; by default test of the run's data, all of others.")
+]
+Seed = Annotated[int, typer.Option(help="Seed of what is drawn at random.")]
+Space = Annotated[str, typer.Option(help="code, or the name of a prior.")]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Go on without unreadable files.")]
+
+
+def main() -> None:
+    """Entry point: exit status 0, 2 with one sentence for what the user can mend, 130 after Ctrl-C."""
+    arguments = [a for a in sys.argv[1:] if a != "--debug"]
+    try:
+        status = app(arguments, standalone_mode=False)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of our output has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:
+        usage = getattr(error, "format_message", None)  # typer's own errors
+        if "--debug" in sys.argv or not (usage or isinstance(error, GenaeError | OSError)):
+            raise
+        print(f"genae: error: {usage() if usage else error}", file=sys.stderr)
+        sys.exit(2)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def train(
+    context: typer.Context,
+    model: Annotated[str, typer.Argument(help="An autoencoder, or a preset such as stacked-wae/mnist: see genae list.")],
+    run: Annotated[str, typer.Option(help="Folder of the run; the same command again resumes it.")],
+    data: Annotated[str | None, typer.Option(help="digits, shapes, mnist, ..., a folder, a .zip or an array.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved configuration and stop.")] = False,
+) -> int:
+    """Train a model, or resume it. Every setting of the model and the run is a flag: --images 200000, --width 32, ...
+
+    genae train stacked-wae --dry-run --data digits --run x  lists the settings with their values.
+    """
+    from genae.autoencoders import AUTOENCODERS
+    from genae.presets import PRESETS
+    from genae.training import distributed
+    from genae.training.config import resolve
+    from genae.training.train import train as start
+
+    settings = _settings(context.args) | ({"data": data} if data else {})
+    config = resolve(model, settings, PRESETS, AUTOENCODERS)
+    if int(os.environ.get("RANK", 0)) == 0:
+        _print_settings(config)
+    if dry_run:
+        return 0
+    with _Progress(config.images) as progress:
+        outcome = start(config, run, progress=progress.show)
+    if distributed.rank() == 0:
+        how = {"finished": "finished", "early": "stopped early (no improvement)", "interrupted": "interrupted and saved"}
+        console.print(
+            f"{how[outcome.stopped]} at {outcome.images:,} images, {outcome.seconds:.0f} s; "
+            f"best validation MSE {outcome.best_mse:.4f}; run folder {escape(run)}"
+        )
+    return 130 if outcome.stopped == "interrupted" else 0
+
+
+@app.command()
+def evaluate(
+    run: Run,
+    data: Data = None,
+    data_root: DataRoot = None,
+    split: Split = None,
+    samples: Annotated[int, typer.Option(help="Samples per prior.", min=1)] = 10_000,
+    seed: Seed = 0,
+    skip_bad: SkipBad = False,
+) -> None:
+    """Measure reconstructions and samples; numbers go to metrics.jsonl with the protocol that made them."""
+    from genae.metrics.evaluate import evaluate as measure
+    from genae.metrics.features import load_classifier, train_classifier
+    from genae.report import tables
+    from genae.storage import append_line
+
+    model = _load(run)
+    source = model.open_data(data, data_root, skip_bad=skip_bad or None)
+    classifier = None
+    if source.labels is None:
+        console.print(f"{source.name} has no labels: no classifier, so no inception score or Fréchet distance")
+    else:
+        classifier = load_classifier(source, model.device)
+        if not classifier:
+            console.print(f"training a classifier of {source.name} for the scores (once; kept for later)")
+            with _Bar("classifier") as bar:
+                classifier = train_classifier(source, model.device, progress=bar)
+        console.print(f"{classifier.name}: test accuracy {classifier.accuracy:.2%}, weights {classifier.digest}")
+    records = measure(
+        model.autoencoder, model.sample, source, weights=model.digest, classifier=classifier,
+        split=split or _default_split(model, data), samples=samples, seed=seed, progress=_status,
+    )  # fmt: skip
+    if Path(run).is_dir():
+        for record in records:
+            append_line(Path(run) / "metrics.jsonl", record)
+    _print_table(*tables.table(records))
+
+
+@app.command()
+def reconstruct(
+    run: Run,
+    data: Data = None,
+    data_root: DataRoot = None,
+    split: Split = None,
+    count: Annotated[int, typer.Option(help="Number of images.", min=1)] = 12,
+    out: Annotated[str, typer.Option(help="Picture to write (.png).")] = "reconstructions.png",
+) -> None:
+    """Images and what each path gives back: through the code and through every prior."""
+    from genae.report import figures
+
+    model = _load(run)
+    images, _ = _images(model, data, data_root, split, count)
+    _save(figures.reconstruction_grid(model, images), out)
+
+
+@app.command()
+def sample(
+    run: Run,
+    count: Annotated[int, typer.Option(help="Number of samples.", min=1)] = 64,
+    prior: Annotated[str | None, typer.Option(help="Which prior; by default every one.")] = None,
+    seed: Seed = 0,
+    out: Annotated[str, typer.Option(help="A .png sheet, a folder for single pictures, or .npz.")] = "samples.png",
+) -> None:
+    """Draw new images from the priors."""
+    from genae.report import figures
+
+    model = _load(run)
+    chosen = [prior] if prior else model.priors
+    if not chosen:
+        raise GenaeError(f"{run} ({model.config.model}) has no prior to sample from")
+    for name in chosen:
+        target = Path(out) if len(chosen) == 1 else Path(out).with_name(f"{Path(out).stem}-{name}{Path(out).suffix}")
+        if target.suffix == ".png":
+            _save(figures.sample_grid(model, count, seed, name), str(target))
+        else:
+            _save_images(model.sample(count, seed, name), target)
+
+
+@app.command()
+def interpolate(
+    run: Run,
+    data: Data = None,
+    data_root: DataRoot = None,
+    split: Split = None,
+    pairs: Annotated[str, typer.Option(help="Numbers of images in the split: a-b,c-d,...")] = "0-1,2-3,4-5,6-7",
+    space: Space = "code",
+    path: Annotated[str, typer.Option(help="linear or spherical.")] = "linear",
+    steps: Annotated[int, typer.Option(help="Images per path, ends included.", min=2)] = 9,
+    out: Annotated[str, typer.Option(help="Picture to write (.png).")] = "interpolation.png",
+) -> None:
+    """Paths between pairs of images, in code space or in a prior's."""
+    from genae.report import figures
+
+    model = _load(run)
+    numbers = _pairs(pairs)
+    images, _ = _images(model, data, data_root, split, max(max(pair) for pair in numbers) + 1, exactly=True)
+    a, b = (images[[pair[i] for pair in numbers]] for i in (0, 1))
+    _save(figures.interpolation_grid(model, a, b, steps, space, path), out)
+
+
+@app.command()
+def edit(
+    run: Run,
+    attribute: Annotated[str, typer.Option(help="Name of a class or of a column of the attribute table.")],
+    data: Data = None,
+    data_root: DataRoot = None,
+    attributes: Annotated[str | None, typer.Option(help="Table of attributes: CSV or CelebA's format.")] = None,
+    on: Annotated[str, typer.Option(help="images, or samples of a prior.")] = "images",
+    prior: Annotated[str | None, typer.Option(help="Prior of the samples.")] = None,
+    strengths: Annotated[str, typer.Option(help="Steps along the direction, comma separated.")] = "-2,-1,0,1,2",
+    count: Annotated[int, typer.Option(help="Number of images or samples.", min=1)] = 6,
+    seed: Seed = 0,
+    out: Annotated[str, typer.Option(help="Picture to write (.png).")] = "edit.png",
+) -> None:
+    """Move images or samples towards an attribute: G(h + s (mean with - mean without)), SWAE Section 4.3."""
+    from genae.report import figures
+
+    model = _load(run)
+    source = model.open_data(data, data_root, attributes=attributes)
+    directions = source.directions()
+    if attribute not in directions:
+        if not directions:
+            raise GenaeError(f"{source.name} has neither labels nor attributes; give a table with --attributes FILE")
+        raise GenaeError(f"{source.name} has no attribute {attribute!r}; {nearest(attribute, directions)}")
+    if on not in ("images", "samples"):
+        raise GenaeError(f"--on is {on!r}; expected images or samples")
+    steps = [_number(text, "strengths") for text in strengths.split(",")]
+    learn = source.split("train")
+    along = model.direction(source.images(learn), directions[attribute][learn], attribute)
+    if on == "images":
+        codes = model.encode(source.images(source.split(_default_split(model, data))[:count]))
+    else:
+        codes = model.sample_codes(count, seed, prior)
+    _save(figures.edit_grid(model, codes, along, attribute, steps), out)
+
+
+@app.command()
+def encode(
+    run: Run,
+    data: Data = None,
+    data_root: DataRoot = None,
+    split: Split = None,
+    space: Space = "code",
+    skip_bad: SkipBad = False,
+    out: Annotated[str, typer.Option(help="File of codes (.npz or .safetensors).")] = "codes.npz",
+) -> None:
+    """Write the codes of images: codes [N, D], indices, labels where there are any."""
+    model = _load(run)
+    source = model.open_data(data, data_root, skip_bad=skip_bad or None)
+    indices = source.split(split or _default_split(model, data))
+    codes = model.encode(source.images(indices), space)
+    arrays = {"codes": codes, "indices": indices}
+    if source.labels is not None:
+        arrays["labels"] = source.labels[indices]
+    names = [source.names[i] for i in indices.tolist()] if source.names else None
+    _save_arrays(arrays, Path(out), names)
+    console.print(f"{len(codes)} codes of {codes.shape[1]} numbers: {escape(out)}")
+
+
+@app.command()
+def decode(
+    run: Run,
+    codes: Annotated[str, typer.Argument(help="File of codes, as genae encode writes it.")],
+    space: Space = "code",
+    out: Annotated[str, typer.Option(help="A folder for single pictures, a .png sheet, or .npz.")] = "decoded",
+) -> None:
+    """Turn codes back into images."""
+    from genae.report import figures
+
+    model = _load(run)
+    loaded = _load_codes(Path(codes))
+    images = model.decode(loaded, space)
+    if Path(out).suffix == ".png":
+        across = max(1, round(len(images) ** 0.5))
+        blank = images.new_ones(-len(images) % across, *images.shape[1:])
+        import torch
+
+        _save(figures.grid(torch.cat([images, blank]).unflatten(0, (-1, across))), out)
+    else:
+        _save_images(images, Path(out))
+
+
+@app.command()
+def report(run: Run, data_root: DataRoot = None, seed: Seed = 0) -> None:
+    """Draw every figure of a run and write its report.html."""
+    from genae.report.page import write_report
+
+    model = _load(run)
+    if not Path(run).is_dir():
+        raise GenaeError(f"{run} is a weights file; a report needs a run folder")
+    console.print(f"report: {escape(str(write_report(model, model.open_data(None, data_root), run, seed)))}")
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[str], typer.Argument(help="Run folders.")],
+    format: Annotated[str, typer.Option(help="table or markdown.")] = "table",
+) -> None:
+    """Measurements of several runs side by side; numbers made by different protocols are named."""
+    from genae.report import tables
+    from genae.storage import read_lines
+
+    for run in runs:
+        if not (Path(run) / "metrics.jsonl").exists():
+            raise GenaeError(f"{run} has no measurements; run genae evaluate {run} first")
+    header, rows, notes = tables.compare({run: read_lines(Path(run) / "metrics.jsonl") for run in runs})
+    if format == "markdown":
+        print(tables.markdown(header, rows))
+    elif format == "table":
+        _print_table(header, rows)
+    else:
+        raise GenaeError(f"--format is {format!r}; {nearest(format, ['table', 'markdown'])}")
+    for note in notes:
+        console.print(f"note: {escape(note)}", soft_wrap=True)
+
+
+@app.command("data", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def inspect(
+    context: typer.Context, source: Annotated[str, typer.Argument(help="A name, folder, .zip or array.")]
+) -> None:
+    """Show what a source holds and what will be done to it. Flags: --size, --fit, --channels, --skip-bad, ..."""
+    from genae.data.sources import open_data
+    from genae.training.config import Config, parse_value
+
+    settings = _settings(context.args)
+    options: dict[str, Any] = {}
+    known = Config(model="", data=source).data_options()
+    for key, value in settings.items():
+        if key not in known:
+            raise GenaeError(f"genae data has no flag --{key.replace('_', '-')}; {nearest(key, known)}")
+        wanted = {"skip_bad": bool, "channels": int}.get(key, str)
+        options[key] = parse_value(key, value, wanted)
+    if "value_range" in options:
+        from genae.training.config import parse_range
+
+        options["value_range"] = parse_range(options["value_range"])
+    data = open_data(source, **options)
+    channels, height, width = data.image_shape
+    console.print(f"[bold]{escape(source)}[/bold]: {len(data.pixels)} images, {channels} x {height} x {width} (C x H x W)")
+    stored = f"{data.pixels.dtype}".removeprefix("torch.")
+    lowest, highest = data.pixels.min().item(), data.pixels.max().item()
+    console.print(
+        f"  in memory as {stored}, {data.pixels.numel() * data.pixels.element_size() / 1e6:.1f} MB; "
+        f"values found {lowest:g} to {highest:g}"
+    )
+    if data.labels is not None:
+        counts = data.labels.bincount(minlength=len(data.classes)).tolist()
+        shown = ", ".join(f"{name} {n}" for name, n in list(zip(data.classes, counts, strict=True))[:12])
+        console.print(f"  {len(data.classes)} classes: {escape(shown)}{', ...' if len(data.classes) > 12 else ''}")
+    if data.attributes:
+        console.print(f"  attributes: {escape(', '.join(data.attributes))}")
+    for note in data.notes:
+        console.print(f"  {escape(note)}", soft_wrap=True)
+
+
+@app.command("list")
+def list_all() -> None:
+    """Autoencoders, presets and built-in data sets."""
+    from genae.autoencoders import AUTOENCODERS
+    from genae.data.builtin import NAMES
+    from genae.presets import PRESETS
+
+    for title, lines in {
+        "autoencoders": [f"{name}: {(cls.__doc__ or '').splitlines()[0]}" for name, cls in AUTOENCODERS.items()],
+        "presets": [f"{name}: {p['images']:,} images of {p['data']}, width {p['width']}" for name, p in PRESETS.items()],
+        "data sets": [", ".join(NAMES) + "; or a folder, a .zip of one, an .npz or .npy array"],
+    }.items():
+        console.print(f"[bold]{title}[/bold]")
+        for line in lines:
+            console.print(f"  {escape(line)}", soft_wrap=True)
+
+
+@app.command("train-classifier")
+def train_classifier_command(
+    data: Annotated[str, typer.Option(help="Labelled data.")],
+    data_root: DataRoot = None,
+    size: Annotated[str | None, typer.Option(help="Pixels, as for train.")] = None,
+    fit: Annotated[str, typer.Option(help="crop, pad or stretch.")] = "crop",
+    seed: Seed = 0,
+) -> None:
+    """Train the classifier whose features and probabilities score samples of a data set; kept in genae's cache."""
+    from genae.data.sources import open_data
+    from genae.metrics.features import classifier_path, train_classifier
+    from genae.training import distributed
+
+    source = open_data(data, data_root=data_root, size=size, fit=fit)
+    with _Bar("classifier") as bar:
+        classifier = train_classifier(source, distributed.start("auto"), seed=seed, progress=bar)
+    console.print(f"{classifier.name}: test accuracy {classifier.accuracy:.2%}, weights {classifier.digest}")
+    console.print(escape(str(classifier_path(source))))
+
+
+def _settings(arguments: Sequence[str]) -> dict[str, Any]:
+    """``--learning-rate 1e-4 --flip`` -> {"learning_rate": "1e-4", "flip": "true"}."""
+    settings: dict[str, Any] = {}
+    rest = list(arguments)
+    while rest:
+        flag = rest.pop(0)
+        if not flag.startswith("--") or flag == "--":
+            raise GenaeError(f"unexpected argument {flag!r}; settings are given as --name value")
+        name, equals, value = flag[2:].partition("=")
+        if not equals:
+            value = rest.pop(0) if rest and not rest[0].startswith("--") else "true"
+        settings[name.replace("-", "_")] = value
+    return settings
+
+
+def _print_settings(config: Any) -> None:
+    from dataclasses import asdict
+
+    flat = {k: v for k, v in asdict(config).items() if k != "options"} | dict(config.options)
+    if not console.is_terminal:
+        console.print(" ".join(f"{k.replace('_', '-')}={v}" for k, v in flat.items()), soft_wrap=True, markup=False)
+        return
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for key, value in flat.items():
+        table.add_row(f"[dim]{key.replace('_', '-')}[/dim]", escape(str(value)))
+    console.print(table)
+
+
+class _Progress:
+    """A rich progress line on a terminal; one plain line per validation when piped."""
+
+    def __init__(self, total: int) -> None:
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self.total = total
+        self.bar = Progress(
+            TextColumn("{task.completed:,.0f} / {task.total:,.0f} images"), BarColumn(24),
+            TextColumn("{task.fields[rate]} images/s  {task.fields[losses]}"), TimeRemainingColumn(),
+            console=console, disable=not console.is_terminal or int(os.environ.get("RANK", 0)) > 0,
+        )  # fmt: skip
+        self.task = self.bar.add_task("", total=total, rate="-", losses="")
+
+    def __enter__(self) -> "_Progress":
+        self.bar.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.bar.stop()
+
+    def show(self, event: dict[str, Any]) -> None:
+        if "validation" in event:
+            errors = "  ".join(f"{name} {value:.4f}" for name, value in event["validation"].items())
+            self.bar.console.print(f"{event['images']:>10,} images  {event['seconds']:6.0f} s  validation {errors}")
+        else:
+            terms = {key: value for term in event["losses"].values() for key, value in term.items() if key == "mse"}
+            losses = "  ".join(f"{key} {value:.4f}" for key, value in terms.items())
+            rate = f"{event['images_per_second']:.0f}"
+            self.bar.update(self.task, completed=min(event["images"], self.total), rate=rate, losses=losses)
+
+
+class _Bar:
+    """Share done and loss of a shorter training."""
+
+    def __init__(self, name: str) -> None:
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self.bar = Progress(
+            TextColumn(name), BarColumn(24), TextColumn("{task.fields[loss]}"), TimeRemainingColumn(),
+            console=console, disable=not console.is_terminal,
+        )  # fmt: skip
+        self.task = self.bar.add_task(name, total=1.0, loss="")
+
+    def __enter__(self) -> "_Bar":
+        self.bar.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.bar.stop()
+
+    def __call__(self, done: float, loss: float) -> None:
+        self.bar.update(self.task, completed=done, loss=f"loss {loss:.4f}")
+
+
+def _status(message: str) -> None:
+    if console.is_terminal:
+        console.print(f"[dim]{escape(message)}[/dim]")
+
+
+def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    if not console.is_terminal:
+        for row in (header, *rows):
+            print("\t".join(row))
+        return
+    table = Table(*header, box=None)
+    for row in rows:
+        table.add_row(*map(escape, row))
+    console.print(table)
+
+
+def _load(run: str) -> "Model":
+    from genae.model import load
+
+    return load(run)
+
+
+def _default_split(model: "Model", data: str | None) -> str:
+    return "test" if data is None or data == model.config.data else "all"
+
+
+def _images(
+    model: "Model", data: str | None, data_root: str | None, split: str | None, count: int, exactly: bool = False
+) -> "tuple[Tensor, ImageData]":
+    source = model.open_data(data, data_root)
+    indices = source.split(split or _default_split(model, data))
+    if exactly and len(indices) < count:
+        raise GenaeError(f"{source.name} has {len(indices)} images in this split; image number {count - 1} was asked for")
+    return source.images(indices[:count]), source
+
+
+def _pairs(text: str) -> list[tuple[int, int]]:
+    try:
+        return [(int(a), int(b)) for a, b in (pair.split("-") for pair in text.split(","))]
+    except ValueError:
+        raise GenaeError(f"--pairs is {text!r}; expected numbers of images such as 0-1,2-3") from None
+
+
+def _number(text: str, flag: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise GenaeError(f"--{flag} holds {text!r}; expected numbers separated by commas") from None
+
+
+def _save(picture: Any, out: str) -> None:
+    from genae.report.figures import save_picture
+
+    if Path(out).suffix != ".png":
+        raise GenaeError(f"--out is {out!r}; expected a name that ends in .png")
+    save_picture(picture, Path(out))
+    console.print(escape(out))
+
+
+def _save_images(images: "Tensor", target: Path) -> None:
+    from genae.report.figures import save_picture, to_picture
+
+    if target.suffix == ".npz":
+        _save_arrays({"images": images}, target)
+    elif target.suffix:
+        raise GenaeError(f"--out is {str(target)!r}; expected a folder, .png or .npz")
+    else:
+        for number, image in enumerate(images):
+            save_picture(to_picture(image), target / f"{number:06d}.png")
+    console.print(f"{len(images)} images: {escape(str(target))}")
+
+
+def _save_arrays(arrays: "dict[str, Tensor]", target: Path, names: list[str] | None = None) -> None:
+    import io
+    import json
+
+    import numpy as np
+
+    from genae.storage import save_tensors, write_atomically
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.suffix == ".npz":
+        buffer = io.BytesIO()
+        extra = {"names": np.array(names)} if names else {}
+        np.savez(buffer, **{name: tensor.numpy() for name, tensor in arrays.items()}, **extra)
+        write_atomically(target, buffer.getvalue())
+    elif target.suffix == ".safetensors":
+        save_tensors(target, arrays, {"names": json.dumps(names)} if names else {})
+    else:
+        raise GenaeError(f"--out is {str(target)!r}; expected .npz or .safetensors")
+
+
+def _load_codes(path: Path) -> "Tensor":
+    import numpy as np
+    import torch
+
+    from genae.storage import load_tensors
+
+    if path.suffix == ".safetensors":
+        arrays, _ = load_tensors(path)
+        found = arrays.get("codes")
+    else:
+        try:
+            found = torch.from_numpy(np.load(path, allow_pickle=False)["codes"])
+        except (OSError, ValueError, KeyError, IndexError) as error:
+            raise GenaeError(f"{path} is not a file of codes: {error}") from None
+    if found is None or found.ndim != 2:
+        raise GenaeError(f"{path} holds no array 'codes' of shape [N, D]")
+    return found.float()

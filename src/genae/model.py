@@ -1,0 +1,170 @@
+"""A trained model, as a person uses it: encode, decode, reconstruct, sample, interpolate, edit."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from genae.data.sources import ImageData, open_data
+from genae.errors import GenaeError, nearest
+from genae.latent import interpolate
+from genae.latent.directions import direction
+from genae.metrics.features import weights_digest
+from genae.protocol import Autoencoder, Prior
+from genae.storage import load_tensors, load_weights
+from genae.training import distributed
+from genae.training.checkpoint import RunFolder
+from genae.training.config import Config
+from genae.training.train import build_model
+
+BATCH = 256
+
+
+class Model:
+    """Verbs over a trained autoencoder and its priors; no gradients, evaluation mode, batches of 256.
+
+    Images are [N, C, H, W] in [-1, 1], codes [N, D], both float32 on the CPU. A ``space`` is ``code`` or the name of a
+    prior; a ``prior`` is a name in `priors`, by default the first.
+    """
+
+    def __init__(self, autoencoder: Autoencoder, config: Config, device: torch.device, name: str = "model") -> None:
+        self.autoencoder = autoencoder.to(device).eval()
+        self.config = config
+        self.device = device
+        self.name = name
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
+        return self.autoencoder.image_shape
+
+    @property
+    def priors(self) -> list[str]:
+        """Names of the priors that can be sampled."""
+        return list(self.autoencoder.priors)
+
+    @property
+    def digest(self) -> str:
+        """Hash of the weights."""
+        return weights_digest(self.autoencoder)
+
+    def encode(self, images: Tensor, space: str = "code") -> Tensor:
+        """Images -> codes, or a prior's latent variables z."""
+        self._check_images(images)
+        return self._batched(lambda x: self._up(self.autoencoder.encode(x), space), images)
+
+    def decode(self, codes: Tensor, space: str = "code") -> Tensor:
+        """Codes, or a prior's z -> images."""
+        return self._batched(lambda c: self.autoencoder.decode(self._down(c, space)), codes)
+
+    def reconstruct(self, images: Tensor, space: str = "code") -> Tensor:
+        """Images -> images, through the code or through a prior (SWAE Fig. 5a)."""
+        return self.decode(self.encode(images, space), space)
+
+    def sample_codes(self, count: int, seed: int = 0, prior: str | None = None) -> Tensor:
+        """Draw codes [count, D] from a prior; the same for the same seed."""
+        chosen = self._prior(prior or self._any_prior())
+        generator = torch.Generator().manual_seed(seed)
+        # In pieces of fixed size: the first 16 of 10,000 samples are the 16 that a person asked for.
+        pieces = [chosen.sample(BATCH, generator) for _ in range(-(-count // BATCH))] if count else []
+        return torch.cat(pieces)[:count].cpu() if pieces else torch.empty(0, 0)
+
+    def sample(self, count: int, seed: int = 0, prior: str | None = None) -> Tensor:
+        """Draw images from a prior; the same for the same seed."""
+        with torch.no_grad():
+            return self.decode(self.sample_codes(count, seed, prior))
+
+    def interpolate(
+        self, a: Tensor, b: Tensor, steps: int = 9, space: str = "code", kind: str = "linear"
+    ) -> Tensor:
+        """Images [N, steps, C, H, W] on the way from images a to b, ends included (SWAE Fig. 7).
+
+        ``kind`` is ``linear`` or ``spherical``.
+        """
+        if kind not in interpolate.PATHS:
+            raise GenaeError(f"path is {kind!r}; {nearest(kind, interpolate.PATHS)}")
+        codes = interpolate.path(self.encode(a, space), self.encode(b, space), steps, kind)
+        return self.decode(codes.flatten(0, 1), space).unflatten(0, (steps, len(a))).transpose(0, 1)
+
+    def manifold(self, images: Tensor, rows: int = 8, columns: int = 8, space: str = "code") -> Tensor:
+        """Images [rows, columns, C, H, W] between the codes of four images (SWAE Fig. 6)."""
+        codes = interpolate.grid(self.encode(images, space), rows, columns)
+        return self.decode(codes.flatten(0, 1), space).unflatten(0, (rows, columns))
+
+    def direction(self, images: Tensor, has: Tensor, name: str = "attribute") -> Tensor:
+        """Direction [D] of an attribute in code space, from images and booleans [N] (SWAE 4.3)."""
+        return direction(self.encode(images), has, name)
+
+    def edit(self, codes: Tensor, along: Tensor, strengths: Sequence[float]) -> Tensor:
+        """Images [N, len(strengths), C, H, W] of codes moved along a direction (SWAE Fig. 8 and 9)."""
+        moved = torch.stack([codes + s * along for s in strengths], dim=1)
+        return self.decode(moved.flatten(0, 1)).unflatten(0, (len(codes), len(strengths)))
+
+    def open_data(self, source: str | None = None, data_root: str | None = None, **options: object) -> ImageData:
+        """The run's own data, or any other source brought to the size, channels and value range of this model."""
+        settings = self.config.data_options() | {"data_root": data_root or self.config.data_root}
+        if source is not None and source != self.config.data:
+            channels, *size = self.image_shape
+            settings |= {"size": tuple(size), "channels": channels, "attributes": None}
+        settings |= {key: value for key, value in options.items() if value is not None}
+        data = open_data(source or self.config.data, **settings)
+        if data.image_shape != self.image_shape:
+            raise GenaeError(f"{data.name} has images of {data.image_shape}; {self.name} was trained on {self.image_shape}")
+        return data
+
+    def _check_images(self, images: Tensor) -> None:
+        if images.ndim != 4 or tuple(images.shape[1:]) != self.image_shape:
+            raise GenaeError(
+                f"images have shape {list(images.shape)}; expected [N, {', '.join(map(str, self.image_shape))}]"
+            )
+        if not images.is_floating_point() or float(images.abs().max() if images.numel() else 0) > 1.001:
+            raise GenaeError(f"images are {images.dtype} up to {float(images.max()):g}; expected floats in [-1, 1]")
+
+    def _batched(self, function: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
+        with torch.no_grad():
+            return torch.cat([function(part.to(self.device)).float().cpu() for part in rows.split(BATCH)])
+
+    def _up(self, codes: Tensor, space: str) -> Tensor:
+        return codes if space == "code" else self._prior(space).encode(codes)
+
+    def _down(self, z: Tensor, space: str) -> Tensor:
+        return z if space == "code" else self._prior(space).decode(z)
+
+    def _any_prior(self) -> str:
+        if not self.priors:
+            raise GenaeError(f"{self.name} ({self.config.model}) has no prior to sample from")
+        return self.priors[0]
+
+    def _prior(self, name: str) -> Prior:
+        if name not in self.autoencoder.priors:
+            raise GenaeError(f"{self.name} has no prior {name!r}; {nearest(name, ['code', *self.priors])}")
+        return self.autoencoder.priors[name]
+
+
+def load(run: Path | str, device: str = "auto") -> Model:
+    """A trained model from a run folder (its best weights, else its newest checkpoint) or a weights file.
+
+    Raises `GenaeError` for anything else.
+    """
+    path = Path(run).expanduser()
+    weights = path
+    if path.is_dir():
+        folder = RunFolder(path)
+        checkpoints = folder.checkpoints()
+        weights = path / "best.safetensors"
+        if not weights.exists():
+            if not checkpoints:
+                raise GenaeError(f"{path} holds no trained weights; expected a run folder of genae train")
+            weights = checkpoints[-1] / "model.safetensors"
+    elif not path.exists():
+        raise GenaeError(f"there is no run {str(run)!r}; expected a run folder or a weights file")
+    tensors, metadata = load_tensors(weights)
+    if "config" not in metadata or "image_shape" not in metadata:
+        raise GenaeError(f"{weights} does not hold a genae model")
+    config = Config.from_json(metadata["config"], str(weights))
+    channels, height, width = json.loads(metadata["image_shape"])
+    model = build_model(config, (channels, height, width))
+    load_weights(model, tensors, weights)
+    return Model(model, config, distributed.start(device), path.name)

@@ -1,0 +1,139 @@
+"""Pictures: labelled grids of images, and training curves."""
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from genae.data.transforms import to_uint8
+from genae.model import Model
+
+INK, PAPER, GAP = (40, 40, 46), (255, 255, 255), 2
+
+
+def to_picture(image: Tensor) -> Image.Image:
+    """One image [C, H, W] in [-1, 1] as a picture: grey, RGB or RGBA; of other channel counts the first three or one."""
+    channels = image.shape[0] if image.shape[0] in (1, 3, 4) else 3 if image.shape[0] > 4 else 1
+    pixels = to_uint8(image[:channels]).permute(1, 2, 0).cpu().numpy()
+    return Image.fromarray(pixels[:, :, 0] if channels == 1 else pixels)
+
+
+def grid(
+    images: Tensor, rows: Sequence[str] = (), columns: Sequence[str] = (), title: str = "", cell: int = 64
+) -> Image.Image:
+    """Images [R, K, C, H, W] as a labelled grid; small images are enlarged by whole factors to about ``cell`` pixels."""
+    height, width = images.shape[-2:]
+    scale = max(1, round(cell / max(height, width)))
+    step_x, step_y = width * scale + GAP, height * scale + GAP
+    font, small = ImageFont.load_default(15), ImageFont.load_default(12)
+    left = max([round(small.getlength(text)) + 12 for text in rows], default=0)
+    top = (26 if title else 0) + (20 if any(columns) else 0)
+    size = (left + step_x * images.shape[1] + GAP, top + step_y * images.shape[0] + GAP)
+    sheet = Image.new("RGB", (max(size[0], round(font.getlength(title)) + 12), size[1]), PAPER)
+    pen = ImageDraw.Draw(sheet)
+    pen.text((6, 4), title, fill=INK, font=font)
+    for r, row in enumerate(images):
+        if r < len(rows):
+            pen.text((left - 6, top + step_y * r + step_y // 2), rows[r], fill=INK, font=small, anchor="rm")
+        for k, image in enumerate(row):
+            picture = to_picture(image).resize((width * scale, height * scale), Image.Resampling.NEAREST)
+            mask = picture if picture.mode == "RGBA" else None
+            sheet.paste(picture.convert("RGB"), (left + GAP + step_x * k, top + GAP + step_y * r), mask)
+    for k, text in enumerate(columns[: images.shape[1]]):
+        pen.text((left + GAP + step_x * k + step_x // 2, top - 4), text, fill=INK, font=small, anchor="mb")
+    return sheet
+
+
+def save_picture(picture: Image.Image, path: Path) -> None:
+    """Write a PNG under a temporary name and rename it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    picture.save(temporary, "PNG")
+    temporary.replace(path)
+
+
+def space_title(space: str) -> str:
+    """How a space is called in labels."""
+    return "through the code" if space == "code" else f"through {space}"
+
+
+def reconstruction_grid(model: Model, images: Tensor) -> Image.Image:
+    """Inputs and every reconstruction, one row each (SWAE Fig. 5a)."""
+    spaces = ["code", *model.priors]
+    rows = [images, *(model.reconstruct(images, space) for space in spaces)]
+    return grid(torch.stack(rows), ["input", *map(space_title, spaces)], title="Reconstructions of held-out images")
+
+
+def sample_grid(model: Model, count: int, seed: int, prior: str) -> Image.Image:
+    """Samples of one prior in a sheet about as wide as high."""
+    across = max(1, round(count**0.5))
+    images = model.sample(count, seed, prior)
+    blank = images.new_ones(-count % across, *images.shape[1:])
+    sheet = torch.cat([images, blank]).unflatten(0, (-1, across))
+    return grid(sheet, title=f"Samples, {prior} prior, seed {seed}")
+
+
+def interpolation_grid(
+    model: Model, a: Tensor, b: Tensor, steps: int = 9, space: str = "code", kind: str = "linear"
+) -> Image.Image:
+    """A row per pair: the image a, the path, the image b (SWAE Fig. 7)."""
+    path = model.interpolate(a, b, steps, space, kind)
+    images = torch.cat([a[:, None], path, b[:, None]], dim=1)
+    columns = ["image", *(f"{t:.2g}" for t in torch.linspace(0, 1, steps).tolist()), "image"]
+    return grid(images, columns=columns, title=f"Interpolation, {space} space, {kind}")
+
+
+def manifold_grid(model: Model, images: Tensor, side: int = 9) -> Image.Image:
+    """A bilinear grid between the codes of four images (SWAE Fig. 6)."""
+    return grid(model.manifold(images, side, side), title="Code space between four images", cell=48)
+
+
+def edit_grid(model: Model, codes: Tensor, along: Tensor, name: str, strengths: Sequence[float]) -> Image.Image:
+    """A row per code, moved along an attribute's direction (SWAE Fig. 8)."""
+    columns = [f"{s:+g}" if s else "0" for s in strengths]
+    return grid(model.edit(codes, along, strengths), columns=columns, title=f"Moved towards {name}")
+
+
+def curves(history: Sequence[Mapping[str, Any]]) -> str:
+    """Validation MSE and training losses over images, as an SVG that reads on light and dark (SWAE Fig. 4)."""
+    from matplotlib.figure import Figure
+
+    ink = "#7d8590"
+    figure = Figure(figsize=(9.6, 3.4), layout="constrained")
+    figure.patch.set_alpha(0)
+    left, right = figure.subplots(1, 2)
+    validations = [h for h in history if "validation" in h]
+    for name in validations[0]["validation"] if validations else ():
+        label = {"mse": "through the code"}.get(name, f"through {name.removeprefix('mse_')}")
+        line = [(h["images"], h["validation"][name]) for h in validations if name in h["validation"]]
+        left.plot(*zip(*line, strict=True), marker="o", markersize=3, label=label)
+    losses = [h for h in history if "losses" in h]
+    for name in losses[0]["losses"] if losses else ():
+        line = [(h["images"], h["losses"][name]["loss"]) for h in losses if name in h["losses"]]
+        right.plot(*zip(*line, strict=True), linewidth=1, label=_short(name))
+    for axes, title in ((left, "Validation MSE in [-1, 1]"), (right, "Training losses")):
+        axes.set_title(title, color=ink, fontsize=10)
+        axes.set_yscale("log")
+        axes.set_xlabel("images", color=ink, fontsize=9)
+        axes.tick_params(colors=ink, labelsize=8)
+        axes.set_facecolor("none")
+        axes.grid(alpha=0.25)
+        for spine in axes.spines.values():
+            spine.set_color(ink)
+        if axes.lines:
+            axes.legend(fontsize=7, framealpha=0, labelcolor=ink)
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg")
+    return buffer.getvalue()[buffer.getvalue().index("<svg") :]
+
+
+def _short(update: str) -> str:
+    """``priors.normal.encoder+priors.normal.decoder`` -> ``normal: encoder+decoder``."""
+    parts = update.split("+")
+    prior = parts[0].split(".")[1] if parts[0].startswith("priors.") else ""
+    names = "+".join(part.rsplit(".", 1)[-1] for part in parts)
+    return f"{prior}: {names}" if prior else names

@@ -1,0 +1,154 @@
+"""The report of a run: one self-contained HTML page."""
+
+import base64
+import html
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from genae.data.sources import ImageData
+from genae.model import Model
+from genae.report import figures, tables
+from genae.storage import read_lines, write_atomically
+from genae.training.checkpoint import RunFolder
+
+STYLE = """
+:root { color-scheme: light dark; --ink: #1f2328; --soft: #59636e; --line: #d1d9e0; --paper: #fff; --panel: #f6f8fa }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e6edf3; --soft: #9198a1; --line: #3d444d; --paper: #0d1117; --panel: #151b23 } }
+body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
+  max-width: 62rem; margin: 2rem auto; padding: 0 1rem }
+h1 { margin-bottom: 0 } h2 { margin-top: 2.5rem; font-size: 1.15rem } p, figcaption { color: var(--soft) }
+.scroll { overflow-x: auto } table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9rem }
+th, td { padding: .35rem .8rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap }
+th:first-child, td:first-child { text-align: left }
+figure { margin: 1rem 0 } img, svg { max-width: 100%; height: auto } img { border-radius: 4px; background: #fff }
+.pair { display: flex; flex-wrap: wrap; gap: 1rem } pre { background: var(--panel); padding: 1rem; overflow-x: auto; font-size: .8rem }
+"""
+
+EXPLAIN = {
+    "mse": "mean squared error per pixel in [-1, 1], lower is better",
+    "psnr": "peak signal-to-noise ratio in dB, higher is better",
+    "ssim": "structural similarity, 1 is identical",
+    "icp": "inception score with genae's classifier of this data, higher is better",
+    "fd": "Fréchet distance in the features of that classifier, lower is better",
+}
+
+
+def write_report(model: Model, data: ImageData, run: Path | str, seed: int = 0) -> Path:
+    """Draw every figure into ``figures/`` and write ``report.html``; returns its path."""
+    folder = RunFolder(run)
+    pictures = draw_figures(model, data, seed)
+    for name, (picture, _) in pictures.items():
+        figures.save_picture(picture, folder.path / "figures" / f"{name}.png")
+    records = tables.newest(read_lines(folder.path / "metrics.jsonl"))
+    page = folder.path / "report.html"
+    write_atomically(page, render(model, data, records, folder.history(), pictures))
+    return page
+
+
+def draw_figures(model: Model, data: ImageData, seed: int) -> dict[str, tuple[Image.Image, str]]:
+    """Name -> picture and caption."""
+    test = data.split("test")
+    count = min(12, len(test))
+    held_out = data.images(test[:count])
+    drawn = {"reconstructions": (figures.reconstruction_grid(model, held_out), "Held-out images and what each path gives back.")}
+    for prior in model.priors:
+        drawn[f"samples-{prior}"] = (figures.sample_grid(model, 64, seed, prior), f"New images from the {prior} prior.")
+    pairs = min(4, count // 2)
+    if pairs:
+        a, b = held_out[:pairs], held_out[pairs : 2 * pairs]
+        for space in ("code", *model.priors):
+            drawn[f"interpolation-{space}"] = (
+                figures.interpolation_grid(model, a, b, space=space),
+                f"Straight lines in {'code' if space == 'code' else 'the ' + space + ' prior’s'} space; "
+                "the outer columns are the images themselves.",
+            )
+    if count >= 4:
+        drawn["manifold"] = (figures.manifold_grid(model, held_out[-4:]), "The corners are four held-out images (SWAE Fig. 6).")
+    directions = data.directions()
+    if directions:
+        name = next(iter(directions))
+        train = data.split("train")[:2000]
+        along = model.direction(data.images(train), directions[name][train], name)
+        strengths = (-2, -1, -0.5, 0, 0.5, 1, 2)
+        drawn["edit"] = (
+            figures.edit_grid(model, model.encode(held_out[:4]), along, f"“{name}”", strengths),
+            "Codes moved along the difference of means with and without an attribute (SWAE Section 4.3).",
+        )
+    return drawn
+
+
+def render(
+    model: Model,
+    data: ImageData,
+    records: tables.Records,
+    history: Sequence[Mapping[str, Any]],
+    pictures: Mapping[str, tuple[Image.Image, str]],
+) -> str:
+    """The page as text."""
+    losses = [h for h in history if "losses" in h]
+    trained = (
+        f"{losses[-1]['images']:,} images in {losses[-1]['seconds'] / 60:.1f} minutes" if losses else "no training log"
+    )
+    channels, height, width = model.image_shape
+    parts = [
+        f"<h1>{html.escape(model.name)}</h1>",
+        f"<p>{html.escape(model.config.model)} on {html.escape(data.name)} "
+        f"({channels} × {height} × {width}), trained on {trained}.</p>",
+        "<h2>Measured</h2>",
+        _measured(records),
+        "<h2>Training</h2>",
+        f"<figure>{figures.curves(history)}<figcaption>Validation error through the code and through each prior "
+        "(SWAE Fig. 4, left), and the training losses.</figcaption></figure>" if history else "<p>No training log.</p>",
+    ]
+    headings = {"reconstructions": "Reconstructions", "samples": "Samples", "interpolation": "Interpolation",
+                "manifold": "Between four images", "edit": "Editing"}  # fmt: skip
+    for kind, heading in headings.items():
+        group = [(n, p, c) for n, (p, c) in pictures.items() if n.split("-")[0] == kind]
+        if group:
+            parts += [f"<h2>{heading}</h2>", '<div class="pair">', *(_figure(n, p, c) for n, p, c in group), "</div>"]
+    parts += ["<h2>Data</h2>", "<ul>", *(f"<li>{html.escape(note)}</li>" for note in data.notes), "</ul>"]
+    parts += ["<h2>Configuration</h2>", f"<pre>{html.escape(_settings(asdict(model.config)))}</pre>"]
+    return (
+        '<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{html.escape(model.name)} · genae</title><style>{STYLE}</style></head>\n<body>\n"
+        + "\n".join(parts)
+        + "\n</body>\n</html>\n"
+    )
+
+
+def _measured(records: tables.Records) -> str:
+    if not records:
+        return "<p>Nothing measured yet: run <code>genae evaluate</code>.</p>"
+    header, rows = tables.table(records)
+    head = "".join(f"<th>{html.escape(h)}</th>" for h in header)
+    body = "".join("<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in row) + "</tr>" for row in rows)
+    kinds = {kind: text for kind, text in EXPLAIN.items() if any(m.startswith(kind) for m in header)}
+    legend = "; ".join(f"<b>{kind}</b>: {text}" for kind, text in kinds.items())
+    fingerprint = max((r["fingerprint"] for r in records), key=len)
+    protocol = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in fingerprint.items() if k not in ("images", "kind"))
+    return (
+        f'<div class="scroll"><table><tr>{head}</tr>{body}</table></div>'
+        f"<p>{legend}.</p><p>Protocol: {html.escape(protocol)}.</p>"
+    )
+
+
+def _figure(name: str, picture: Image.Image, caption: str) -> str:
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", optimize=True)
+    data = base64.b64encode(buffer.getvalue()).decode()
+    return (
+        f'<figure><img src="data:image/png;base64,{data}" alt="{html.escape(name)}">'
+        f"<figcaption>{html.escape(caption)}</figcaption></figure>"
+    )
+
+
+def _settings(config: Mapping[str, Any]) -> str:
+    flat = {k: v for k, v in config.items() if k != "options"} | dict(config["options"])
+    return "\n".join(f"{key.replace('_', '-'):18} {value}" for key, value in flat.items())
