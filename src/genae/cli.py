@@ -104,30 +104,22 @@ def evaluate(
     skip_bad: SkipBad = False,
 ) -> None:
     """Measure reconstructions and samples; numbers go to metrics.jsonl with the protocol that made them."""
-    from genae.metrics.evaluate import evaluate as measure
-    from genae.metrics.features import load_classifier, train_classifier
+    from genae.api import classifier_for
+    from genae.api import evaluate as measure
     from genae.report import tables
-    from genae.storage import append_line
 
     model = _load(run)
     source = model.open_data(data, data_root, skip_bad=skip_bad or None)
-    classifier = None
     if source.labels is None:
         console.print(f"{source.name} has no labels: no classifier, so no inception score or Fréchet distance")
     else:
-        classifier = load_classifier(source, model.device)
-        if not classifier:
-            console.print(f"training a classifier of {source.name} for the scores (once; kept for later)")
-            with _Bar("classifier") as bar:
-                classifier = train_classifier(source, model.device, progress=bar)
+        with _Bar(f"classifier of {source.name} for the scores, once") as bar:
+            classifier = classifier_for(source, model, bar)
+        assert classifier
         console.print(f"{classifier.name}: test accuracy {classifier.accuracy:.2%}, weights {classifier.digest}")
     records = measure(
-        model.autoencoder, model.sample, source, weights=model.digest, classifier=classifier,
-        split=split or _default_split(model, data), samples=samples, seed=seed, progress=_status,
-    )  # fmt: skip
-    if Path(run).is_dir():
-        for record in records:
-            append_line(Path(run) / "metrics.jsonl", record)
+        run, source, split=split or _default_split(model, data), samples=samples, seed=seed, progress=_status
+    )
     _print_table(*tables.table(records))
 
 

@@ -59,9 +59,11 @@ class ImageData:
         return to_unit_range(self.pixels[indices.to(self.pixels.device)], self.low, self.high)
 
     def split(self, name: str) -> Tensor:
-        """The indices of a split."""
+        """The indices of ``train``, ``validation``, ``test`` or ``all``."""
+        if name == "all":
+            return torch.arange(len(self.pixels))
         if name not in self.splits:
-            raise GenaeError(f"split is {name!r}; {nearest(name, self.splits)}")
+            raise GenaeError(f"split is {name!r}; {nearest(name, (*self.splits, 'all'))}")
         return self.splits[name]
 
     def directions(self) -> dict[str, Tensor]:
@@ -330,8 +332,11 @@ def _value_range(raw: builtin.Raw, pixels: Tensor) -> tuple[float, float]:
 def _splits(raw: builtin.Raw, total: int) -> tuple[dict[str, Tensor], str]:
     """Official splits where the source has them; the rest is held out at random, the same for everybody.
 
-    A tenth, at most 5,000 and at least 1, is validation; likewise test.
+    A tenth, at most 5,000 and at least 1, is validation; likewise test. One or two images are in every split: enough
+    to encode them, and refused by training.
     """
+    if total < 3:
+        return dict.fromkeys(SPLITS, torch.arange(total)), "too few images to split"
     splits = dict(raw.splits) or {"train": torch.arange(total)}
     if "train" not in splits:
         raise GenaeError(f"the source has folders {', '.join(sorted(splits))} but no 'train'")
@@ -342,7 +347,7 @@ def _splits(raw: builtin.Raw, total: int) -> tuple[dict[str, Tensor], str]:
         train = splits["train"]
         count = min(5000, max(1, len(train) // 10))
         if len(train) <= count:
-            raise GenaeError(f"{total} images are too few for training, validation and test; expected at least 3")
+            raise GenaeError(f"{len(train)} training images are too few to hold some out; expected at least 3")
         order = torch.randperm(len(train), generator=torch.Generator().manual_seed(mix_seed("split", name, len(train))))
         splits[name] = train[order[:count]].sort().values
         splits["train"] = train[order[count:]].sort().values

@@ -1,0 +1,73 @@
+"""Tiny models and data for every test; genae's cache is a temporary folder."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from genae.autoencoders import AUTOENCODERS
+from genae.data.sampler import shuffled
+from genae.protocol import Autoencoder, Part
+from genae.training.config import option_types
+
+# Whatever a model's options are called, these keep it small.
+TINY = {
+    "width": 4, "code_dim": 6, "prior_dim": 3, "prior_width": 8, "batch_size": 8, "learning_rate": 1e-3,
+}  # fmt: skip
+SHAPE = (1, 8, 8)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _private_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    os.environ["GENAE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _threads() -> None:
+    torch.set_num_threads(1)  # tiny tensors: more threads only wait for each other
+
+
+def tiny_options(name: str, **options: Any) -> dict[str, Any]:
+    known = option_types(AUTOENCODERS[name])
+    return {key: value for key, value in (TINY | options).items() if key in known}
+
+
+def tiny_model(name: str, **options: Any) -> Autoencoder:
+    return lively(AUTOENCODERS[name](SHAPE, **tiny_options(name, **options)))
+
+
+def lively(model: nn.Module) -> nn.Module:
+    """PyTorch's default weights: the papers' N(0, 0.01^2) in tiny networks leaves gradients at rounding level."""
+    torch.manual_seed(0)
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            module.reset_parameters()
+    return model
+
+
+def random_batches(images: int, part: Part, whole: int = 8, total: int = 64) -> Iterator[torch.Tensor]:
+    """Batches of fixed random images, cut to this part, as the run's sampler gives them."""
+    data = torch.rand(total, *SHAPE, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    rows = slice(part.index * whole // part.count, (part.index + 1) * whole // part.count)
+    draw = 0
+    while True:
+        yield data[shuffled(images, whole, total, 0, draw)[rows]]
+        draw += 1
+
+
+@pytest.fixture
+def folder_of_images(tmp_path: Path) -> Path:
+    """Two classes of 12 colour pictures each."""
+    from PIL import Image
+
+    generator = torch.Generator().manual_seed(0)
+    for label in ("cat", "dog"):
+        (tmp_path / "pictures" / label).mkdir(parents=True)
+        for i in range(12):
+            pixels = torch.randint(256, (12, 16, 3), generator=generator, dtype=torch.uint8).numpy()
+            Image.fromarray(pixels).save(tmp_path / "pictures" / label / f"{i}.png")
+    return tmp_path / "pictures"

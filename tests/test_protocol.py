@@ -1,0 +1,313 @@
+"""Every registered autoencoder and prior keeps the protocol; every misuse is named."""
+
+import copy
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from conftest import SHAPE, lively, random_batches, tiny_model, tiny_options
+from torch import Tensor, nn
+
+from genae.autoencoders import AUTOENCODERS
+from genae.losses import mse
+from genae.priors import PRIORS
+from genae.protocol import Autoencoder, Part, Prior, ProtocolError, Update, draw, frozen, networks_of, working_on
+from genae.training.config import Config
+from genae.training.loop import Loop
+from genae.training.train import train
+
+CODES = 6
+
+
+def random_codes(images: int, part: Part) -> Iterator[Tensor]:
+    for batch in random_batches(images, part):
+        yield batch.flatten(1)[:, :CODES]
+
+
+def subject(name: str, **options: Any) -> tuple[Autoencoder | Prior, Any]:
+    """A tiny model of either registry, and its stream of batches."""
+    if name in AUTOENCODERS:
+        return tiny_model(name, **options), random_batches
+    return lively(PRIORS[name](CODES)), random_codes
+
+
+everything = pytest.mark.parametrize("name", [*AUTOENCODERS, *PRIORS])
+
+
+class Recording(Loop):
+    """Keeps the gradients of every update, averaged as the optimisers see them."""
+
+    def _step(self, update: Update, index: int) -> None:
+        if not hasattr(self, "gradients"):
+            self.gradients: list[Tensor] = []
+        from genae.training import distributed
+
+        distributed.average_gradients(self._parameters(update))
+        self.gradients.append(torch.cat([p.grad.flatten().clone() for p in self._parameters(update)]))
+        super()._step(update, index)
+
+
+def gradients(name: str, accumulate: int = 1, **options: Any) -> tuple[list[Tensor], list[Tensor]]:
+    """Gradients of the updates of one iteration, and the parameters after it."""
+    model, batches = subject(name, **options)
+    loop = Recording(model, batches, accumulate=accumulate)
+    loop.iteration(0, 1e-3)
+    return loop.gradients, [p.detach().clone() for p in model.parameters()]
+
+
+def assert_close(ours: list[Tensor], theirs: list[Tensor], tolerance: float) -> None:
+    assert len(ours) == len(theirs)
+    for a, b in zip(ours, theirs, strict=True):
+        assert (a - b).norm() <= tolerance * b.norm() + 1e-9, f"relative error {(a - b).norm() / b.norm():.1e}"
+
+
+@everything
+def test_exactly_the_listed_networks_move(name: str) -> None:
+    model, batches = subject(name)
+    moved: set[str] = set()
+
+    class Watching(Loop):
+        def _step(self, update: Update, index: int) -> None:
+            before = {n: copy.deepcopy(list(net.parameters())) for n, net in self.networks.items()}
+            super()._step(update, index)
+            now = {
+                n
+                for n, net in self.networks.items()
+                if any(not torch.equal(a, b) for a, b in zip(net.parameters(), before[n], strict=True))
+            }
+            assert now == {self.names[id(net)] for net in update.trains}
+            moved.update(now)
+
+    loop = Watching(model, batches)
+    loop.iteration(0, 1e-3)
+    assert moved == set(networks_of(model)), "every network is trained by some update"
+
+
+@everything
+def test_no_network_gets_gradients_that_nobody_asked_for(name: str) -> None:
+    model, batches = subject(name)
+
+    class Watching(Loop):
+        def _step(self, update: Update, index: int) -> None:
+            listed = {id(p) for p in self._parameters(update)}
+            strays = [n for n, p in self.model.named_parameters() if p.grad is not None and id(p) not in listed]
+            assert not strays
+            super()._step(update, index)
+
+    Watching(model, batches).iteration(0, 1e-3)
+
+
+@everything
+def test_accumulation_equals_the_large_batch(name: str) -> None:
+    # Batch statistics are those of a part, here as everywhere: compared without them.
+    assert_close(gradients(name, accumulate=4, norm="none")[0], gradients(name, norm="none")[0], 1e-3)
+
+
+def _worker(rank: int, rendezvous: str, names: list[str], out: str) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=2)
+    results = {name: gradients(name) for name in names}
+    if rank == 0:
+        torch.save(results, out)
+    dist.destroy_process_group()
+
+
+def test_two_processes_equal_one_with_the_whole_batch(tmp_path: Path) -> None:
+    names = [*AUTOENCODERS, *PRIORS]
+    mp.spawn(_worker, (str(tmp_path / "meet"), names, str(tmp_path / "out.pt")), nprocs=2)
+    results = torch.load(tmp_path / "out.pt")
+    for name in names:
+        expected = gradients(name)
+        assert_close(results[name][0], expected[0], 1e-3)
+        assert_close(results[name][1], expected[1], 1e-3)
+
+
+@everything
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_parameters_stay_finite(name: str, precision: str) -> None:
+    model, batches = subject(name)
+    loop = Loop(model, batches, precision=precision)
+    for i in range(5):
+        records = loop.iteration(8 * i, 1e-3)
+        assert all(v.dtype == torch.float32 and v.isfinite() for r in records for v in r.values.values())
+    assert all(p.isfinite().all() and p.dtype == torch.float32 for p in model.parameters())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on the CPU")
+@everything
+def test_compiled_equals_eager(name: str) -> None:
+    results = []
+    for compiled in (False, True):
+        torch.compiler.reset()
+        model, batches = subject(name)
+        loop = Recording(model, batches, compiled=compiled)
+        loop.iteration(0, 1e-3)
+        results.append(loop.gradients)
+    assert_close(results[1], results[0], 1e-4)
+
+
+@pytest.mark.parametrize("name", AUTOENCODERS)
+@pytest.mark.parametrize("at", [8, 24, 40])
+def test_resume_is_bit_exact_at_any_iteration(name: str, at: int, tmp_path: Path) -> None:
+    def config(images: int) -> Config:
+        options = tiny_options(name)
+        return Config(name, "digits", images=images, precision="float32", flip=True, device="cpu", options=options)
+
+    train(config(56), tmp_path / "whole")
+    train(config(at), tmp_path / "parts")
+    train(config(56), tmp_path / "parts")
+    for file in ("model.safetensors", "optimisers.safetensors"):
+        whole, parts = (tmp_path / run / "checkpoints" / "images-000000056" / file for run in ("whole", "parts"))
+        from safetensors.torch import load_file
+
+        a, b = load_file(whole), load_file(parts)
+        assert a.keys() == b.keys()
+        assert all(torch.equal(a[key], b[key]) for key in a)
+
+
+@pytest.mark.parametrize("name", AUTOENCODERS)
+def test_shapes_and_ranges(name: str) -> None:
+    model = tiny_model(name).eval()
+    x = next(random_batches(0, Part()))
+    codes = model.encode(x)
+    decoded = model.decode(codes)
+    assert codes.shape == (8, 6)
+    assert decoded.shape == x.shape
+    assert decoded.abs().max() <= 1
+    assert model.stage(0).batch_size == 8
+    for prior in model.priors.values():
+        generator = torch.Generator().manual_seed(0)
+        assert prior.sample(5, generator).shape == (5, 6)
+
+
+@pytest.mark.parametrize("name", AUTOENCODERS)
+def test_frozen_codes_leave_the_model_as_it_was(name: str) -> None:
+    model = tiny_model(name)
+    before = copy.deepcopy(model.state_dict())
+    codes = model.encode_frozen(next(random_batches(0, Part())))
+    assert not codes.requires_grad
+    assert all(module.training for module in model.modules())
+    assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
+
+
+def test_draw_does_not_depend_on_the_division_of_the_batch() -> None:
+    torch.manual_seed(3)
+    whole = draw(torch.randn, 8, 2)
+    parts = []
+    for index in range(4):
+        torch.manual_seed(3)
+        with working_on(Part(index, 4)):
+            parts.append(draw(torch.randn, 2, 2))
+    assert torch.equal(whole, torch.cat(parts))
+
+
+class Toy(Autoencoder):
+    """Two linear networks whose ``step`` each test supplies."""
+
+    def __init__(self, script: Any) -> None:
+        super().__init__(SHAPE, 8, 1e-3)
+        self.encoder, self.decoder = nn.Linear(64, 4), nn.Linear(4, 64)
+        self.script = script
+
+    def step(self, batches: Iterator[Tensor], images: int) -> Iterator[Update]:
+        return self.script(self, next(batches).flatten(1))
+
+
+def run_toy(script: Any, fused: bool = True) -> None:
+    torch.manual_seed(0)
+    Loop(Toy(script), random_batches, fused=fused).iteration(0, 1e-3)
+
+
+def unreachable(m: Toy, x: Tensor) -> Iterator[Update]:
+    yield Update(m.encoder(x).square().mean(), [m.encoder, m.decoder])
+
+
+def released_graph(m: Toy, x: Tensor) -> Iterator[Update]:
+    h = m.encoder(x)
+    yield Update(m.decoder(h.detach()).square().mean() + h.square().mean(), [m.encoder])
+    yield Update(h.square().mean(), [m.encoder])
+
+
+def stale_graph(m: Toy, x: Tensor) -> Iterator[Update]:
+    y = m.decoder(m.encoder(x))
+    yield Update(mse(y, x), [m.decoder], keep_graph=True)
+    yield Update(mse(y, x), [m.encoder])
+
+
+def inside_no_grad(m: Toy, x: Tensor) -> Iterator[Update]:
+    loss = mse(m.decoder(m.encoder(x)), x)
+    with torch.no_grad():
+        yield Update(loss, [m.encoder])
+
+
+def inside_frozen(m: Toy, x: Tensor) -> Iterator[Update]:
+    with frozen(m.decoder):
+        yield Update(mse(m.decoder(m.encoder(x)), x), [m.encoder])
+
+
+def without_gradient(m: Toy, x: Tensor) -> Iterator[Update]:
+    with torch.no_grad():
+        loss = mse(m.decoder(m.encoder(x)), x)
+    yield Update(loss, [m.encoder])
+
+
+def not_a_network(m: Toy, x: Tensor) -> Iterator[Update]:
+    yield Update(m.encoder(x).mean(), [nn.Linear(2, 2)])
+
+
+def no_network(m: Toy, x: Tensor) -> Iterator[Update]:
+    yield Update(m.encoder(x).mean(), [])
+
+
+def not_a_scalar(m: Toy, x: Tensor) -> Iterator[Update]:
+    yield Update(m.encoder(x), [m.encoder])
+
+
+def not_an_update(m: Toy, x: Tensor) -> Iterator[Any]:
+    yield m.encoder(x).mean()
+
+
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        (unreachable, "update 1 .encoder.decoder.: the loss does not reach 'decoder'"),
+        (released_graph, r"update 2 \(encoder\) goes again .* keep_graph=True"),
+        (stale_graph, r"update 2 \(encoder\) goes through .* stepped since"),
+        (inside_no_grad, "no_grad"),
+        (inside_frozen, "while 'decoder' is frozen"),
+        (without_gradient, "without gradient"),
+        (not_a_network, "not one of the model's networks .encoder, decoder."),
+        (no_network, "trains no network"),
+        (not_a_scalar, r"shape \[8, 4\]; expected a scalar"),
+        (not_an_update, "yielded Tensor; expected an Update"),
+    ],
+)
+def test_misuse_is_named(script: Any, message: str, fused: bool) -> None:
+    with pytest.raises(ProtocolError, match=message):
+        run_toy(script, fused)
+
+
+def test_a_kept_graph_serves_two_updates() -> None:
+    def kept(m: Toy, x: Tensor) -> Iterator[Update]:
+        h = m.encoder(x)
+        yield Update(m.decoder(h).square().mean(), [m.decoder], keep_graph=True)
+        yield Update(h.square().mean(), [m.encoder])
+
+    run_toy(kept)
+
+
+def test_frozen_lets_gradients_through_and_computes_none() -> None:
+    network = nn.Linear(3, 1)
+    x = torch.ones(2, 3, requires_grad=True)
+    with frozen(network):
+        network(x).sum().backward()
+    assert x.grad is not None
+    assert network.weight.grad is None
+    assert network.weight.requires_grad
