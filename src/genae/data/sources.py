@@ -55,8 +55,8 @@ class ImageData:
         return channels, height, width
 
     def images(self, indices: Tensor) -> Tensor:
-        """Images [B, C, H, W] float32 in [-1, 1], on the device of the pixels."""
-        return to_unit_range(self.pixels[indices.to(self.pixels.device)], self.low, self.high)
+        """Images [B, C, H, W] float32 in [-1, 1], on the device of the pixels; values outside the range are clamped."""
+        return to_unit_range(self.pixels[indices.to(self.pixels.device)], self.low, self.high).clamp_(-1, 1)
 
     def split(self, name: str) -> Tensor:
         """The indices of ``train``, ``validation``, ``test`` or ``all``."""
@@ -119,15 +119,15 @@ def open_data(
         raw = _open_path(source, wanted, fit, channels, layout, skip_bad)
 
     pixels, notes = raw.pixels, list(raw.notes)
+    low, high = value_range or _value_range(raw)
+    if not high > low:
+        raise GenaeError(f"the value range of {source} is {low:g} to {high:g}; expected low < high (see --value-range)")
     if wanted and tuple(pixels.shape[-2:]) != wanted:
         notes.append(f"resized from {_size(pixels)} to {wanted[0]}x{wanted[1]} ({RESIZE}): {FITS[fit]}")
-        pixels = torch.cat([resize(chunk, wanted, fit) for chunk in pixels.split(1024)])
+        pixels = torch.cat([resize(chunk, wanted, fit, fill=low) for chunk in pixels.split(1024)])
     if channels is not None and pixels.shape[1] != channels:
         pixels = _convert_channels(pixels, channels)
         notes.append(f"converted from {raw.pixels.shape[1]} to {channels} channels")
-    low, high = value_range or _value_range(raw, pixels)
-    if not high > low:
-        raise GenaeError(f"the value range of {source} is {low:g} to {high:g}; expected low < high (see --value-range)")
     notes.append(f"values {low:g} to {high:g} become -1 to 1 inside models")
     splits, note = _splits(raw, len(pixels))
     table = read_attributes(attributes, raw.names, len(pixels)) if attributes else raw.attributes
@@ -204,8 +204,7 @@ def _read_files(
             f"{source} holds images of {len(sizes)} sizes (most often {sizes.most_common(1)[0][0]}); "
             "choose one with --size, for example --size 64"
         )
-    types = {image.dtype for image in images}
-    if len(types) > 1:
+    if len({image.dtype for image in images}) > 1:
         raise GenaeError(f"{source} mixes 8-bit and deeper images; convert them to one depth")
     labels, classes, splits = _labels_and_splits(kept)
     notes = [f"{len(kept)} image files, {next(iter(sizes)) if len(sizes) == 1 else f'{len(sizes)} sizes'}"]
@@ -213,11 +212,15 @@ def _read_files(
         notes.append(f"resized to {size[0]}x{size[1]} ({RESIZE}): {FITS[fit]}")
     if bad:
         notes.append(f"{len(bad)} unreadable files skipped: {', '.join(bad[:3])}")
-    return builtin.Raw(torch.stack(images), labels, classes, splits, names=tuple(kept), notes=tuple(notes))
+    pixels = torch.stack(images)
+    depth = 65535 if pixels.dtype == torch.int32 else None
+    if depth:
+        pixels = pixels.float()
+    return builtin.Raw(pixels, labels, classes, splits, depth=depth, names=tuple(kept), notes=tuple(notes))
 
 
 def _decode(data: bytes, channels: int | None) -> Tensor:
-    """An encoded picture -> [C, H, W], uint8, or float32 with 16-bit values."""
+    """An encoded picture -> [C, H, W]: uint8, int32 for 16-bit files, or float32."""
     with Image.open(io.BytesIO(data)) as picture:
         picture.load()
         if channels is not None:
@@ -231,7 +234,7 @@ def _decode(data: bytes, channels: int | None) -> Tensor:
             picture = picture.convert("L" if picture.mode == "1" else "RGB")  # type: ignore[assignment]
         array = np.array(picture)
     if array.dtype != np.uint8:
-        array = array.astype(np.float32)
+        array = array.astype(np.float32 if array.dtype.kind == "f" else np.int32)
     return torch.from_numpy(array if array.ndim == 3 else array[:, :, None]).permute(2, 0, 1).contiguous()
 
 
@@ -316,14 +319,12 @@ def _convert_channels(pixels: Tensor, channels: int) -> Tensor:
     raise GenaeError(f"--channels {channels}: images have {have} channels and cannot be converted; leave it out")
 
 
-def _value_range(raw: builtin.Raw, pixels: Tensor) -> tuple[float, float]:
-    if pixels.dtype == torch.uint8:
+def _value_range(raw: builtin.Raw) -> tuple[float, float]:
+    if raw.pixels.dtype == torch.uint8:
         return 0.0, 255.0
     if raw.depth is not None:
         return 0.0, float(raw.depth)
     low, high = float(raw.pixels.min()), float(raw.pixels.max())
-    if raw.names:  # deep picture files: the file format's range
-        return 0.0, 65535.0
     if -1 <= low and high <= 1:
         return (0.0 if low >= 0 else -1.0), 1.0
     return low, high

@@ -10,7 +10,7 @@ from genae.errors import GenaeError, nearest
 
 FITS = {
     "crop": "the centre is cropped to the wanted aspect, then resized",
-    "pad": "extended with zeros (black), never enlarged; what is larger is first shrunk to fit",
+    "pad": "extended with black, never enlarged; what is larger is first shrunk to fit",
     "stretch": "resized without keeping the aspect",
 }
 RESIZE = "bicubic-antialias"  # goes into every metric's fingerprint
@@ -29,8 +29,8 @@ def parse_size(size: str | int | tuple[int, int]) -> tuple[int, int]:
     return sides[0], sides[-1]
 
 
-def resize(images: Tensor, size: tuple[int, int], fit: str) -> Tensor:
-    """Images [..., C, H, W], any dtype -> [..., C, *size]. ``fit`` is one of `FITS`."""
+def resize(images: Tensor, size: tuple[int, int], fit: str, fill: float = 0) -> Tensor:
+    """Images [..., C, H, W], any dtype -> [..., C, *size]. ``fit`` is one of `FITS`; ``fill`` is the value of black."""
     if fit not in FITS:
         raise GenaeError(f"fit is {fit!r}; {nearest(fit, FITS)}")
     height, width = images.shape[-2:]
@@ -44,7 +44,7 @@ def resize(images: Tensor, size: tuple[int, int], fit: str) -> Tensor:
         inner = round(height * scale), round(width * scale)
         images = _resample(images, inner)
         dy, dx = size[0] - inner[0], size[1] - inner[1]
-        return F.pad(images, (dx // 2, dx - dx // 2, dy // 2, dy - dy // 2))
+        return F.pad(images, (dx // 2, dx - dx // 2, dy // 2, dy - dy // 2), value=fill)
     return _resample(images, size)
 
 

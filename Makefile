@@ -1,0 +1,42 @@
+# Every target does its own set-up: the virtual environment is made once, and again when the requirements change.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test quick lint types wheel check clean
+
+demo: $(READY)
+	$(BIN)/genae train stacked-wae --data digits --run runs/demo
+	$(BIN)/genae evaluate runs/demo
+	$(BIN)/genae report runs/demo
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+quick: $(READY)
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+# The wheel must install and answer on its own: into a folder, beside the environment that holds its requirements.
+wheel: $(READY)
+	rm -rf dist build/wheel
+	$(BIN)/python -m build --wheel --no-isolation --outdir dist
+	$(BIN)/python -m pip install --quiet --no-deps --target build/wheel dist/*.whl
+	cd build/wheel && PYTHONPATH=. PYTHONSAFEPATH=1 ../../$(BIN)/python ../../tests/wheel_answers.py
+
+check: test lint types wheel
+
+$(READY): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist

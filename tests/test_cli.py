@@ -1,0 +1,138 @@
+"""The command line: every command once, and one sentence with status 2 for what a user can mend."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from genae.cli import main
+
+TINY = "--width 4 --code-dim 6 --prior-dim 3 --prior-width 8 --batch-size 16 --precision float32 --device cpu".split()
+
+
+def genae(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr(sys, "argv", ["genae", *map(str, arguments)])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    return int(stop.value.code or 0)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("runs") / "tiny"
+    with pytest.MonkeyPatch.context() as patch:
+        assert genae("train", "stacked-wae", "--data", "digits", "--run", path, "--images", "320", *TINY, monkeypatch=patch) == 0  # fmt: skip
+    return str(path)
+
+
+@pytest.fixture(autouse=True)
+def _in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "pictures"),
+    [
+        ("reconstruct RUN --count 5", ["reconstructions.png"]),
+        ("sample RUN --count 9 --seed 3", ["samples-normal.png", "samples-uniform.png"]),
+        ("sample RUN --count 7 --prior uniform --out one.png", ["one.png"]),
+        ("sample RUN --count 3 --prior uniform --out folder", ["folder/000000.png", "folder/000002.png"]),
+        ("interpolate RUN --pairs 0-1,2-3 --space normal --path spherical --steps 4", ["interpolation.png"]),
+        ("edit RUN --attribute 3 --strengths -1,0,1", ["edit.png"]),
+        ("edit RUN --attribute 3 --on samples --prior normal --out e.png", ["e.png"]),
+        ("reconstruct RUN --data shapes --count 4", ["reconstructions.png"]),
+    ],
+)
+def test_commands_that_draw(arguments: str, pictures: list[str], run: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert genae(*arguments.replace("RUN", run).split(), monkeypatch=monkeypatch) == 0
+    for picture in pictures:
+        assert Image.open(picture).size > (7, 7)
+
+
+@pytest.mark.parametrize("kind", ["npz", "safetensors"])
+def test_codes_there_and_back(kind: str, run: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for space in ("code", "normal"):
+        assert genae("encode", run, "--out", f"c.{kind}", "--space", space, monkeypatch=monkeypatch) == 0
+        assert genae("decode", run, f"c.{kind}", "--out", f"{space}.npz", "--space", space, monkeypatch=monkeypatch) == 0
+        assert np.load(f"{space}.npz")["images"].shape == (179, 1, 8, 8)
+    assert genae("decode", run, f"c.{kind}", "--space", "normal", "--out", "d.png", monkeypatch=monkeypatch) == 0
+    if kind == "npz":
+        assert set(np.load("c.npz")) == {"codes", "indices", "labels"}
+
+
+def test_measuring_and_comparing(run: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert genae("evaluate", run, "--samples", "1000", monkeypatch=monkeypatch) == 0
+    assert "icp1k" in capsys.readouterr().out
+    assert genae("compare", run, run, "--format", "markdown", monkeypatch=monkeypatch) == 0
+    assert "| run | of | mse |" in capsys.readouterr().out
+    assert genae("report", run, monkeypatch=monkeypatch) == 0
+    assert (Path(run) / "report.html").stat().st_size > 10_000
+
+
+def test_looking(
+    run: str, folder_of_images: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert genae("data", folder_of_images, "--size", "8", monkeypatch=monkeypatch) == 0
+    shown = capsys.readouterr().out
+    assert "24 images, 3 x 8 x 8" in shown
+    assert "cat 12, dog 12" in shown
+    assert genae("list", monkeypatch=monkeypatch) == 0
+    assert "stacked-wae/mnist" in capsys.readouterr().out
+    assert genae("train", "stacked-wae/mnist", "--run", "x", "--dry-run", monkeypatch=monkeypatch) == 0
+    assert "learning-rate=0.0001" in capsys.readouterr().out
+    assert not Path("x").exists()
+
+
+def test_training_one_owns_pictures(folder_of_images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder_of_images / "table.csv").write_text(
+        "file,bright\n" + "".join(f"{c}/{i}.png,{i % 2}\n" for c in ("cat", "dog") for i in range(12))
+    )
+    arguments = ["--data", folder_of_images, "--run", "mine", "--images", "64", *TINY]
+    assert genae("train", "stacked-wae", *arguments, monkeypatch=monkeypatch) == 0
+    edit = ["edit", "mine", "--attributes", folder_of_images / "table.csv", "--attribute", "bright", "--count", "2"]
+    assert genae(*edit, monkeypatch=monkeypatch) == 0
+    assert genae("report", "mine", monkeypatch=monkeypatch) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("train stacked-wea --data digits --run x", "there is no autoencoder 'stacked-wea'; did you mean 'stacked-wae'?"),
+        ("train stacked-wae --data digits --run x --learning-rat 1", "did you mean 'learning-rate'?"),
+        ("train stacked-wae --data nowhere --run x", "no data at 'nowhere'"),
+        ("train stacked-wae --data digits --run x --priors normal,gauss", "'gauss'; expected 'normal' or 'uniform'"),
+        ("train stacked-wae --data digits --run x stray", "unexpected argument 'stray'"),
+        ("train stacked-wae --data digits", "run"),
+        ("sample nothing", "there is no run 'nothing'"),
+        ("sample RUN --prior cauchy", "no prior 'cauchy'"),
+        ("sample RUN --count many", "many"),
+        ("sample RUN --out sheet.jpg", "expected a folder, .png or .npz"),
+        ("interpolate RUN --pairs 0:1", "expected numbers of images such as 0-1"),
+        ("interpolate RUN --pairs 0-9999", "image number 9999 was asked for"),
+        ("edit RUN --attribute smile", "no attribute 'smile'"),
+        ("decode RUN missing.npz", "missing.npz is not a file of codes"),
+        ("encode RUN --out codes.pt", "expected .npz or .safetensors"),
+        ("compare RUN/figures", "has no measurements"),
+        ("reconstruct RUN --split dev", "split is 'dev'"),
+        ("data digits --sise 3", "no flag --sise; did you mean 'size'?"),
+        ("data digits --size huge", "size is 'huge'"),
+        ("paint RUN", "paint"),
+    ],
+)
+def test_mistakes_get_one_sentence_and_status_2(
+    arguments: str, message: str, run: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert genae(*arguments.replace("RUN", run).split(), monkeypatch=monkeypatch) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("genae: error: ")
+    assert message in error
+    assert error.count("\n") == 1
+    assert "Traceback" not in error
+
+
+def test_help_does_not_import_torch() -> None:
+    code = "import sys, genae.cli; assert 'torch' not in sys.modules and 'numpy' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,190 @@
+"""A trained model's verbs, its numbers and its report."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import tiny_options
+
+import genae
+from genae import api
+from genae.data.sources import open_data
+from genae.errors import GenaeError
+from genae.metrics.evaluate import short_count
+from genae.metrics.features import load_classifier, train_classifier
+from genae.model import Model, load
+from genae.report import figures, tables
+from genae.report.page import write_report
+from genae.storage import read_lines
+from genae.training.config import Config
+from genae.training.train import train
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("runs") / "tiny"
+    options = tiny_options("stacked-wae", priors="normal,uniform,uniform/normal")
+    train(Config("stacked-wae", "digits", images=320, device="cpu", precision="float32", options=options), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def model(run: Path) -> Model:
+    return load(run, "cpu")
+
+
+@pytest.fixture(scope="module")
+def images() -> torch.Tensor:
+    data = open_data("digits")
+    return data.images(data.split("test")[:6])
+
+
+def test_codes_and_images(model: Model, images: torch.Tensor) -> None:
+    codes = model.encode(images)
+    assert codes.shape == (6, 6)
+    assert not codes.requires_grad
+    assert torch.equal(model.decode(codes), model.reconstruct(images))
+    assert model.encode(images, "uniform").shape == (6, 3)
+    assert model.encode(images, "uniform").abs().max() <= 1
+    stacked = model.autoencoder.priors["uniform/normal"]
+    by_hand = stacked.levels[1].encode(stacked.levels[0].encode(codes))
+    assert torch.allclose(model.encode(images, "uniform/normal"), by_hand, atol=1e-6)
+    assert model.reconstruct(images, "normal").shape == images.shape
+
+
+def test_encoding_is_the_same_in_any_batch(model: Model, images: torch.Tensor) -> None:
+    assert torch.allclose(model.encode(images)[2:3], model.encode(images[2:3]), atol=1e-6)
+
+
+def test_samples_depend_on_seed_and_prior_alone(model: Model) -> None:
+    assert model.priors == ["normal", "uniform", "uniform/normal"]
+    for prior in model.priors:
+        many = model.sample(300, seed=1, prior=prior)
+        assert many.shape == (300, 1, 8, 8)
+        assert torch.allclose(model.sample(5, seed=1, prior=prior), many[:5], atol=1e-6)
+        assert not torch.equal(model.sample(5, seed=2, prior=prior), many[:5])
+
+
+def test_interpolation_and_manifold_meet_their_ends(model: Model, images: torch.Tensor) -> None:
+    for space in ("code", "normal"):
+        for kind in ("linear", "spherical"):
+            path = model.interpolate(images[:2], images[2:4], steps=5, space=space, kind=kind)
+            assert path.shape == (2, 5, 1, 8, 8)
+            assert torch.allclose(path[:, 0], model.reconstruct(images[:2], space), atol=1e-5)
+            assert torch.allclose(path[:, -1], model.reconstruct(images[2:4], space), atol=1e-5)
+    corners = model.manifold(images[:4], 3, 5)[[0, 0, -1, -1], [0, -1, 0, -1]]
+    assert torch.allclose(corners, model.reconstruct(images[:4]), atol=1e-5)
+
+
+def test_editing(model: Model, images: torch.Tensor) -> None:
+    has = torch.tensor([True, False] * 3)
+    along = model.direction(images, has)
+    edited = model.edit(model.encode(images), along, (-1, 0, 1))
+    assert edited.shape == (6, 3, 1, 8, 8)
+    assert torch.allclose(edited[:, 1], model.reconstruct(images), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda m: m.encode(torch.zeros(2, 3, 8, 8)), r"shape \[2, 3, 8, 8\]; expected \[N, 1, 8, 8\]"),
+        (lambda m: m.encode(torch.zeros(2, 1, 8, 8, dtype=torch.uint8)), r"uint8 .* expected floats in \[-1, 1\]"),
+        (lambda m: m.encode(torch.full((1, 1, 8, 8), 255.0)), r"up to 255; expected floats in \[-1, 1\]"),
+        (lambda m: m.sample(1, prior="gaussian"), "no prior 'gaussian'; expected one of code, normal"),
+        (lambda m: m.interpolate(torch.zeros(1, 1, 8, 8), torch.zeros(1, 1, 8, 8), kind="curved"), "path is 'curved'"),
+        (lambda m: m.open_data("shapes", channels=4), "cannot be converted"),
+    ],
+)
+def test_wrong_use_is_explained(call: Any, message: str, model: Model) -> None:
+    with pytest.raises(GenaeError, match=message):
+        call(model)
+
+
+def test_a_model_without_prior_says_so(tmp_path: Path) -> None:
+    train(Config("adversarial", "digits", images=16, options=tiny_options("adversarial")), tmp_path / "run")
+    with pytest.raises(GenaeError, match="has no prior to sample from"):
+        load(tmp_path / "run").sample(1)
+
+
+def test_other_data_is_brought_to_the_model(model: Model) -> None:
+    data = model.open_data("shapes")
+    assert data.image_shape == model.image_shape
+    assert model.reconstruct(data.images(torch.arange(2))).shape == (2, 1, 8, 8)
+
+
+@pytest.fixture(scope="module")
+def records(run: Path) -> list[dict[str, Any]]:
+    return api.evaluate(run, samples=1000)
+
+
+def test_numbers_carry_their_protocol(records: list[dict[str, Any]], run: Path, model: Model) -> None:
+    assert read_lines(run / "metrics.jsonl") == records
+    found = {(r["of"], r["metric"]) for r in records}
+    assert {(of, m) for of in ("code", *model.priors) for m in ("mse", "psnr", "ssim")} <= found
+    assert {(prior, m) for prior in model.priors for m in ("icp1k", "fd1k-classifier")} <= found
+    assert ("real data", "icp179") in found
+    score = next(r for r in records if r["metric"] == "icp1k")
+    wanted = {"data", "data_digest", "split", "network", "network_digest", "accuracy", "seed", "splits", "weights", "genae"}
+    assert wanted <= set(score["fingerprint"])
+    assert score["fingerprint"]["weights"] == model.digest
+
+
+def test_the_mse_is_that_of_its_definition(records: list[dict[str, Any]], model: Model) -> None:
+    data = open_data("digits")
+    x = data.images(data.split("test"))
+    value = next(r["value"] for r in records if (r["of"], r["metric"]) == ("normal", "mse"))
+    assert value == pytest.approx(float((model.reconstruct(x, "normal") - x).square().mean()), rel=1e-5)
+
+
+def test_repeated_evaluation_gives_the_same_numbers(records: list[dict[str, Any]], run: Path) -> None:
+    assert api.evaluate(run, samples=1000) == records
+    assert len(tables.newest(read_lines(run / "metrics.jsonl"))) == len(records)
+
+
+def test_unlike_numbers_are_named(records: list[dict[str, Any]]) -> None:
+    other = [r | {"fingerprint": r["fingerprint"] | {"seed": 7, "weights": "other"}} for r in records]
+    _, rows, notes = tables.compare({"a": records, "b": other})
+    assert len(rows) == 2 * len({r["of"] for r in records})
+    assert any(note.startswith("icp1k of a and b are not comparable: seed 0 / 7") for note in notes)
+    assert not tables.compare({"a": records, "b": records})[2]
+
+
+def test_classifier_is_cached_with_its_identity() -> None:
+    data = open_data("digits")
+    first = load_classifier(data, torch.device("cpu")) or train_classifier(data, torch.device("cpu"))
+    again = load_classifier(data, torch.device("cpu"))
+    assert again is not None
+    assert (again.name, again.digest, again.accuracy) == (first.name, first.digest, first.accuracy)
+    assert again.accuracy > 0.95
+    with pytest.raises(GenaeError, match="no labels to train a classifier on"):
+        train_classifier(open_data("digits").__class__(**{**vars(data), "labels": None}), torch.device("cpu"))
+
+
+def test_report_is_one_page(run: Path, model: Model, records: list[dict[str, Any]]) -> None:
+    page = write_report(model, model.open_data(), run)
+    text = page.read_text()
+    assert "src=\"data:image/png" in text
+    assert "http" not in text.replace("http://www.w3.org", "").replace("https://matplotlib.org", "")
+    for word in ("Reconstructions", "Samples", "Interpolation", "Editing", "icp1k", "through uniform"):
+        assert word in text
+    assert {p.stem for p in (run / "figures").iterdir()} >= {"reconstructions", "samples-normal", "manifold", "edit"}
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 13])
+def test_pictures_of_any_channel_count(channels: int) -> None:
+    images = torch.rand(2, 3, channels, 6, 9) * 2 - 1
+    sheet = figures.grid(images, ["a", "b"], ["1", "2", "3"], "title")
+    assert sheet.mode == "RGB"
+    assert sheet.width >= 3 * 9 * 7
+
+
+def test_counts_in_names() -> None:
+    assert [short_count(n) for n in (10_000, 1000, 179, 2500)] == ["10k", "1k", "179", "2500"]
+
+
+def test_public_names() -> None:
+    for name in genae.__all__:
+        assert getattr(genae, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'lod'"):
+        _ = genae.lod

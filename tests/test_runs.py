@@ -1,0 +1,234 @@
+"""Runs survive: kill, Ctrl-C, full disk, NaN, second writers, damaged files."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import tiny_options
+from safetensors.torch import load_file
+
+from genae.errors import GenaeError
+from genae.model import load
+from genae.presets import PRESETS
+from genae.storage import load_tensors, save_tensors
+from genae.training.checkpoint import RunFolder
+from genae.training.config import Config, resolve
+from genae.training.train import train
+
+SETTINGS = (
+    "--data digits --width 4 --code-dim 6 --prior-dim 3 --prior-width 8 --batch-size 16 --precision float32 "
+    "--device cpu --checkpoint-every 320 --validate-every 320"
+).split()
+
+
+def config(**changes: Any) -> Config:
+    options = tiny_options("stacked-wae") | changes.pop("options", {})
+    return Config("stacked-wae", **{"data": "digits", "images": 64, "precision": "float32", "device": "cpu"} | changes,
+                  options=options)  # fmt: skip
+
+
+def start(run: Path, images: int) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "genae", "train", "stacked-wae", "--run", str(run), "--images", str(images)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.Popen([*command, *SETTINGS], env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
+
+
+def wait_for_checkpoint(run: Path, process: subprocess.Popen[str]) -> None:
+    for _ in range(600):
+        if RunFolder(run).checkpoints() or process.poll() is not None:
+            return
+        time.sleep(0.05)
+
+
+def final_weights(run: Path) -> dict[str, torch.Tensor]:
+    return load_file(RunFolder(run).checkpoints()[-1] / "model.safetensors")
+
+
+@pytest.mark.slow
+def test_kill_and_interrupt_lose_nothing(tmp_path: Path) -> None:
+    whole = start(tmp_path / "whole", 8000)
+    assert whole.wait() == 0
+    killed = start(tmp_path / "parts", 8000)
+    wait_for_checkpoint(tmp_path / "parts", killed)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    stopped = start(tmp_path / "parts", 8000)
+    time.sleep(4)
+    stopped.send_signal(signal.SIGTERM)
+    status = stopped.wait()
+    assert status in (130, 0, -signal.SIGTERM), stopped.stdout.read()  # 0: it was faster; -15: still importing
+    assert start(tmp_path / "parts", 8000).wait() == 0
+    ours, theirs = final_weights(tmp_path / "parts"), final_weights(tmp_path / "whole")
+    assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
+    images = [line["images"] for line in RunFolder(tmp_path / "parts").history() if "losses" in line]
+    assert images == sorted(set(images)), "what was logged after the last checkpoint is logged once"
+
+
+def test_interrupt_saves_and_says_so(tmp_path: Path) -> None:
+    def interrupt(event: dict[str, Any]) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    outcome = train(config(images=100_000, validate_every=80), tmp_path / "run", progress=interrupt)
+    assert outcome.stopped == "interrupted"
+    assert RunFolder(tmp_path / "run").checkpoints()[-1].name == f"images-{outcome.images:09d}"
+
+
+def test_run_folder_contents(tmp_path: Path) -> None:
+    train(config(images=640, checkpoint_every=128, validate_every=128), tmp_path / "run")
+    folder = RunFolder(tmp_path / "run")
+    assert [c.name for c in folder.checkpoints()] == ["images-000000512", "images-000000640"]
+    assert folder.config == Config.from_json((tmp_path / "run" / "config.json").read_text(), "config.json")
+    validations = [line["validation"] for line in folder.history() if "validation" in line]
+    assert len(validations) == 5
+    assert set(validations[0]) == {"mse", "mse_normal", "mse_uniform"}
+    best, metadata = load_tensors(tmp_path / "run" / "best.safetensors")
+    assert json.loads(metadata["image_shape"]) == [1, 8, 8]
+    number = min(range(5), key=lambda i: validations[i]["mse"])
+    assert metadata["images"] == str(128 * (number + 1)), "the best weights are those of the lowest validation MSE"
+    assert not list((tmp_path / "run").rglob("*.tmp"))
+    assert not list((tmp_path / "run").rglob("*.p[kt]*"))
+    assert best.keys() == load(tmp_path / "run").autoencoder.state_dict().keys()
+
+
+def test_early_stopping(tmp_path: Path) -> None:
+    outcome = train(config(images=10_000, validate_every=8, patience=2, options={"learning_rate": 0.0}), tmp_path / "r")
+    assert outcome.stopped == "early"
+    assert outcome.images == 24
+    again = train(config(images=10_000, validate_every=8, patience=2, options={"learning_rate": 0.0}), tmp_path / "r")
+    assert again.images == 24, "a run that stopped early stays stopped"
+
+
+def test_nan_names_update_iteration_and_checkpoint(tmp_path: Path) -> None:
+    train(config(images=64), tmp_path / "run")
+    with pytest.raises(GenaeError, match=r"update '.*' became (nan|inf) at image \d+; .* images-000000064"):
+        checkpoint = RunFolder(tmp_path / "run").checkpoints()[-1] / "model.safetensors"
+        tensors, metadata = load_tensors(checkpoint)
+        tensors["decoder.linear.weight"][0, 0] = float("nan")
+        del metadata["format"]
+        save_tensors(checkpoint, tensors, metadata)
+        train(config(images=128), tmp_path / "run")
+
+
+def test_two_writers_are_refused(tmp_path: Path) -> None:
+    train(config(), tmp_path / "run")
+    with RunFolder(tmp_path / "run").locked():
+        code = "import sys; from genae.training.checkpoint import RunFolder\nwith RunFolder(sys.argv[1]).locked(): pass"
+        result = subprocess.run([sys.executable, "-c", code, tmp_path / "run"], capture_output=True, text=True)
+    assert f"is being written by process {os.getpid()}" in result.stderr
+
+
+def test_another_configuration_is_refused(tmp_path: Path) -> None:
+    train(config(), tmp_path / "run")
+    with pytest.raises(GenaeError, match="started with learning-rate 0.001, not 0.1: repeat its command"):
+        train(config(options={"learning_rate": 0.1}), tmp_path / "run")
+    with pytest.raises(GenaeError, match="started with seed 0, not 1"):
+        train(config(seed=1), tmp_path / "run")
+
+
+def test_a_full_disk_later_keeps_the_last_state(tmp_path: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    train(config(), tmp_path / "run")
+    (tmp_path / "run" / "log.jsonl").unlink()
+    (tmp_path / "run" / "log.jsonl").symlink_to("/dev/full")
+    with pytest.raises(GenaeError, match="the disk is full; the last saved state is images-000000064"):
+        RunFolder(tmp_path / "run").log({"images": 1})
+
+
+def test_too_little_room_is_said_before_training(tmp_path: Path) -> None:
+    with pytest.raises(GenaeError, match=r"MB free; this run needs 1000000\d* MB"):
+        RunFolder(tmp_path / "run").prepare(needed_bytes=10**18)
+
+
+def test_an_unwritable_place_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(GenaeError, match="cannot write the run folder"):
+        train(config(), tmp_path / "file" / "run")
+
+
+def test_a_batch_must_fit_the_data(tmp_path: Path) -> None:
+    np.save(tmp_path / "few.npy", np.zeros((5, 8, 8), np.uint8))
+    with pytest.raises(GenaeError, match="a batch of 8 is larger than the 3 training images .* --batch-size"):
+        train(config(data=str(tmp_path / "few.npy")), tmp_path / "run")
+    assert not (tmp_path / "run").exists(), "nothing is left behind"
+    train(config(data=str(tmp_path / "few.npy"), options={"batch_size": 2}), tmp_path / "run")
+    with pytest.raises(GenaeError, match="batch of 8 cannot be divided into 3 parts"):
+        train(config(accumulate=3), tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda p: p.write_bytes(p.read_bytes()[:-100]), "not a readable safetensors file"),
+        (lambda p: p.write_bytes(b"\x80\x04\x95pickle"), "not a readable safetensors file"),
+        (lambda p: save_tensors(p, {"x": torch.zeros(1)}, {}), "does not hold a genae model"),
+    ],
+)
+def test_a_file_that_is_not_what_it_says_is_refused(damage: Any, message: str, tmp_path: Path) -> None:
+    train(config(), tmp_path / "run")
+    damage(tmp_path / "run" / "best.safetensors")
+    with pytest.raises(GenaeError, match=message):
+        load(tmp_path / "run")
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
+    train(config(), tmp_path / "run")
+    newest = RunFolder(tmp_path / "run").checkpoints()[-1]
+    (newest / "optimisers.safetensors").write_bytes(b"")
+    with pytest.raises(GenaeError, match="images-000000064 is damaged .* delete it to resume from the one before"):
+        train(config(images=128), tmp_path / "run")
+
+
+def test_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
+    train(config(), tmp_path / "run")
+    path = tmp_path / "run" / "best.safetensors"
+    tensors, metadata = load_tensors(path)
+    tensors["encoder.linear.weight"] = torch.zeros(2, 2)
+    del metadata["format"]
+    save_tensors(path, tensors, metadata)
+    with pytest.raises(GenaeError, match=r"does not fit the model .* 'encoder.linear.weight' differs"):
+        load(path)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_resolve(name: str) -> None:
+    from genae.autoencoders import AUTOENCODERS
+
+    chosen = resolve(name, {}, PRESETS, AUTOENCODERS)
+    assert chosen == Config.from_json(chosen.to_json(), "text")
+
+
+def test_a_bare_name_takes_the_preset_of_its_data() -> None:
+    from genae.autoencoders import AUTOENCODERS
+
+    bare = resolve("stacked-wae", {"data": "digits", "width": "8"}, PRESETS, AUTOENCODERS)
+    assert bare == resolve("stacked-wae/digits", {"width": 8}, PRESETS, AUTOENCODERS)
+
+
+@pytest.mark.parametrize(
+    ("model", "settings", "message"),
+    [
+        ("stacked-wea", {"data": "digits"}, "did you mean 'stacked-wae'"),
+        ("stacked-wae/mist", {}, "did you mean 'stacked-wae/mnist'"),
+        ("stacked-wae", {}, "name a source with --data"),
+        ("stacked-wae", {"data": "digits", "witdh": "3"}, "no setting 'witdh'; did you mean 'width'"),
+        ("stacked-wae", {"data": "digits", "width": "wide"}, "width is 'wide'; expected a whole number"),
+        ("stacked-wae", {"data": "digits", "flip": "maybe"}, "flip is 'maybe'; expected true or false"),
+        ("stacked-wae", {"data": "digits", "images": "0"}, "images is 0; expected at least 1"),
+        ("stacked-wae", {"data": "digits", "precision": "half"}, "expected auto, float32 or bfloat16"),
+        ("stacked-wae", {"data": "digits", "patience": "-1"}, "patience is -1"),
+    ],
+)
+def test_settings_that_cannot_be_used(model: str, settings: dict[str, str], message: str) -> None:
+    from genae.autoencoders import AUTOENCODERS
+
+    with pytest.raises(GenaeError, match=message):
+        resolve(model, settings, PRESETS, AUTOENCODERS)
