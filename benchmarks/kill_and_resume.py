@@ -53,9 +53,7 @@ def main() -> None:
                 saved = RunFolder(parts).checkpoints()
                 print(f"kill {kills:2}: newest checkpoint {saved[-1].name if saved else 'none'}", flush=True)
         assert start(parts, arguments.images).wait() == 0
-        ours, theirs = (
-            load_file(RunFolder(run).checkpoints()[-1] / "model.safetensors") for run in (parts, whole)
-        )
+        ours, theirs = (load_file(RunFolder(run).checkpoints()[-1] / "model.safetensors") for run in (parts, whole))
         best = [load_file(run / "best.safetensors") for run in (parts, whole)]
         same = all(torch.equal(ours[key], theirs[key]) for key in theirs) and ours.keys() == theirs.keys()
         same_best = all(torch.equal(best[0][key], best[1][key]) for key in best[1])

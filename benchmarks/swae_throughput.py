@@ -181,7 +181,9 @@ def main() -> None:
     except GenaeError as error:
         print(f"skipped: {error}")
         return
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, width {arguments.width}, batch {BATCH}, float32")
+    print(
+        f"torch {torch.__version__}, {torch.get_num_threads()} threads, width {arguments.width}, batch {BATCH}, float32"
+    )
 
     ours, loop, waiting = genae_loop(build(arguments.width).to(memory_format=torch.channels_last), padded)
     sides = {f"plain, {w} workers": plain(build(arguments.width), small, w) for w in (0, 2)} | {"genae": ours}

@@ -111,7 +111,7 @@ def test_arrays(array: np.ndarray, shape: tuple[int, ...], low: float, high: flo
         assert data.image_shape == shape
         assert (data.low, data.high) == (low, high)
         x = data.images(torch.arange(9))
-        assert -1 <= float(x.min())
+        assert float(x.min()) >= -1
         assert float(x.max()) <= 1
     assert data.classes == ("0", "1")
 

@@ -79,10 +79,7 @@ def test_inception_score_bounds() -> None:
     certain = torch.eye(10).repeat(10, 1)
     assert inception_score(certain, 1)[0] == pytest.approx(10)
     assert inception_score(torch.full((50, 10), 0.1), 5) == pytest.approx((1, 0))
-    assert inception_score(certain.repeat_interleave(10, 0), 10)[0] < inception_score(certain, 10, seed=0)[0] + 10
-    by_class = certain.sort(0).values
     assert inception_score(certain, 10, seed=3) == inception_score(certain, 10, seed=3)
-    assert by_class.shape == certain.shape
     with pytest.raises(ValueError, match="3 images cannot be divided into 10"):
         inception_score(certain[:3])
 
@@ -106,7 +103,7 @@ def test_psnr_and_mse() -> None:
 def ssim_images() -> tuple[torch.Tensor, torch.Tensor]:
     i, j = torch.meshgrid(torch.arange(16), torch.arange(16), indexing="ij")
     x = ((7 * i + 13 * j + i * j) % 17).double() / 16
-    return x, (0.8 * x + 0.05 * ((3 * i + 5 * j) % 4)).clamp(0, 1)
+    return x, (0.8 * x + 0.05 * ((3 * i + 5 * j) % 4).double()).clamp(0, 1)
 
 
 def test_ssim_vector() -> None:
@@ -130,4 +127,4 @@ def test_ssim_agrees_with_scikit_image() -> None:
 def test_ssim_of_images_smaller_than_the_window() -> None:
     x = torch.rand(2, 1, 8, 6, generator=torch.Generator().manual_seed(0)) * 2 - 1
     assert torch.allclose(ssim(x, x), torch.ones(2, dtype=torch.float64))
-    assert (ssim(x, -x) < 0).all()
+    assert (ssim(x, x.flip(-1)) < 0.9).all()

@@ -1,5 +1,7 @@
 """A trained model's verbs, its numbers and its report."""
 
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +127,18 @@ def test_numbers_carry_their_protocol(records: list[dict[str, Any]], run: Path, 
     assert {(prior, m) for prior in model.priors for m in ("icp1k", "fd1k-classifier")} <= found
     assert ("real data", "icp179") in found
     score = next(r for r in records if r["metric"] == "icp1k")
-    wanted = {"data", "data_digest", "split", "network", "network_digest", "accuracy", "seed", "splits", "weights", "genae"}
+    wanted = {
+        "data",
+        "data_digest",
+        "split",
+        "network",
+        "network_digest",
+        "accuracy",
+        "seed",
+        "splits",
+        "weights",
+        "genae",
+    }
     assert wanted <= set(score["fingerprint"])
     assert score["fingerprint"]["weights"] == model.digest
 
@@ -158,14 +171,14 @@ def test_classifier_is_cached_with_its_identity() -> None:
     assert (again.name, again.digest, again.accuracy) == (first.name, first.digest, first.accuracy)
     assert again.accuracy > 0.95
     with pytest.raises(GenaeError, match="no labels to train a classifier on"):
-        train_classifier(open_data("digits").__class__(**{**vars(data), "labels": None}), torch.device("cpu"))
+        train_classifier(replace(data, labels=None), torch.device("cpu"))
 
 
 def test_report_is_one_page(run: Path, model: Model, records: list[dict[str, Any]]) -> None:
     page = write_report(model, model.open_data(), run)
     text = page.read_text()
-    assert "src=\"data:image/png" in text
-    assert "http" not in text.replace("http://www.w3.org", "").replace("https://matplotlib.org", "")
+    assert 'src="data:image/png' in text
+    assert not re.findall(r'(?:src|href)="http', text), "nothing is loaded from elsewhere"
     for word in ("Reconstructions", "Samples", "Interpolation", "Editing", "icp1k", "through uniform"):
         assert word in text
     assert {p.stem for p in (run / "figures").iterdir()} >= {"reconstructions", "samples-normal", "manifold", "edit"}

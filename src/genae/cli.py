@@ -61,7 +61,9 @@ def main() -> None:
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def train(
     context: typer.Context,
-    model: Annotated[str, typer.Argument(help="An autoencoder, or a preset such as stacked-wae/mnist: see genae list.")],
+    model: Annotated[
+        str, typer.Argument(help="An autoencoder, or a preset such as stacked-wae/mnist: see genae list.")
+    ],
     run: Annotated[str, typer.Option(help="Folder of the run; the same command again resumes it.")],
     data: Annotated[str | None, typer.Option(help="digits, shapes, mnist, ..., a folder, a .zip or an array.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved configuration and stop.")] = False,
@@ -85,7 +87,11 @@ def train(
     with _Progress(config.images) as progress:
         outcome = start(config, run, progress=progress.show)
     if distributed.rank() == 0:
-        how = {"finished": "finished", "early": "stopped early (no improvement)", "interrupted": "interrupted and saved"}
+        how = {
+            "finished": "finished",
+            "early": "stopped early (no improvement)",
+            "interrupted": "interrupted and saved",
+        }
         console.print(
             f"{how[outcome.stopped]} at {outcome.images:,} images, {outcome.seconds:.0f} s; "
             f"best validation MSE {outcome.best_mse:.4f}; run folder {escape(run)}"
@@ -323,7 +329,9 @@ def inspect(
         options["value_range"] = parse_range(options["value_range"])
     data = open_data(source, **options)
     channels, height, width = data.image_shape
-    console.print(f"[bold]{escape(source)}[/bold]: {len(data.pixels)} images, {channels} x {height} x {width} (C x H x W)")
+    console.print(
+        f"[bold]{escape(source)}[/bold]: {len(data.pixels)} images, {channels} x {height} x {width} (C x H x W)"
+    )
     stored = f"{data.pixels.dtype}".removeprefix("torch.")
     lowest, highest = data.pixels.min().item(), data.pixels.max().item()
     console.print(
@@ -349,7 +357,9 @@ def list_all() -> None:
 
     for title, lines in {
         "autoencoders": [f"{name}: {(cls.__doc__ or '').splitlines()[0]}" for name, cls in AUTOENCODERS.items()],
-        "presets": [f"{name}: {p['images']:,} images of {p['data']}, width {p['width']}" for name, p in PRESETS.items()],
+        "presets": [
+            f"{name}: {p['images']:,} images of {p['data']}, width {p['width']}" for name, p in PRESETS.items()
+        ],
         "data sets": [", ".join(NAMES) + "; or a folder, a .zip of one, an .npz or .npy array"],
     }.items():
         console.print(f"[bold]{title}[/bold]")
@@ -492,7 +502,9 @@ def _images(
     source = model.open_data(data, data_root)
     indices = source.split(split or _default_split(model, data))
     if exactly and len(indices) < count:
-        raise GenaeError(f"{source.name} has {len(indices)} images in this split; image number {count - 1} was asked for")
+        raise GenaeError(
+            f"{source.name} has {len(indices)} images in this split; image number {count - 1} was asked for"
+        )
     return source.images(indices[:count]), source
 
 

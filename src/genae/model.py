@@ -76,9 +76,7 @@ class Model:
         with torch.no_grad():
             return self.decode(self.sample_codes(count, seed, prior))
 
-    def interpolate(
-        self, a: Tensor, b: Tensor, steps: int = 9, space: str = "code", kind: str = "linear"
-    ) -> Tensor:
+    def interpolate(self, a: Tensor, b: Tensor, steps: int = 9, space: str = "code", kind: str = "linear") -> Tensor:
         """Images [N, steps, C, H, W] on the way from images a to b, ends included (SWAE Fig. 7).
 
         ``kind`` is ``linear`` or ``spherical``.
@@ -111,7 +109,9 @@ class Model:
         settings |= {key: value for key, value in options.items() if value is not None}
         data = open_data(source or self.config.data, **settings)
         if data.image_shape != self.image_shape:
-            raise GenaeError(f"{data.name} has images of {data.image_shape}; {self.name} was trained on {self.image_shape}")
+            raise GenaeError(
+                f"{data.name} has images of {data.image_shape}; {self.name} was trained on {self.image_shape}"
+            )
         return data
 
     def _check_images(self, images: Tensor) -> None:

@@ -5,6 +5,7 @@ with the networks that this loss trains, and continues after the loop has steppe
 rules.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import ClassVar, NamedTuple
@@ -44,22 +45,28 @@ class Stage(NamedTuple):
 class Autoencoder(nn.Module):
     """Images [B, C, H, W] in [-1, 1] <-> codes [B, D].
 
-    ``betas`` are Adam's; a subclass overrides them where its paper does. ``image_shape`` is (C, H, W).
+    ``betas`` are Adam's; a subclass overrides them where its paper does. ``image_shape`` is (C, H, W). With ``anneal``
+    the learning rate falls to zero over that many images, along half a cosine; with 0 it is constant.
     """
 
     betas: ClassVar[tuple[float, float]] = (0.5, 0.9)
 
-    def __init__(self, image_shape: tuple[int, int, int], batch_size: int, learning_rate: float) -> None:
+    def __init__(
+        self, image_shape: tuple[int, int, int], batch_size: int, learning_rate: float, anneal: int = 0
+    ) -> None:
         super().__init__()
         self.image_shape = image_shape
         self.batch_size = batch_size
         self.learning_rate = learning_rate
+        self.anneal = anneal
         self.priors: Mapping[str, Prior] | nn.ModuleDict = {}
         """The priors that were trained with this autoencoder, by name; they can be sampled."""
 
     def stage(self, images: int) -> Stage:
-        """The schedule after ``images`` images; constant unless a subclass overrides it."""
-        return Stage(max(self.image_shape[1:]), self.batch_size, self.learning_rate)
+        """The schedule after ``images`` images."""
+        done = min(1.0, images / self.anneal) if self.anneal else 0.0
+        learning_rate = self.learning_rate * (1 + math.cos(math.pi * done)) / 2
+        return Stage(max(self.image_shape[1:]), self.batch_size, learning_rate)
 
     def step(self, batches: Iterator[Tensor], images: int) -> Iterator[Update]:
         """One iteration of the algorithm, as a generator of updates.
@@ -194,4 +201,3 @@ def draw(random: Callable[..., Tensor], count: int, *shape: int, device: torch.d
     """
     index, parts = _part
     return random(count * parts, *shape, device=device)[index * count : (index + 1) * count]
-

@@ -32,8 +32,9 @@ class AdversarialAutoencoder(Autoencoder):
         norm: str = "batch",
         batch_size: int = 64,
         learning_rate: float = 1e-4,
+        anneal: int = 0,
     ) -> None:
-        super().__init__(image_shape, batch_size, learning_rate)
+        super().__init__(image_shape, batch_size, learning_rate, anneal)
         self.critic_weight = critic_weight
         self.adversarial = adversarial
         self.encoder = ConvEncoder(image_shape, code_dim, width, norm)

@@ -19,7 +19,8 @@ class StackedWassersteinAutoencoder(AdversarialAutoencoder):
 
     ``priors`` names the distributions p_Z, trained at once on the same encoded batches (Fig. 3): ``normal,uniform``;
     a slash stacks one on the latent variables of another: ``uniform/normal``.
-    ``inner_steps`` is the paper's k, ``prior_weight`` its weight of the adversarial term in stage II.
+    ``inner_steps`` is the paper's k, ``prior_weight`` the weight of the adversarial term in stage II (paper: 1), and
+    ``prior_initial`` the initial weights of its networks (`networks.dense.Dense`).
     The other options are `AdversarialAutoencoder`'s.
     """
 
@@ -32,6 +33,7 @@ class StackedWassersteinAutoencoder(AdversarialAutoencoder):
         prior_dim: int = 64,
         prior_width: int = 512,
         prior_weight: float = 1.0,
+        prior_initial: str = "normal",
         code_dim: int = 128,
         width: int = 64,
         critic_weight: float = 0.001,
@@ -39,6 +41,7 @@ class StackedWassersteinAutoencoder(AdversarialAutoencoder):
         norm: str = "batch",
         batch_size: int = 64,
         learning_rate: float = 1e-4,
+        anneal: int = 0,
     ) -> None:
         super().__init__(
             image_shape,
@@ -49,13 +52,14 @@ class StackedWassersteinAutoencoder(AdversarialAutoencoder):
             norm=norm,
             batch_size=batch_size,
             learning_rate=learning_rate,
+            anneal=anneal,
         )
         self.inner_steps = inner_steps
 
         def stack(distributions: list[str]) -> Prior:
             inputs = [code_dim] + [prior_dim] * (len(distributions) - 1)
             levels = [
-                WaeGanPrior(dim, prior_dim, distribution, prior_weight, prior_width)
+                WaeGanPrior(dim, prior_dim, distribution, prior_weight, prior_width, prior_initial)
                 for dim, distribution in zip(inputs, distributions, strict=True)
             ]
             return levels[0] if len(levels) == 1 else StackedPrior(levels)

@@ -49,8 +49,9 @@ def shapes(count: int = 4096, side: int = 64) -> Raw:
     centre = np.stack([rng.uniform(0.36, 0.64, count), rng.uniform(0.36, 0.64, count)], 1)
     warm, dark = rng.integers(0, 2, count), rng.integers(0, 2, count)
     angle = rng.uniform(-math.pi / 8, math.pi / 8, count)
-    cool_colour, warm_colour = rng.uniform([20, 90, 160], [90, 180, 250], (count, 3)), rng.uniform(
-        [190, 50, 20], [255, 150, 80], (count, 3)
+    cool_colour, warm_colour = (
+        rng.uniform([20, 90, 160], [90, 180, 250], (count, 3)),
+        rng.uniform([190, 50, 20], [255, 150, 80], (count, 3)),
     )
     colour = np.where(warm[:, None] == 1, warm_colour, cool_colour)
     ground = np.where(dark == 1, rng.uniform(15, 60, count), rng.uniform(190, 240, count))
@@ -134,7 +135,13 @@ def _cifar(name: str) -> Callable[[Path], Raw]:
 def _official(pixels: Tensor, labels: Tensor, train: int, classes: tuple[str, ...]) -> Raw:
     order = torch.arange(len(pixels))
     splits = {"train": order[:train], "test": order[train:]}
-    return Raw(pixels, labels.long(), classes, splits, notes=(f"{train} official training and {len(pixels) - train} test images",))
+    return Raw(
+        pixels,
+        labels.long(),
+        classes,
+        splits,
+        notes=(f"{train} official training and {len(pixels) - train} test images",),
+    )
 
 
 def _download(name: str, root: Path, fetch: Callable[[], object]) -> None:

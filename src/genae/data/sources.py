@@ -22,7 +22,13 @@ from genae.data.transforms import FITS, RESIZE, parse_size, resize, to_unit_rang
 from genae.errors import GenaeError, nearest
 
 EXTENSIONS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm"}
-SPLIT_FOLDERS = {"train": "train", "val": "validation", "valid": "validation", "validation": "validation", "test": "test"}
+SPLIT_FOLDERS = {
+    "train": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "test",
+}
 SPLITS = ("train", "validation", "test")
 
 
@@ -131,9 +137,7 @@ def open_data(
     notes.append(f"values {low:g} to {high:g} become -1 to 1 inside models")
     splits, note = _splits(raw, len(pixels))
     table = read_attributes(attributes, raw.names, len(pixels)) if attributes else raw.attributes
-    return ImageData(
-        source, pixels, low, high, splits, raw.labels, raw.classes, table, raw.names, (*notes, note)
-    )
+    return ImageData(source, pixels, low, high, splits, raw.labels, raw.classes, table, raw.names, (*notes, note))
 
 
 def _open_path(
@@ -325,7 +329,7 @@ def _value_range(raw: builtin.Raw) -> tuple[float, float]:
     if raw.depth is not None:
         return 0.0, float(raw.depth)
     low, high = float(raw.pixels.min()), float(raw.pixels.max())
-    if -1 <= low and high <= 1:
+    if low >= -1 and high <= 1:
         return (0.0 if low >= 0 else -1.0), 1.0
     return low, high
 
@@ -360,5 +364,3 @@ def _splits(raw: builtin.Raw, total: int) -> tuple[dict[str, Tensor], str]:
 
 def _size(images: Tensor) -> str:
     return f"{images.shape[-2]}x{images.shape[-1]}"
-
-

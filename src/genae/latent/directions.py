@@ -13,5 +13,7 @@ def direction(codes: Tensor, has: Tensor, name: str = "attribute") -> Tensor:
     """
     has = has.to(codes.device)
     if not has.any() or has.all():
-        raise GenaeError(f"no direction for {name!r}: {int(has.sum())} of {len(has)} images have it; both kinds are needed")
+        raise GenaeError(
+            f"no direction for {name!r}: {int(has.sum())} of {len(has)} images have it; both kinds are needed"
+        )
     return codes[has].mean(0) - codes[~has].mean(0)

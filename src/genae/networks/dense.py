@@ -9,10 +9,18 @@ class Dense(nn.Module):
     """[B, inputs] -> [B, outputs] through hidden layers of equal width (AAAE, Table III: three of 512).
 
     ``leak`` None gives eLU (encoders, decoders, generators), a number leaky ReLU of that slope (critics).
+    ``initial`` weights: ``normal`` is N(0, 0.01^2) (Table III), ``kaiming`` is N(0, 1 / inputs) (He et al. 2015, with gain
+    1), which keeps the variance of a signal from layer to layer: the former divides it by 20 in each of these layers.
     """
 
     def __init__(
-        self, inputs: int, outputs: int, width: int = 512, hidden_layers: int = 3, leak: float | None = None
+        self,
+        inputs: int,
+        outputs: int,
+        width: int = 512,
+        hidden_layers: int = 3,
+        leak: float | None = None,
+        initial: str = "normal",
     ) -> None:
         super().__init__()
         layers: list[nn.Module] = []
@@ -20,7 +28,13 @@ class Dense(nn.Module):
             layers += [nn.Linear(inputs, width), nn.ELU() if leak is None else nn.LeakyReLU(leak)]
             inputs = width
         self.layers = nn.Sequential(*layers, nn.Linear(inputs, outputs))
+        if initial not in ("normal", "kaiming"):
+            raise ValueError(f"initial weights are {initial!r}; expected 'normal' or 'kaiming'")
         initialise_normal(self)
+        if initial == "kaiming":
+            for layer in self.layers:
+                if isinstance(layer, nn.Linear):
+                    nn.init.kaiming_normal_(layer.weight, nonlinearity="linear")
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x)

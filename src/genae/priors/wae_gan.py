@@ -19,11 +19,17 @@ class WaeGanPrior(Prior):
     """Encoder E2: h0 -> z, decoder G2: z -> h0, critic D2 on z, against an explicit p_Z.
 
     ``distribution``: ``normal`` is N(0, I), E2 unbounded; ``uniform`` is U(-1, 1)^latent_dim, E2 ends in tanh.
-    ``weight`` is w, the weight of the adversarial term beside the reconstruction of codes.
+    ``weight`` is w, the weight of the adversarial term beside the reconstruction of codes; ``initial`` is `Dense`'s.
     """
 
     def __init__(
-        self, code_dim: int, latent_dim: int = 64, distribution: str = "normal", weight: float = 1.0, width: int = 512
+        self,
+        code_dim: int,
+        latent_dim: int = 64,
+        distribution: str = "normal",
+        weight: float = 1.0,
+        width: int = 512,
+        initial: str = "normal",
     ) -> None:
         super().__init__()
         if distribution not in ("normal", "uniform"):
@@ -31,9 +37,9 @@ class WaeGanPrior(Prior):
         self.latent_dim = latent_dim
         self.distribution = distribution
         self.weight = weight
-        self.encoder = Dense(code_dim, latent_dim, width)
-        self.decoder = Dense(latent_dim, code_dim, width)
-        self.critic = Dense(latent_dim, 1, width, leak=LEAK)
+        self.encoder = Dense(code_dim, latent_dim, width, initial=initial)
+        self.decoder = Dense(latent_dim, code_dim, width, initial=initial)
+        self.critic = Dense(latent_dim, 1, width, leak=LEAK, initial=initial)
 
     def step(self, codes: Iterator[Tensor], images: int) -> Iterator[Update]:
         h = next(codes)

@@ -127,7 +127,7 @@ def curves(history: Sequence[Mapping[str, Any]]) -> str:
         if axes.lines:
             axes.legend(fontsize=7, framealpha=0, labelcolor=ink)
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg")
+    figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
     return buffer.getvalue()[buffer.getvalue().index("<svg") :]
 
 

@@ -56,7 +56,12 @@ def draw_figures(model: Model, data: ImageData, seed: int) -> dict[str, tuple[Im
     test = data.split("test")
     count = min(12, len(test))
     held_out = data.images(test[:count])
-    drawn = {"reconstructions": (figures.reconstruction_grid(model, held_out), "Held-out images and what each path gives back.")}
+    drawn = {
+        "reconstructions": (
+            figures.reconstruction_grid(model, held_out),
+            "Held-out images and what each path gives back.",
+        )
+    }
     for prior in model.priors:
         drawn[f"samples-{prior}"] = (figures.sample_grid(model, 64, seed, prior), f"New images from the {prior} prior.")
     pairs = min(4, count // 2)
@@ -69,7 +74,10 @@ def draw_figures(model: Model, data: ImageData, seed: int) -> dict[str, tuple[Im
                 "the outer columns are the images themselves.",
             )
     if count >= 4:
-        drawn["manifold"] = (figures.manifold_grid(model, held_out[-4:]), "The corners are four held-out images (SWAE Fig. 6).")
+        drawn["manifold"] = (
+            figures.manifold_grid(model, held_out[-4:]),
+            "The corners are four held-out images (SWAE Fig. 6).",
+        )
     directions = data.directions()
     if directions:
         name = next(iter(directions))
@@ -104,7 +112,9 @@ def render(
         _measured(records),
         "<h2>Training</h2>",
         f"<figure>{figures.curves(history)}<figcaption>Validation error through the code and through each prior "
-        "(SWAE Fig. 4, left), and the training losses.</figcaption></figure>" if history else "<p>No training log.</p>",
+        "(SWAE Fig. 4, left), and the training losses.</figcaption></figure>"
+        if history
+        else "<p>No training log.</p>",
     ]
     headings = {"reconstructions": "Reconstructions", "samples": "Samples", "interpolation": "Interpolation",
                 "manifold": "Between four images", "edit": "Editing"}  # fmt: skip

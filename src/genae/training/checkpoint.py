@@ -122,7 +122,9 @@ class RunFolder:
             moments, _ = load_tensors(newest / "optimisers.safetensors")
             state: dict[str, Any] = json.loads((newest / "state.json").read_text())
         except (GenaeError, OSError, ValueError) as error:
-            raise GenaeError(f"checkpoint {newest} is damaged ({error}); delete it to resume from the one before") from None
+            raise GenaeError(
+                f"checkpoint {newest} is damaged ({error}); delete it to resume from the one before"
+            ) from None
         load_weights(loop.model, weights, newest / "model.safetensors")
         _restore_optimisers(loop, moments)
         return state
@@ -154,7 +156,7 @@ class RunFolder:
 
     def _write_error(self, error: Exception) -> GenaeError:
         saved = self.checkpoints()
-        full = isinstance(error, OSError) and error.errno == errno.ENOSPC or "No space left" in str(error)
+        full = (isinstance(error, OSError) and error.errno == errno.ENOSPC) or "No space left" in str(error)
         reason = "the disk is full" if full else str(error)
         state = f"the last saved state is {saved[-1].name}" if saved else "nothing was saved yet"
         return GenaeError(f"cannot write to {self.path}: {reason}; {state}, the same command resumes from it")

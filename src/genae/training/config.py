@@ -78,7 +78,9 @@ class Config:
         except (ValueError, TypeError) as error:
             raise GenaeError(f"{where} is not a genae configuration: {error}") from None
         if unknown:
-            raise GenaeError(f"{where} has an unknown field {sorted(unknown)[0]!r}: it is from another version of genae")
+            raise GenaeError(
+                f"{where} has an unknown field {sorted(unknown)[0]!r}: it is from another version of genae"
+            )
         try:
             return cls(**values)
         except TypeError as error:
@@ -94,7 +96,9 @@ def parse_range(text: str) -> tuple[float, float]:
     return low, high
 
 
-def resolve(model: str, settings: Mapping[str, Any], presets: Mapping[str, Mapping[str, Any]], classes: Mapping[str, type]) -> Config:
+def resolve(
+    model: str, settings: Mapping[str, Any], presets: Mapping[str, Mapping[str, Any]], classes: Mapping[str, type]
+) -> Config:
     """Configuration of ``model`` (a class's name, or a preset ``name/data``) with ``settings`` on top.
 
     A bare name takes the preset of the data set when there is one. Setting names are the fields of `Config` and the
@@ -150,7 +154,7 @@ def parse_value(name: str, value: Any, wanted: Any) -> Any:
             pass
     elif isinstance(value, wanted) and not (wanted is int and isinstance(value, bool)):
         return value
-    elif wanted is float and isinstance(value, int) or wanted is str:
+    elif (wanted is float and isinstance(value, int)) or wanted is str:
         return wanted(value)
     expected = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}[wanted]
     raise GenaeError(f"{name.replace('_', '-')} is {value!r}; expected {expected}")

@@ -110,7 +110,9 @@ class Loop:
             raise ProtocolError(f"{where} was yielded inside torch.no_grad(); end every with block before yielding")
         for name, network in self.networks.items():
             if not all(p.requires_grad for p in network.parameters()):
-                raise ProtocolError(f"{where} was yielded while {name!r} is frozen; end every with block before yielding")
+                raise ProtocolError(
+                    f"{where} was yielded while {name!r} is frozen; end every with block before yielding"
+                )
         if not update.loss.requires_grad:
             raise ProtocolError(f"{where}: the loss does not depend on any network; it was computed without gradient")
 

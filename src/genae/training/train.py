@@ -255,7 +255,9 @@ def _continue(config: Config, stored: Config, folder: RunFolder) -> Config:
 def _check_batch(config: Config, model: Autoencoder, data: ImageData) -> None:
     batch, train = model.stage(0).batch_size, len(data.split("train"))
     if len(data.pixels) < 3:
-        raise GenaeError(f"{config.data} holds {len(data.pixels)} images; training, validation and test need at least 3")
+        raise GenaeError(
+            f"{config.data} holds {len(data.pixels)} images; training, validation and test need at least 3"
+        )
     if batch > train:
         raise GenaeError(
             f"a batch of {batch} is larger than the {train} training images of {config.data}; lower --batch-size"
