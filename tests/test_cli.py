@@ -39,7 +39,8 @@ def genae(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> int:
 def run(tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("runs") / "tiny"
     with pytest.MonkeyPatch.context() as patch:
-        assert genae("train", "stacked-wae", "--data", "digits", "--run", path, "--images", "320", *TINY, monkeypatch=patch) == 0  # fmt: skip
+        arguments = ["--data", "digits", "--run", path, "--images", "320", *TINY]
+        assert genae("train", "stacked-wae", *arguments, monkeypatch=patch) == 0
     return str(path)
 
 

@@ -56,7 +56,8 @@ def config(**changes: Any) -> Config:
 def start(run: Path, images: int) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "genae", "train", "stacked-wae", "--run", str(run), "--images", str(images)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.Popen([*command, *SETTINGS], env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    return subprocess.Popen([*command, *SETTINGS], env=environment, text=True, **pipes)
 
 
 def wait_for_checkpoint(run: Path, process: subprocess.Popen[str]) -> None:
@@ -127,12 +128,12 @@ def test_early_stopping(tmp_path: Path) -> None:
 
 def test_nan_names_update_iteration_and_checkpoint(tmp_path: Path) -> None:
     train(config(images=64), tmp_path / "run")
+    checkpoint = RunFolder(tmp_path / "run").checkpoints()[-1] / "model.safetensors"
+    tensors, metadata = load_tensors(checkpoint)
+    tensors["decoder.linear.weight"][0, 0] = float("nan")
+    del metadata["format"]
+    save_tensors(checkpoint, tensors, metadata)
     with pytest.raises(GenaeError, match=r"the loss of update 'critic' became nan at image 64; .*images-000000064"):
-        checkpoint = RunFolder(tmp_path / "run").checkpoints()[-1] / "model.safetensors"
-        tensors, metadata = load_tensors(checkpoint)
-        tensors["decoder.linear.weight"][0, 0] = float("nan")
-        del metadata["format"]
-        save_tensors(checkpoint, tensors, metadata)
         train(config(images=128), tmp_path / "run")
 
 

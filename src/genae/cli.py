@@ -5,7 +5,7 @@ Everything heavy is imported inside the commands, so that ``genae --help`` answe
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -436,7 +436,7 @@ class _Progress:
     def __exit__(self, *exception: object) -> None:
         self.bar.stop()
 
-    def show(self, event: dict[str, Any]) -> None:
+    def show(self, event: Mapping[str, Any]) -> None:
         if "validation" in event:
             errors = "  ".join(f"{name} {value:.4f}" for name, value in event["validation"].items())
             self.bar.console.print(f"{event['images']:>10,} images  {event['seconds']:6.0f} s  validation {errors}")
@@ -555,8 +555,10 @@ def _save_arrays(arrays: "dict[str, Tensor]", target: Path, names: list[str] | N
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.suffix == ".npz":
         buffer = io.BytesIO()
-        extra = {"names": np.array(names)} if names else {}
-        np.savez(buffer, **{name: tensor.numpy() for name, tensor in arrays.items()}, **extra)
+        values: dict[str, Any] = {name: tensor.numpy() for name, tensor in arrays.items()}
+        if names:
+            values["names"] = np.array(names)
+        np.savez(buffer, **values)
         write_atomically(target, buffer.getvalue())
     elif target.suffix == ".safetensors":
         save_tensors(target, arrays, {"names": json.dumps(names)} if names else {})

@@ -59,7 +59,7 @@ class Autoencoder(nn.Module):
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.anneal = anneal
-        self.priors: Mapping[str, Prior] | nn.ModuleDict = {}
+        self.priors: Mapping[str, Prior] = {}
         """The priors that were trained with this autoencoder, by name; they can be sampled."""
 
     def stage(self, images: int) -> Stage:
@@ -173,10 +173,10 @@ def networks_of(model: nn.Module) -> dict[str, nn.Module]:
 
 
 class Part(NamedTuple):
-    """Which part of the whole batch is being worked on: part ``index`` of ``count`` equal ones."""
+    """Which part of the whole batch is being worked on: part ``number`` of ``parts`` equal ones."""
 
-    index: int = 0
-    count: int = 1
+    number: int = 0
+    parts: int = 1
 
 
 _part = Part()
@@ -199,5 +199,5 @@ def draw(random: Callable[..., Tensor], count: int, *shape: int, device: torch.d
     ``random`` (`torch.randn`, `torch.rand`) draws for the whole batch and this part's rows are cut out, so that the
     result does not depend on how the batch was divided over processes or accumulated parts.
     """
-    index, parts = _part
-    return random(count * parts, *shape, device=device)[index * count : (index + 1) * count]
+    number, parts = _part
+    return random(count * parts, *shape, device=device)[number * count : (number + 1) * count]

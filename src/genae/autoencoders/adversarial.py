@@ -42,6 +42,7 @@ class AdversarialAutoencoder(Autoencoder):
         self.critic = PatchCritic(image_shape, width) if critic_weight else None
 
     def step(self, batches: Iterator[Tensor], images: int) -> Iterator[Update]:
+        """D1; E1 and G1 (SWAE Algorithm 1, lines 5-10)."""
         x = next(batches)
         x_hat = self.decoder(self.encoder(x))  # G1(E1(x)), once for both updates
         reconstruction = mse(x_hat, x)

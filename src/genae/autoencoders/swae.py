@@ -4,7 +4,8 @@ Xu, Keshmiri, Wang: Stacked Wasserstein Autoencoder (2019). `step` is its Algori
 deviations are in docs/models/stacked-wae.md.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import cast
 
 from torch import Tensor, nn
 
@@ -64,9 +65,11 @@ class StackedWassersteinAutoencoder(AdversarialAutoencoder):
             ]
             return levels[0] if len(levels) == 1 else StackedPrior(levels)
 
-        self.priors = nn.ModuleDict({name: stack(name.split("/")) for name in priors.split(",")})
+        stacks = {name: stack(name.split("/")) for name in priors.split(",")}
+        self.priors = cast(Mapping[str, Prior], nn.ModuleDict(stacks))
 
     def step(self, batches: Iterator[Tensor], images: int) -> Iterator[Update]:
+        """Algorithm 1."""
         yield from super().step(batches, images)  # D1; E1 and G1                (Algorithm 1, lines 5-10)
         for _ in range(self.inner_steps):  # k                                   (lines 12-19)
             h0 = self.encode_frozen(next(batches))

@@ -1,0 +1,1 @@
+"""Images: where they come from and in which order they are seen."""

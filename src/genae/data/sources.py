@@ -82,9 +82,9 @@ class ImageData:
     def digest(self) -> str:
         """Hash of pixels, value range and splits: equal for equal data, whatever file it came from."""
         digest = hashlib.sha256(repr((self.pixels.shape, self.low, self.high)).encode())
-        digest.update(self.pixels.cpu().numpy())
+        digest.update(self.pixels.cpu().numpy().tobytes())
         for name in SPLITS:
-            digest.update(self.splits[name].numpy())
+            digest.update(self.splits[name].numpy().tobytes())
         return digest.hexdigest()[:16]
 
     def to(self, device: torch.device) -> "ImageData":

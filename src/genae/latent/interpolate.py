@@ -32,7 +32,10 @@ def path(a: Tensor, b: Tensor, steps: int, kind: str = "linear") -> Tensor:
 
 
 def grid(corners: Tensor, rows: int, columns: int) -> Tensor:
-    """Bilinear grid [rows, columns, D] between codes [4, D]: top left, top right, bottom left, bottom right (SWAE Fig. 6)."""
+    """Bilinear grid [rows, columns, D] between four codes [4, D]: top left, top right, bottom left, bottom right.
+
+    SWAE Fig. 6.
+    """
     left = path(corners[0], corners[2], rows)
     right = path(corners[1], corners[3], rows)
     return path(left, right, columns).transpose(0, 1)

@@ -82,7 +82,7 @@ def evaluate(
         count = len(features)
         splits = 10 if count >= 1000 else 1
         value, deviation = inception_score(probabilities, splits, seed)
-        protocol = network | {"images": count, "seed": seed, "format": "uint8"} | more
+        protocol: dict[str, Any] = network | {"images": count, "seed": seed, "format": "uint8"} | more
         record(of, f"icp{short_count(count)}", value, deviation, splits=splits, **protocol)
         if reference:
             distance = frechet_distance(*moments(features), *reference)

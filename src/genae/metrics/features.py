@@ -73,7 +73,7 @@ def train_classifier(
     if data.labels is None:
         raise GenaeError(f"{data.name} has no labels to train a classifier on (class sub-folders would be labels)")
     torch.manual_seed(mix_seed("classifier", seed))
-    network = ConvClassifier(data.image_shape, len(data.classes)).to(device, memory_format=torch.channels_last)
+    network = ConvClassifier(data.image_shape, len(data.classes)).to(memory_format=torch.channels_last).to(device)
     train = data.split("train")
     steps = max(6 * len(train), 60_000) // BATCH
     optimiser = torch.optim.Adam(network.parameters(), fused=True)

@@ -10,7 +10,7 @@ from genae.protocol import Autoencoder
 
 
 def mse(x: Tensor, y: Tensor) -> Tensor:
-    """Mean squared error of each image, [B]. Images [B, C, H, W] in [-1, 1], the papers' range (in [0, 1]: a quarter)."""
+    """Mean squared error of each image, [B]; images [B, C, H, W] in [-1, 1] (in [0, 1]: a quarter)."""
     return (x.double() - y.double()).square().flatten(1).mean(1)
 
 
@@ -45,14 +45,14 @@ def ssim(x: Tensor, y: Tensor, data_range: float = 2.0) -> Tensor:
 
 
 def reconstructions(model: Autoencoder, x: Tensor) -> dict[str, Tensor]:
-    """Every reconstruction of images x: ``code`` is G1(h0), the others go through a prior, G1(G2(E2(h0))) (SWAE Fig. 5a)."""
+    """Every reconstruction of x (SWAE Fig. 5a): ``code`` is G1(h0), the others go through a prior, G1(G2(E2(h0)))."""
     codes = model.encode(x)
     through = {name: prior.decode(prior.encode(codes)) for name, prior in model.priors.items()}
     return {name: model.decode(c).float() for name, c in {"code": codes, **through}.items()}
 
 
 def reconstruction_mse(model: Autoencoder, batches: Iterable[Tensor]) -> dict[str, float]:
-    """Mean MSE over all images of each of `reconstructions`: ``mse`` through the code, ``mse_<prior>`` through a prior."""
+    """Mean MSE over images of each of `reconstructions`: ``mse`` through the code, ``mse_<prior>`` through a prior."""
     sums: dict[str, float] = {}
     count = 0
     for x in batches:

@@ -9,8 +9,8 @@ class Dense(nn.Module):
     """[B, inputs] -> [B, outputs] through hidden layers of equal width (AAAE, Table III: three of 512).
 
     ``leak`` None gives eLU (encoders, decoders, generators), a number leaky ReLU of that slope (critics).
-    ``initial`` weights: ``normal`` is N(0, 0.01^2) (Table III), ``kaiming`` is N(0, 1 / inputs) (He et al. 2015, with gain
-    1), which keeps the variance of a signal from layer to layer: the former divides it by 20 in each of these layers.
+    ``initial`` weights: ``normal`` is N(0, 0.01^2) (Table III), ``kaiming`` is N(0, 1 / inputs) (He et al. 2015,
+    gain 1), which keeps the variance of a signal from layer to layer: the former divides it by 20 in each layer of width 512.
     """
 
     def __init__(

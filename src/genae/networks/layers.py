@@ -12,13 +12,13 @@ class _SumOverProcesses(torch.autograd.Function):
     """all_reduce(sum) whose backward pass sums the gradients, as differentiating the whole sum requires."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
+    def forward(_: Any, x: Tensor) -> Tensor:
         x = x.clone()
         dist.all_reduce(x)
         return x
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+    def backward(_: Any, *gradients: Tensor) -> Tensor:
         gradient = gradients[0].clone()
         dist.all_reduce(gradient)
         return gradient
@@ -40,8 +40,10 @@ class BatchNorm(nn.BatchNorm2d):
         centred = rows - mean.view(1, -1, 1, 1)
         variance = _SumOverProcesses.apply(centred.square().sum((0, 2, 3))) / count
         with torch.no_grad():
-            assert self.running_mean is not None and self.running_var is not None
-            assert self.num_batches_tracked is not None and self.momentum is not None
+            assert self.running_mean is not None
+            assert self.running_var is not None
+            assert self.num_batches_tracked is not None
+            assert self.momentum is not None
             self.num_batches_tracked += 1
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(variance * (count / (count - 1)), self.momentum)
@@ -59,7 +61,7 @@ def normalisation(kind: str, channels: int) -> nn.Module:
 
 
 def pad_to_multiple(x: Tensor, height: int, width: int) -> Tensor:
-    """Extend images [B, C, H, W] to [B, C, height, width] by repeating the border; bottom and right take the odd row."""
+    """Extend images [B, C, H, W] to [B, C, height, width] by repeating the border; an odd row goes to the bottom."""
     dy, dx = height - x.shape[-2], width - x.shape[-1]
     if dy == 0 and dx == 0:
         return x

@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Iterator, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -19,9 +20,10 @@ class StackedPrior(Prior):
 
     def __init__(self, levels: Sequence[Prior]) -> None:
         super().__init__()
-        self.levels = nn.ModuleList(levels)
+        self.levels = cast(Sequence[Prior], nn.ModuleList(levels))
 
     def step(self, codes: Iterator[Tensor], images: int) -> Iterator[Update]:
+        """Every level in turn, each on the encodings of the level below."""
         h = next(codes)
         for level in self.levels:
             yield from level.step(iter([h]), images)

@@ -42,6 +42,7 @@ class WaeGanPrior(Prior):
         self.critic = Dense(latent_dim, 1, width, leak=LEAK, initial=initial)
 
     def step(self, codes: Iterator[Tensor], images: int) -> Iterator[Update]:
+        """D2; E2 and G2 (SWAE Algorithm 1, lines 12-19)."""
         h = next(codes)
         z_hat = self.encode(h)  # E2(h0), once for both updates
         z = self.latent(len(h))  # z ~ p_Z

@@ -16,7 +16,7 @@ INK, PAPER, GAP = (40, 40, 46), (255, 255, 255), 2
 
 
 def to_picture(image: Tensor) -> Image.Image:
-    """One image [C, H, W] in [-1, 1] as a picture: grey, RGB or RGBA; of other channel counts the first three or one."""
+    """One image [C, H, W] in [-1, 1] as a picture: grey, RGB, RGBA; of other channel counts the first three, or one."""
     channels = image.shape[0] if image.shape[0] in (1, 3, 4) else 3 if image.shape[0] > 4 else 1
     pixels = to_uint8(image[:channels]).permute(1, 2, 0).cpu().numpy()
     return Image.fromarray(pixels[:, :, 0] if channels == 1 else pixels)
@@ -25,7 +25,7 @@ def to_picture(image: Tensor) -> Image.Image:
 def grid(
     images: Tensor, rows: Sequence[str] = (), columns: Sequence[str] = (), title: str = "", cell: int = 64
 ) -> Image.Image:
-    """Images [R, K, C, H, W] as a labelled grid; small images are enlarged by whole factors to about ``cell`` pixels."""
+    """Images [R, K, C, H, W] as a labelled grid; small ones are enlarged by a whole factor to about ``cell`` pixels."""
     height, width = images.shape[-2:]
     scale = max(1, round(cell / max(height, width)))
     step_x, step_y = width * scale + GAP, height * scale + GAP

@@ -27,7 +27,8 @@ h1 { margin-bottom: 0 } h2 { margin-top: 2.5rem; font-size: 1.15rem } p, figcapt
 th, td { padding: .35rem .8rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap }
 th:first-child, td:first-child { text-align: left }
 figure { margin: 1rem 0 } img, svg { max-width: 100%; height: auto } img { border-radius: 4px; background: #fff }
-.pair { display: flex; flex-wrap: wrap; gap: 1rem } pre { background: var(--panel); padding: 1rem; overflow-x: auto; font-size: .8rem }
+.pair { display: flex; flex-wrap: wrap; gap: 1rem } 
+pre { background: var(--panel); padding: 1rem; overflow-x: auto; font-size: .8rem }
 """
 
 EXPLAIN = {

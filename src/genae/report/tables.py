@@ -1,4 +1,4 @@
-"""Tables of measurements: rows are what was measured, columns are metrics; unlike protocols are never mixed silently."""
+"""Tables of measurements: rows are what was measured, columns are metrics; unlike protocols are never mixed."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,0 +1,1 @@
+"""The loop, the run folder, and everything that a run needs to survive."""

@@ -1,7 +1,6 @@
 """The one training loop: it steps whatever networks an algorithm's updates name."""
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import count
 from typing import NamedTuple
 
 import torch
@@ -69,7 +68,8 @@ class Loop:
         ]
         steps = [self.model.step(self.batches(images, part), images) for part in parts]  # type: ignore[arg-type]
         records: list[Record] = []
-        for index in count():
+        index = 0
+        while True:
             update: Update | None = None
             for step, part in zip(steps, parts, strict=True):
                 update = self._advance(step, part, images, index)
@@ -82,6 +82,7 @@ class Loop:
             if update is None:
                 return records
             self._step(update, index)
+            index += 1
 
     def _advance(self, step: Iterator[Update], part: Part, images: int, index: int) -> Update | None:
         """Run the algorithm to its next yield, with fresh random numbers and a fresh autocast region."""

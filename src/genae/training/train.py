@@ -118,7 +118,7 @@ class _Run:
     def batches(self, images: int, part: Part) -> Iterator[Tensor]:
         """This part's rows of the batches of the iteration at ``images``; each draw has its own random order."""
         train, whole = self.data.split("train"), self.model.stage(images).batch_size
-        rows = slice(part.index * whole // part.count, (part.index + 1) * whole // part.count)
+        rows = slice(part.number * whole // part.parts, (part.number + 1) * whole // part.parts)
         for draw in count():
             start = time.perf_counter()
             indices = train[shuffled(images, whole, len(train), self.config.seed, draw)[rows]]
@@ -272,7 +272,7 @@ def _check_batch(config: Config, model: Autoencoder, data: ImageData) -> None:
 
 def _faster_precision(device: torch.device) -> str:
     """bfloat16 where a matrix product in it takes at most 0.8 of float32's time, measured on the spot."""
-    times = {}
+    times: dict[torch.dtype, float] = {}
     for dtype in (torch.float32, torch.bfloat16):
         a = torch.randn(1024, 1024, device=device).to(dtype)
         for repeat in range(4):
@@ -287,7 +287,7 @@ def _stop_requests() -> Iterator[list[int]]:
     """Collect Ctrl-C and SIGTERM instead of dying; a second Ctrl-C interrupts at once."""
     received: list[int] = []
 
-    def note(number: int, frame: object) -> None:
+    def note(number: int, _: object) -> None:
         if received and number == signal.SIGINT:
             raise KeyboardInterrupt
         received.append(number)
