@@ -222,7 +222,7 @@ def test_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
 def test_presets_resolve(name: str) -> None:
     from genae.autoencoders import AUTOENCODERS
 
-    chosen = resolve(name, {}, PRESETS, AUTOENCODERS)
+    chosen = resolve(name, {"data": "digits"}, PRESETS, AUTOENCODERS)
     assert chosen == Config.from_json(chosen.to_json(), "text")
 
 

@@ -358,7 +358,8 @@ def list_all() -> None:
     for title, lines in {
         "autoencoders": [f"{name}: {(cls.__doc__ or '').splitlines()[0]}" for name, cls in AUTOENCODERS.items()],
         "presets": [
-            f"{name}: {p['images']:,} images of {p['data']}, width {p['width']}" for name, p in PRESETS.items()
+            f"{name}: {p['images']:,} images of {p.get('data', 'your --data')}, width {p['width']}"
+            for name, p in PRESETS.items()
         ],
         "data sets": [", ".join(NAMES) + "; or a folder, a .zip of one, an .npz or .npy array"],
     }.items():

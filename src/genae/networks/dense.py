@@ -9,9 +9,9 @@ class Dense(nn.Module):
     """[B, inputs] -> [B, outputs] through hidden layers of equal width (AAAE, Table III: three of 512).
 
     ``leak`` None gives eLU (encoders, decoders, generators), a number leaky ReLU of that slope (critics).
-    ``initial`` weights: ``normal`` is N(0, 0.01^2) (Table III). ``kaiming`` is N(0, 1 / inputs) in the hidden layers (He
-    et al. 2015, gain 1), which keeps the variance of a signal from layer to layer, where the former divides it by 20 in
-    each layer of width 512; the last layer stays N(0, 0.01^2), so that a tanh after it starts unsaturated.
+    ``initial`` weights: ``normal`` is N(0, 0.01^2) (Table III). ``kaiming`` is N(0, 1 / inputs) in the hidden layers
+    (He et al. 2015, gain 1), which keeps the variance of a signal from layer to layer, where the former divides it by
+    20 in each layer of width 512; the last layer stays N(0, 0.01^2), so that a tanh after it starts unsaturated.
     """
 
     def __init__(
