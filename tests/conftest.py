@@ -19,6 +19,8 @@ TINY = {
     "width": 4, "code_dim": 6, "prior_dim": 3, "prior_width": 8, "batch_size": 8, "learning_rate": 1e-3,
 }  # fmt: skip
 SHAPE = (1, 8, 8)
+TINY_FLAGS = [f"--{key.replace('_', '-')}={value}" for key, value in TINY.items()]
+TINY_FLAGS += ["--precision=float32", "--device=cpu"]
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -6,26 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import TINY_FLAGS
 from PIL import Image
 
 from genae.cli import main
-
-TINY = [
-    "--width",
-    "4",
-    "--code-dim",
-    "6",
-    "--prior-dim",
-    "3",
-    "--prior-width",
-    "8",
-    "--batch-size",
-    "16",
-    "--precision",
-    "float32",
-    "--device",
-    "cpu",
-]
 
 
 def genae(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> int:
@@ -39,7 +23,7 @@ def genae(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> int:
 def run(tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("runs") / "tiny"
     with pytest.MonkeyPatch.context() as patch:
-        arguments = ["--data", "digits", "--run", path, "--images", "320", *TINY]
+        arguments = ["--data", "digits", "--run", path, "--images", "320", *TINY_FLAGS]
         assert genae("train", "stacked-wae", *arguments, monkeypatch=patch) == 0
     return str(path)
 
@@ -108,7 +92,7 @@ def test_training_one_owns_pictures(folder_of_images: Path, monkeypatch: pytest.
     (folder_of_images / "table.csv").write_text(
         "file,bright\n" + "".join(f"{c}/{i}.png,{i % 2}\n" for c in ("cat", "dog") for i in range(12))
     )
-    arguments = ["--data", folder_of_images, "--run", "mine", "--images", "64", *TINY]
+    arguments = ["--data", folder_of_images, "--run", "mine", "--images", "64", *TINY_FLAGS]
     assert genae("train", "stacked-wae", *arguments, monkeypatch=monkeypatch) == 0
     edit = ["edit", "mine", "--attributes", folder_of_images / "table.csv", "--attribute", "bright", "--count", "2"]
     assert genae(*edit, monkeypatch=monkeypatch) == 0
@@ -135,7 +119,7 @@ def test_training_one_owns_pictures(folder_of_images: Path, monkeypatch: pytest.
         ("interpolate RUN --pairs 0-9999", "image number 9999 was asked for"),
         ("edit RUN --attribute smile", "no attribute 'smile'"),
         ("decode RUN missing.npz", "missing.npz is not a file of codes"),
-        ("encode RUN --out codes.pt", "expected .npz or .safetensors"),
+        ("encode RUN --out codes.pt", "expected a name that ends in .npz or .safetensors"),
         ("compare RUN/figures", "has no measurements"),
         ("reconstruct RUN --split dev", "split is 'dev'"),
         ("data digits --sise 3", "no flag --sise; did you mean 'size'?"),

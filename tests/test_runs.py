@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import tiny_options
+from conftest import TINY_FLAGS, tiny_options
 from safetensors.torch import load_file
 
 from genae.errors import GenaeError
@@ -23,28 +23,7 @@ from genae.training.checkpoint import RunFolder
 from genae.training.config import Config, resolve
 from genae.training.train import train
 
-SETTINGS = [
-    "--data",
-    "digits",
-    "--width",
-    "4",
-    "--code-dim",
-    "6",
-    "--prior-dim",
-    "3",
-    "--prior-width",
-    "8",
-    "--batch-size",
-    "16",
-    "--precision",
-    "float32",
-    "--device",
-    "cpu",
-    "--checkpoint-every",
-    "320",
-    "--validate-every",
-    "320",
-]
+SETTINGS = [*TINY_FLAGS, "--data=digits", "--checkpoint-every=320", "--validate-every=320"]
 
 
 def config(**changes: Any) -> Config:

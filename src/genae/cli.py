@@ -5,16 +5,15 @@ Everything heavy is imported inside the commands, so that ``genae --help`` answe
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from genae.errors import GenaeError, nearest
+from genae.screen import Bar, Progress, console, print_settings, print_table, status
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,7 +25,6 @@ app = typer.Typer(
     help="Generative autoencoders: train, trust, edit.", no_args_is_help=True, add_completion=False,
     pretty_exceptions_enable=False, rich_markup_mode="rich",
 )  # fmt: skip
-console = Console(highlight=False)
 
 Run = Annotated[str, typer.Argument(help="A run folder or a weights file.")]
 Data = Annotated[str | None, typer.Option(help="Another source of images; by default the run's own.")]
@@ -43,7 +41,7 @@ def main() -> None:
     """Entry point: exit status 0, 2 with one sentence for what the user can mend, 130 after Ctrl-C."""
     arguments = [a for a in sys.argv[1:] if a != "--debug"]
     try:
-        status = app(arguments, standalone_mode=False)
+        code = app(arguments, standalone_mode=False)
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:  # the reader of our output has gone
@@ -55,7 +53,7 @@ def main() -> None:
             raise
         print(f"genae: error: {usage() if usage else error}", file=sys.stderr)
         sys.exit(2)
-    sys.exit(status if isinstance(status, int) else 0)
+    sys.exit(code if isinstance(code, int) else 0)
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -81,10 +79,10 @@ def train(
     settings = _settings(context.args) | ({"data": data} if data else {})
     config = resolve(model, settings, PRESETS, AUTOENCODERS)
     if int(os.environ.get("RANK", 0)) == 0:
-        _print_settings(config)
+        print_settings(config)
     if dry_run:
         return 0
-    with _Progress(config.images) as progress:
+    with Progress(config.images) as progress:
         outcome = start(config, run, progress=progress.show)
     if distributed.rank() == 0:
         how = {
@@ -119,14 +117,14 @@ def evaluate(
     if source.labels is None:
         console.print(f"{source.name} has no labels: no classifier, so no inception score or Fréchet distance")
     else:
-        with _Bar(f"classifier of {source.name} for the scores, once") as bar:
+        with Bar(f"classifier of {source.name} for the scores, once") as bar:
             classifier = classifier_for(source, model, bar)
         assert classifier
         console.print(f"{classifier.name}: test accuracy {classifier.accuracy:.2%}, weights {classifier.digest}")
     records = measure(
-        run, source, split=split or _default_split(model, data), samples=samples, seed=seed, progress=_status
+        run, source, split=split or _default_split(model, data), samples=samples, seed=seed, progress=status
     )
-    _print_table(*tables.table(records))
+    print_table(*tables.table(records))
 
 
 @app.command()
@@ -237,7 +235,9 @@ def encode(
     skip_bad: SkipBad = False,
     out: Annotated[str, typer.Option(help="File of codes (.npz or .safetensors).")] = "codes.npz",
 ) -> None:
-    """Write the codes of images: codes [N, D], indices, labels where there are any."""
+    """Write the codes of images: codes [N, D], indices, labels and file names where there are any."""
+    from genae.storage import save_arrays
+
     model = _load(run)
     source = model.open_data(data, data_root, skip_bad=skip_bad or None)
     indices = source.split(split or _default_split(model, data))
@@ -245,8 +245,7 @@ def encode(
     arrays = {"codes": codes, "indices": indices}
     if source.labels is not None:
         arrays["labels"] = source.labels[indices]
-    names = [source.names[i] for i in indices.tolist()] if source.names else None
-    _save_arrays(arrays, Path(out), names)
+    save_arrays(Path(out), arrays, [source.names[i] for i in indices.tolist()] if source.names else [])
     console.print(f"{len(codes)} codes of {codes.shape[1]} numbers: {escape(out)}")
 
 
@@ -259,16 +258,12 @@ def decode(
 ) -> None:
     """Turn codes back into images."""
     from genae.report import figures
+    from genae.storage import load_codes
 
     model = _load(run)
-    loaded = _load_codes(Path(codes))
-    images = model.decode(loaded, space)
+    images = model.decode(load_codes(Path(codes)), space)
     if Path(out).suffix == ".png":
-        across = max(1, round(len(images) ** 0.5))
-        blank = images.new_ones(-len(images) % across, *images.shape[1:])
-        import torch
-
-        _save(figures.grid(torch.cat([images, blank]).unflatten(0, (-1, across))), out)
+        _save(figures.sheet(images), out)
     else:
         _save_images(images, Path(out))
 
@@ -300,7 +295,7 @@ def compare(
     if format == "markdown":
         print(tables.markdown(header, rows))
     elif format == "table":
-        _print_table(header, rows)
+        print_table(header, rows)
     else:
         raise GenaeError(f"--format is {format!r}; {nearest(format, ['table', 'markdown'])}")
     for note in notes:
@@ -382,7 +377,7 @@ def train_classifier_command(
     from genae.training import distributed
 
     source = open_data(data, data_root=data_root, size=size, fit=fit)
-    with _Bar("classifier") as bar:
+    with Bar("classifier") as bar:
         classifier = train_classifier(source, distributed.start("auto"), seed=seed, progress=bar)
     console.print(f"{classifier.name}: test accuracy {classifier.accuracy:.2%}, weights {classifier.digest}")
     console.print(escape(str(classifier_path(source))))
@@ -401,90 +396,6 @@ def _settings(arguments: Sequence[str]) -> dict[str, Any]:
             value = rest.pop(0) if rest and not rest[0].startswith("--") else "true"
         settings[name.replace("-", "_")] = value
     return settings
-
-
-def _print_settings(config: Any) -> None:
-    from dataclasses import asdict
-
-    flat = {k: v for k, v in asdict(config).items() if k != "options"} | dict(config.options)
-    if not console.is_terminal:
-        console.print(" ".join(f"{k.replace('_', '-')}={v}" for k, v in flat.items()), soft_wrap=True, markup=False)
-        return
-    table = Table(show_header=False, box=None, pad_edge=False)
-    for key, value in flat.items():
-        table.add_row(f"[dim]{key.replace('_', '-')}[/dim]", escape(str(value)))
-    console.print(table)
-
-
-class _Progress:
-    """A rich progress line on a terminal; one plain line per validation when piped."""
-
-    def __init__(self, total: int) -> None:
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-        self.total = total
-        self.bar = Progress(
-            TextColumn("{task.completed:,.0f} / {task.total:,.0f} images"), BarColumn(24),
-            TextColumn("{task.fields[rate]} images/s  {task.fields[losses]}"), TimeRemainingColumn(),
-            console=console, disable=not console.is_terminal or int(os.environ.get("RANK", 0)) > 0,
-        )  # fmt: skip
-        self.task = self.bar.add_task("", total=total, rate="-", losses="")
-
-    def __enter__(self) -> "_Progress":
-        self.bar.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.bar.stop()
-
-    def show(self, event: Mapping[str, Any]) -> None:
-        if "validation" in event:
-            errors = "  ".join(f"{name} {value:.4f}" for name, value in event["validation"].items())
-            self.bar.console.print(f"{event['images']:>10,} images  {event['seconds']:6.0f} s  validation {errors}")
-        else:
-            terms = {key: value for term in event["losses"].values() for key, value in term.items() if key == "mse"}
-            losses = "  ".join(f"{key} {value:.4f}" for key, value in terms.items())
-            rate = f"{event['images_per_second']:.0f}"
-            self.bar.update(self.task, completed=min(event["images"], self.total), rate=rate, losses=losses)
-
-
-class _Bar:
-    """Share done and loss of a shorter training."""
-
-    def __init__(self, name: str) -> None:
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-        self.bar = Progress(
-            TextColumn(name), BarColumn(24), TextColumn("{task.fields[loss]}"), TimeRemainingColumn(),
-            console=console, disable=not console.is_terminal,
-        )  # fmt: skip
-        self.task = self.bar.add_task(name, total=1.0, loss="")
-
-    def __enter__(self) -> "_Bar":
-        self.bar.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.bar.stop()
-
-    def __call__(self, done: float, loss: float) -> None:
-        self.bar.update(self.task, completed=done, loss=f"loss {loss:.4f}")
-
-
-def _status(message: str) -> None:
-    if console.is_terminal:
-        console.print(f"[dim]{escape(message)}[/dim]")
-
-
-def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    if not console.is_terminal:
-        for row in (header, *rows):
-            print("\t".join(row))
-        return
-    table = Table(*header, box=None)
-    for row in rows:
-        table.add_row(*map(escape, row))
-    console.print(table)
 
 
 def _load(run: str) -> "Model":
@@ -534,53 +445,13 @@ def _save(picture: Any, out: str) -> None:
 
 def _save_images(images: "Tensor", target: Path) -> None:
     from genae.report.figures import save_picture, to_picture
+    from genae.storage import save_arrays
 
     if target.suffix == ".npz":
-        _save_arrays({"images": images}, target)
+        save_arrays(target, {"images": images})
     elif target.suffix:
         raise GenaeError(f"--out is {str(target)!r}; expected a folder, .png or .npz")
     else:
         for number, image in enumerate(images):
             save_picture(to_picture(image), target / f"{number:06d}.png")
     console.print(f"{len(images)} images: {escape(str(target))}")
-
-
-def _save_arrays(arrays: "dict[str, Tensor]", target: Path, names: list[str] | None = None) -> None:
-    import io
-    import json
-
-    import numpy as np
-
-    from genae.storage import save_tensors, write_atomically
-
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if target.suffix == ".npz":
-        buffer = io.BytesIO()
-        values: dict[str, Any] = {name: tensor.numpy() for name, tensor in arrays.items()}
-        if names:
-            values["names"] = np.array(names)
-        np.savez(buffer, **values)
-        write_atomically(target, buffer.getvalue())
-    elif target.suffix == ".safetensors":
-        save_tensors(target, arrays, {"names": json.dumps(names)} if names else {})
-    else:
-        raise GenaeError(f"--out is {str(target)!r}; expected .npz or .safetensors")
-
-
-def _load_codes(path: Path) -> "Tensor":
-    import numpy as np
-    import torch
-
-    from genae.storage import load_tensors
-
-    if path.suffix == ".safetensors":
-        arrays, _ = load_tensors(path)
-        found = arrays.get("codes")
-    else:
-        try:
-            found = torch.from_numpy(np.load(path, allow_pickle=False)["codes"])
-        except (OSError, ValueError, KeyError, IndexError) as error:
-            raise GenaeError(f"{path} is not a file of codes: {error}") from None
-    if found is None or found.ndim != 2:
-        raise GenaeError(f"{path} holds no array 'codes' of shape [N, D]")
-    return found.float()

@@ -1,11 +1,13 @@
 """Files that survive: written under a temporary name, flushed, renamed; and never pickle."""
 
+import io
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -86,3 +88,33 @@ def flush_folder(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def save_arrays(path: Path, arrays: Mapping[str, Tensor], names: Sequence[str] = ()) -> None:
+    """Write named arrays, and file names beside them, as ``.npz`` or ``.safetensors``; else `GenaeError`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".npz":
+        values: dict[str, Any] = {name: tensor.numpy() for name, tensor in arrays.items()}
+        if names:
+            values["names"] = np.array(names)
+        buffer = io.BytesIO()
+        np.savez(buffer, **values)
+        write_atomically(path, buffer.getvalue())
+    elif path.suffix == ".safetensors":
+        save_tensors(path, arrays, {"names": json.dumps(names)} if names else {})
+    else:
+        raise GenaeError(f"cannot write {path}: expected a name that ends in .npz or .safetensors")
+
+
+def load_codes(path: Path) -> Tensor:
+    """Read the codes [N, D] that `save_arrays` wrote; anything else raises `GenaeError`."""
+    if path.suffix == ".safetensors":
+        found = load_tensors(path)[0].get("codes")
+    else:
+        try:
+            found = torch.from_numpy(np.load(path, allow_pickle=False)["codes"])
+        except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
+            raise GenaeError(f"{path} is not a file of codes: {error}") from None
+    if found is None or found.ndim != 2:
+        raise GenaeError(f"{path} holds no array 'codes' of shape [N, D]")
+    return found.float()

@@ -35,6 +35,7 @@ class AdversarialAutoencoder(Autoencoder):
         anneal: int = 0,
     ) -> None:
         super().__init__(image_shape, batch_size, learning_rate, anneal)
+        self.code_dim = code_dim
         self.critic_weight = critic_weight
         self.adversarial = adversarial
         self.encoder = ConvEncoder(image_shape, code_dim, width, norm)

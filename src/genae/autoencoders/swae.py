@@ -5,7 +5,7 @@ deviations are in docs/models/stacked-wae.md.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import cast
+from typing import Any, cast
 
 from torch import Tensor, nn
 
@@ -22,7 +22,7 @@ class StackedWassersteinAutoencoder(AdversarialAutoencoder):
     a slash stacks one on the latent variables of another: ``uniform/normal``.
     ``inner_steps`` is the paper's k, ``prior_weight`` the weight of the adversarial term in stage II (paper: 1), and
     ``prior_initial`` the initial weights of its networks (`networks.dense.Dense`).
-    The other options are `AdversarialAutoencoder`'s.
+    ``stage_one`` are the options of `AdversarialAutoencoder`.
     """
 
     def __init__(
@@ -35,30 +35,13 @@ class StackedWassersteinAutoencoder(AdversarialAutoencoder):
         prior_width: int = 512,
         prior_weight: float = 1.0,
         prior_initial: str = "normal",
-        code_dim: int = 128,
-        width: int = 64,
-        critic_weight: float = 0.001,
-        adversarial: str = "non-saturating",
-        norm: str = "batch",
-        batch_size: int = 64,
-        learning_rate: float = 1e-4,
-        anneal: int = 0,
+        **stage_one: Any,
     ) -> None:
-        super().__init__(
-            image_shape,
-            code_dim=code_dim,
-            width=width,
-            critic_weight=critic_weight,
-            adversarial=adversarial,
-            norm=norm,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            anneal=anneal,
-        )
+        super().__init__(image_shape, **stage_one)
         self.inner_steps = inner_steps
 
         def stack(distributions: list[str]) -> Prior:
-            inputs = [code_dim] + [prior_dim] * (len(distributions) - 1)
+            inputs = [self.code_dim] + [prior_dim] * (len(distributions) - 1)
             levels = [
                 WaeGanPrior(dim, prior_dim, distribution, prior_weight, prior_width, prior_initial)
                 for dim, distribution in zip(inputs, distributions, strict=True)

@@ -33,8 +33,8 @@ def grid(
     left = max([round(small.getlength(text)) + 12 for text in rows], default=0)
     top = (26 if title else 0) + (20 if any(columns) else 0)
     size = (left + step_x * images.shape[1] + GAP, top + step_y * images.shape[0] + GAP)
-    sheet = Image.new("RGB", (max(size[0], round(font.getlength(title)) + 12), size[1]), PAPER)
-    pen = ImageDraw.Draw(sheet)
+    paper = Image.new("RGB", (max(size[0], round(font.getlength(title)) + 12), size[1]), PAPER)
+    pen = ImageDraw.Draw(paper)
     pen.text((6, 4), title, fill=INK, font=font)
     for r, row in enumerate(images):
         if r < len(rows):
@@ -42,10 +42,17 @@ def grid(
         for k, image in enumerate(row):
             picture = to_picture(image).resize((width * scale, height * scale), Image.Resampling.NEAREST)
             mask = picture if picture.mode == "RGBA" else None
-            sheet.paste(picture.convert("RGB"), (left + GAP + step_x * k, top + GAP + step_y * r), mask)
+            paper.paste(picture.convert("RGB"), (left + GAP + step_x * k, top + GAP + step_y * r), mask)
     for k, text in enumerate(columns[: images.shape[1]]):
         pen.text((left + GAP + step_x * k + step_x // 2, top - 4), text, fill=INK, font=small, anchor="mb")
-    return sheet
+    return paper
+
+
+def sheet(images: Tensor, title: str = "") -> Image.Image:
+    """Images [N, C, H, W] in a grid about as wide as high."""
+    across = max(1, round(len(images) ** 0.5))
+    blank = images.new_ones(-len(images) % across, *images.shape[1:])
+    return grid(torch.cat([images, blank]).unflatten(0, (-1, across)), title=title)
 
 
 def save_picture(picture: Image.Image, path: Path) -> None:
@@ -69,12 +76,8 @@ def reconstruction_grid(model: Model, images: Tensor) -> Image.Image:
 
 
 def sample_grid(model: Model, count: int, seed: int, prior: str) -> Image.Image:
-    """Samples of one prior in a sheet about as wide as high."""
-    across = max(1, round(count**0.5))
-    images = model.sample(count, seed, prior)
-    blank = images.new_ones(-count % across, *images.shape[1:])
-    sheet = torch.cat([images, blank]).unflatten(0, (-1, across))
-    return grid(sheet, title=f"Samples, {prior} prior, seed {seed}")
+    """Samples of one prior."""
+    return sheet(model.sample(count, seed, prior), f"Samples, {prior} prior, seed {seed}")
 
 
 def interpolation_grid(

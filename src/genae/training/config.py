@@ -132,10 +132,13 @@ def resolve(
 
 
 def option_types(model: type) -> dict[str, tuple[Any, Any]]:
-    """The keyword options of a model's class: name -> (type, default)."""
-    hints = typing.get_type_hints(model.__init__)  # type: ignore[misc]
-    parameters = inspect.signature(model).parameters.values()
-    return {p.name: (hints[p.name], p.default) for p in parameters if p.kind is p.KEYWORD_ONLY}
+    """The keyword options of a model's class: name -> (type, default); ``**options`` means those of its base class."""
+    constructor = model.__init__  # type: ignore[misc]
+    hints = typing.get_type_hints(constructor)
+    parameters = inspect.signature(constructor).parameters.values()
+    inherited = any(p.kind is p.VAR_KEYWORD for p in parameters) and model.__base__
+    own = {p.name: (hints[p.name], p.default) for p in parameters if p.kind is p.KEYWORD_ONLY}
+    return own | (option_types(inherited) if inherited else {})
 
 
 def parse_value(name: str, value: Any, wanted: Any) -> Any:
