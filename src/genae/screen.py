@@ -73,6 +73,7 @@ class Bar(_Line):
         super().__init__(name, "{task.fields[losses]}", total=1.0)
 
     def __call__(self, done: float, loss: float) -> None:
+        """Move to ``done``, between 0 and 1."""
         self.line.update(self.task, completed=done, losses=f"loss {loss:.4f}")
 
 
