@@ -47,10 +47,11 @@ class Loop:
         self.accumulate = accumulate
         self.networks = networks_of(model)
         self.names = {id(network): name for name, network in self.networks.items()}
+        # Listed once: walking over modules for every update would cost as much as a small network's forward pass.
+        self.parameters = {name: list(network.parameters()) for name, network in self.networks.items()}
         self.device = next(model.parameters()).device
         self.optimisers = {
-            name: torch.optim.Adam(network.parameters(), betas=betas, fused=fused)
-            for name, network in self.networks.items()
+            name: torch.optim.Adam(parameters, betas=betas, fused=fused) for name, parameters in self.parameters.items()
         }
         if compiled:
             # All instances of a class share one recompile limit; several priors soon pass the default of 8.
@@ -86,12 +87,18 @@ class Loop:
 
     def _advance(self, step: Iterator[Update], part: Part, images: int, index: int) -> Update | None:
         """Run the algorithm to its next yield, with fresh random numbers and a fresh autocast region."""
-        torch.manual_seed(mix_seed("iteration", self.seed, images, index))
+        self._reseed(mix_seed("iteration", self.seed, images, index))
         with working_on(part), torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
             update = next(step, None)
         if update is not None:
             self._check(update, index)
         return update
+
+    def _reseed(self, seed: int) -> None:
+        # torch.manual_seed would also queue a call, with its stack trace, for a GPU that is not in use.
+        torch.default_generator.manual_seed(seed)
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
 
     def _check(self, update: Update, index: int) -> None:
         if not isinstance(update, Update):
@@ -109,8 +116,8 @@ class Loop:
             raise ProtocolError(f"{where}: the loss has shape {list(update.loss.shape)}; expected a scalar")
         if not torch.is_grad_enabled():
             raise ProtocolError(f"{where} was yielded inside torch.no_grad(); end every with block before yielding")
-        for name, network in self.networks.items():
-            if not all(p.requires_grad for p in network.parameters()):
+        for name, parameters in self.parameters.items():
+            if not all([p.requires_grad for p in parameters]):
                 raise ProtocolError(
                     f"{where} was yielded while {name!r} is frozen; end every with block before yielding"
                 )
@@ -137,22 +144,23 @@ class Loop:
 
     def _step(self, update: Update, index: int) -> None:
         distributed.average_gradients(self._parameters(update))
-        for network in update.trains:
-            if all(p.grad is None for p in network.parameters()):
+        names = [self.names[id(network)] for network in update.trains]
+        for name in names:
+            if all(p.grad is None for p in self.parameters[name]):
                 raise ProtocolError(
-                    f"update {index + 1} ({self._name(update)}): the loss does not reach {self.names[id(network)]!r}; "
+                    f"update {index + 1} ({self._name(update)}): the loss does not reach {name!r}; "
                     "it received no gradient"
                 )
-        for network in update.trains:
-            self.optimisers[self.names[id(network)]].step()
+        for name in names:
+            self.optimisers[name].step()
             # Fused Adam changes parameters unseen by autograd: without this a stale graph would go unnoticed.
-            torch.autograd.graph.increment_version(list(network.parameters()))
-        for network in self.networks.values():  # all: a compiled backward pass ignores ``inputs=``
-            for p in network.parameters():
+            torch.autograd.graph.increment_version(self.parameters[name])
+        for parameters in self.parameters.values():  # all: a compiled backward pass ignores ``inputs=``
+            for p in parameters:
                 p.grad = None
 
     def _parameters(self, update: Update) -> list[nn.Parameter]:
-        return [p for network in update.trains for p in network.parameters()]
+        return [p for network in update.trains for p in self.parameters[self.names[id(network)]]]
 
     def _name(self, update: Update) -> str:
         return "+".join(self.names[id(network)] for network in update.trains)
