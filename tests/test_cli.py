@@ -62,7 +62,7 @@ def test_codes_there_and_back(kind: str, run: str, monkeypatch: pytest.MonkeyPat
         assert np.load(f"{space}.npz")["images"].shape == (179, 1, 8, 8)
     assert genae("decode", run, f"c.{kind}", "--space", "normal", "--out", "d.png", monkeypatch=monkeypatch) == 0
     if kind == "npz":
-        assert set(np.load("c.npz")) == {"codes", "indices", "labels"}
+        assert set(np.load("c.npz")) == {"codes", "indices", "labels", "space"}
 
 
 def test_measuring_and_comparing(run: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -114,12 +114,12 @@ def test_training_one_owns_pictures(folder_of_images: Path, monkeypatch: pytest.
         ("sample nothing", "there is no run 'nothing'"),
         ("sample RUN --prior cauchy", "no prior 'cauchy'"),
         ("sample RUN --count many", "--count"),
-        ("sample RUN --out sheet.jpg", "expected a folder, .png or .npz"),
+        ("sample RUN --out sheet.jpg", "expected a folder or .png or .npz"),
         ("interpolate RUN --pairs 0:1", "expected numbers of images such as 0-1"),
         ("interpolate RUN --pairs 0-9999", "image number 9999 was asked for"),
         ("edit RUN --attribute smile", "no attribute 'smile'"),
-        ("decode RUN missing.npz", "missing.npz is not a file of codes"),
-        ("encode RUN --out codes.pt", "expected a name that ends in .npz or .safetensors"),
+        ("decode RUN missing.npz", "missing.npz is not a readable NumPy file"),
+        ("encode RUN --out codes.pt", "expected .npz or .safetensors"),
         ("compare RUN/figures", "has no measurements"),
         ("reconstruct RUN --split dev", "split is 'dev'"),
         ("data digits --sise 3", "no flag --sise; did you mean 'size'?"),

@@ -11,6 +11,7 @@ from genae.version import VERSION as __version__
 
 _HOMES = {
     "AUTOENCODERS": "genae.autoencoders",
+    "METRICS": "genae.metrics",
     "PRIORS": "genae.priors",
     "PRESETS": "genae.presets",
     "Autoencoder": "genae.protocol",
@@ -19,10 +20,13 @@ _HOMES = {
     "Update": "genae.protocol",
     "Config": "genae.training.config",
     "Model": "genae.model",
+    "compare": "genae.api",
     "evaluate": "genae.api",
     "load": "genae.model",
     "open_data": "genae.data.sources",
+    "report": "genae.api",
     "train": "genae.api",
+    "train_classifier": "genae.metrics.features",
 }
 
 __all__ = ["GenaeError", "__version__", *_HOMES]

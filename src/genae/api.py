@@ -1,16 +1,20 @@
 """The verbs that work on runs, as Python functions: what the command line calls."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from genae.autoencoders import AUTOENCODERS
 from genae.data.sources import ImageData
+from genae.errors import GenaeError
 from genae.metrics import evaluate as measuring
 from genae.metrics.features import FeatureNetwork, load_classifier, train_classifier
 from genae.model import Model, load
 from genae.presets import PRESETS
-from genae.storage import append_line
+from genae.report import tables
+from genae.report.page import write_report
+from genae.storage import append_line, read_lines
+from genae.training.checkpoint import RunFolder
 from genae.training.config import resolve
 from genae.training.train import train as train_run
 
@@ -51,6 +55,8 @@ def evaluate(
     """
     model = load(run)
     data = data or model.open_data()
+    if Path(run).is_dir():
+        RunFolder(run).prepare(needed_bytes=1_000_000)  # before the work, not after it
     records = measuring.evaluate(
         model.autoencoder,
         model.sample,
@@ -66,3 +72,24 @@ def evaluate(
         for record in records:
             append_line(Path(run) / "metrics.jsonl", record)
     return records
+
+
+def measurements(run: Path | str) -> list[dict[str, Any]]:
+    """Every record of a run's ``metrics.jsonl``. Raises `GenaeError` where nothing was measured."""
+    records = read_lines(Path(run) / "metrics.jsonl", "fingerprint")
+    if not records:
+        raise GenaeError(f"{run} has no measurements; run genae evaluate {run} first")
+    return records
+
+
+def compare(runs: Sequence[Path | str]) -> tuple[list[str], list[list[str]], list[str]]:
+    """Measurements of several runs side by side: header, rows, and a sentence for every column of unlike numbers."""
+    return tables.compare({str(run): measurements(run) for run in runs})
+
+
+def report(run: Path | str, data: ImageData | None = None, seed: int = 0) -> Path:
+    """Draw every figure of a run and write its ``report.html``; returns its path."""
+    if not Path(run).is_dir():
+        raise GenaeError(f"{run} is not a run folder; a report needs one")
+    model = load(run)
+    return write_report(model, data or model.open_data(), run, seed)

@@ -51,7 +51,9 @@ def main() -> None:
         usage = getattr(error, "format_message", None)  # typer's own errors
         if "--debug" in sys.argv or not (usage or isinstance(error, GenaeError | OSError)):
             raise
-        print(f"genae: error: {usage() if usage else error}", file=sys.stderr)
+        message = str(usage() if usage else error)
+        if message:  # none where the help was shown instead
+            print(f"genae: error: {message.splitlines()[0]}", file=sys.stderr)
         sys.exit(2)
     sys.exit(code if isinstance(code, int) else 0)
 
@@ -134,13 +136,15 @@ def reconstruct(
     data_root: DataRoot = None,
     split: Split = None,
     count: Annotated[int, typer.Option(help="Number of images.", min=1)] = 12,
+    skip_bad: SkipBad = False,
     out: Annotated[str, typer.Option(help="Picture to write (.png).")] = "reconstructions.png",
 ) -> None:
     """Images and what each path gives back: through the code and through every prior."""
     from genae.report import figures
 
+    _expect(out, ".png")
     model = _load(run)
-    images, _ = _images(model, data, data_root, split, count)
+    images = _images(model, data, data_root, split, skip_bad)[:count]
     _save(figures.reconstruction_grid(model, images), out)
 
 
@@ -155,12 +159,17 @@ def sample(
     """Draw new images from the priors."""
     from genae.report import figures
 
+    _expect(out, "", ".png", ".npz")
     model = _load(run)
     chosen = [prior] if prior else model.priors
     if not chosen:
         raise GenaeError(f"{run} ({model.config.model}) has no prior to sample from")
     for name in chosen:
-        target = Path(out) if len(chosen) == 1 else Path(out).with_name(f"{Path(out).stem}-{name}{Path(out).suffix}")
+        target = (
+            Path(out)
+            if len(chosen) == 1
+            else Path(out).with_name(f"{Path(out).stem}-{name.replace('/', '-')}{Path(out).suffix}")
+        )
         if target.suffix == ".png":
             _save(figures.sample_grid(model, count, seed, name), str(target))
         else:
@@ -173,18 +182,22 @@ def interpolate(
     data: Data = None,
     data_root: DataRoot = None,
     split: Split = None,
-    pairs: Annotated[str, typer.Option(help="Numbers of images in the split: a-b,c-d,...")] = "0-1,2-3,4-5,6-7",
+    pairs: Annotated[
+        str | None, typer.Option(help="Numbers of images in the split: a-b,c-d,...; by default four.")
+    ] = None,
     space: Space = "code",
     path: Annotated[str, typer.Option(help="linear or spherical.")] = "linear",
     steps: Annotated[int, typer.Option(help="Images per path, ends included.", min=2)] = 9,
+    skip_bad: SkipBad = False,
     out: Annotated[str, typer.Option(help="Picture to write (.png).")] = "interpolation.png",
 ) -> None:
     """Paths between pairs of images, in code space or in a prior's."""
     from genae.report import figures
 
+    _expect(out, ".png")
     model = _load(run)
-    numbers = _pairs(pairs)
-    images, _ = _images(model, data, data_root, split, max(max(pair) for pair in numbers) + 1, exactly=True)
+    images = _images(model, data, data_root, split, skip_bad)
+    numbers = _pairs(pairs, len(images))
     a, b = (images[[pair[i] for pair in numbers]] for i in (0, 1))
     _save(figures.interpolation_grid(model, a, b, steps, space, path), out)
 
@@ -201,13 +214,15 @@ def edit(
     strengths: Annotated[str, typer.Option(help="Steps along the direction, comma separated.")] = "-2,-1,0,1,2",
     count: Annotated[int, typer.Option(help="Number of images or samples.", min=1)] = 6,
     seed: Seed = 0,
+    skip_bad: SkipBad = False,
     out: Annotated[str, typer.Option(help="Picture to write (.png).")] = "edit.png",
 ) -> None:
     """Move images or samples towards an attribute: G(h + s (mean with - mean without)), SWAE Section 4.3."""
     from genae.report import figures
 
+    _expect(out, ".png")
     model = _load(run)
-    source = model.open_data(data, data_root, attributes=attributes)
+    source = model.open_data(data, data_root, attributes=attributes, skip_bad=skip_bad or None)
     directions = source.directions()
     if attribute not in directions:
         if not directions:
@@ -238,6 +253,7 @@ def encode(
     """Write the codes of images: codes [N, D], indices, labels and file names where there are any."""
     from genae.storage import save_arrays
 
+    _expect(out, ".npz", ".safetensors")
     model = _load(run)
     source = model.open_data(data, data_root, skip_bad=skip_bad or None)
     indices = source.split(split or _default_split(model, data))
@@ -245,7 +261,8 @@ def encode(
     arrays = {"codes": codes, "indices": indices}
     if source.labels is not None:
         arrays["labels"] = source.labels[indices]
-    save_arrays(Path(out), arrays, [source.names[i] for i in indices.tolist()] if source.names else [])
+    texts: dict[str, Any] = {"names": [source.names[i] for i in indices.tolist()]} if source.names else {}
+    save_arrays(Path(out), arrays, space=space, **texts)
     console.print(f"{len(codes)} codes of {codes.shape[1]} numbers: {escape(out)}")
 
 
@@ -253,15 +270,19 @@ def encode(
 def decode(
     run: Run,
     codes: Annotated[str, typer.Argument(help="File of codes, as genae encode writes it.")],
-    space: Space = "code",
+    space: Annotated[
+        str | None, typer.Option(help="code, or the name of a prior; by default what the file says.")
+    ] = None,
     out: Annotated[str, typer.Option(help="A folder for single pictures, a .png sheet, or .npz.")] = "decoded",
 ) -> None:
     """Turn codes back into images."""
     from genae.report import figures
     from genae.storage import load_codes
 
+    _expect(out, "", ".png", ".npz")
     model = _load(run)
-    images = model.decode(load_codes(Path(codes)), space)
+    loaded, said = load_codes(Path(codes))
+    images = model.decode(loaded, space or said or "code")
     if Path(out).suffix == ".png":
         _save(figures.sheet(images), out)
     else:
@@ -271,12 +292,10 @@ def decode(
 @app.command()
 def report(run: Run, data_root: DataRoot = None, seed: Seed = 0) -> None:
     """Draw every figure of a run and write its report.html."""
-    from genae.report.page import write_report
+    from genae.api import report as write
 
-    model = _load(run)
-    if not Path(run).is_dir():
-        raise GenaeError(f"{run} is a weights file; a report needs a run folder")
-    console.print(f"report: {escape(str(write_report(model, model.open_data(None, data_root), run, seed)))}")
+    data = _load(run).open_data(None, data_root) if data_root else None
+    console.print(f"report: {escape(str(write(run, data, seed)))}", soft_wrap=True)
 
 
 @app.command()
@@ -285,19 +304,16 @@ def compare(
     format: Annotated[str, typer.Option(help="table or markdown.")] = "table",
 ) -> None:
     """Measurements of several runs side by side; numbers made by different protocols are named."""
-    from genae.report import tables
-    from genae.storage import read_lines
+    from genae.api import compare as side_by_side
+    from genae.report.tables import markdown
 
-    for run in runs:
-        if not (Path(run) / "metrics.jsonl").exists():
-            raise GenaeError(f"{run} has no measurements; run genae evaluate {run} first")
-    header, rows, notes = tables.compare({run: read_lines(Path(run) / "metrics.jsonl") for run in runs})
-    if format == "markdown":
-        print(tables.markdown(header, rows))
-    elif format == "table":
-        print_table(header, rows)
-    else:
+    if format not in ("table", "markdown"):
         raise GenaeError(f"--format is {format!r}; {nearest(format, ['table', 'markdown'])}")
+    header, rows, notes = side_by_side(runs)
+    if format == "markdown":
+        print(markdown(header, rows))
+    else:
+        print_table(header, rows)
     for note in notes:
         console.print(f"note: {escape(note)}", soft_wrap=True)
 
@@ -307,22 +323,7 @@ def inspect(
     context: typer.Context, source: Annotated[str, typer.Argument(help="A name, folder, .zip or array.")]
 ) -> None:
     """Show what a source holds and what will be done to it. Flags: --size, --fit, --channels, --skip-bad, ..."""
-    from genae.data.sources import open_data
-    from genae.training.config import Config, parse_value
-
-    settings = _settings(context.args)
-    options: dict[str, Any] = {}
-    known = Config(model="", data=source).data_options()
-    for key, value in settings.items():
-        if key not in known:
-            raise GenaeError(f"genae data has no flag --{key.replace('_', '-')}; {nearest(key, known)}")
-        wanted = {"skip_bad": bool, "channels": int}.get(key, str)
-        options[key] = parse_value(key, value, wanted)
-    if "value_range" in options:
-        from genae.training.config import parse_range
-
-        options["value_range"] = parse_range(options["value_range"])
-    data = open_data(source, **options)
+    data = _open(source, context.args)
     channels, height, width = data.image_shape
     console.print(
         f"[bold]{escape(source)}[/bold]: {len(data.pixels)} images, {channels} x {height} x {width} (C x H x W)"
@@ -339,7 +340,7 @@ def inspect(
         console.print(f"  {len(data.classes)} classes: {escape(shown)}{', ...' if len(data.classes) > 12 else ''}")
     if data.attributes:
         console.print(f"  attributes: {escape(', '.join(data.attributes))}")
-    for note in data.notes:
+    for note in data.describe():
         console.print(f"  {escape(note)}", soft_wrap=True)
 
 
@@ -363,24 +364,34 @@ def list_all() -> None:
             console.print(f"  {escape(line)}", soft_wrap=True)
 
 
-@app.command("train-classifier")
+@app.command("train-classifier", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def train_classifier_command(
-    data: Annotated[str, typer.Option(help="Labelled data.")],
-    data_root: DataRoot = None,
-    size: Annotated[str | None, typer.Option(help="Pixels, as for train.")] = None,
-    fit: Annotated[str, typer.Option(help="crop, pad or stretch.")] = "crop",
-    seed: Seed = 0,
+    context: typer.Context, data: Annotated[str, typer.Option(help="Labelled data.")], seed: Seed = 0
 ) -> None:
-    """Train the classifier whose features and probabilities score samples of a data set; kept in genae's cache."""
-    from genae.data.sources import open_data
+    """Train the classifier that scores samples of a data set; kept in genae's cache. Flags as for genae data."""
     from genae.metrics.features import classifier_path, train_classifier
     from genae.training import distributed
 
-    source = open_data(data, data_root=data_root, size=size, fit=fit)
+    source = _open(data, context.args)
     with Bar("classifier") as bar:
         classifier = train_classifier(source, distributed.start("auto"), seed=seed, progress=bar)
     console.print(f"{classifier.name}: test accuracy {classifier.accuracy:.2%}, weights {classifier.digest}")
-    console.print(escape(str(classifier_path(source))))
+    console.print(escape(str(classifier_path(source))), soft_wrap=True)
+
+
+def _open(source: str, arguments: Sequence[str]) -> "ImageData":
+    """Open a source with the flags that are arguments of `open_data`."""
+    from genae.data.sources import open_data
+    from genae.training.config import Config, parse_range, parse_value
+
+    known = Config(model="", data=source).data_options()
+    options: dict[str, Any] = {}
+    for key, value in _settings(arguments).items():
+        if key not in known:
+            raise GenaeError(f"there is no flag --{key.replace('_', '-')}; {nearest(key, known)}")
+        wanted = {"skip_bad": bool, "channels": int}.get(key, str)
+        options[key] = parse_range(value) if key == "value_range" else parse_value(key, value, wanted)
+    return open_data(source, **options)
 
 
 def _settings(arguments: Sequence[str]) -> dict[str, Any]:
@@ -408,23 +419,21 @@ def _default_split(model: "Model", data: str | None) -> str:
     return "test" if data is None or data == model.config.data else "all"
 
 
-def _images(
-    model: "Model", data: str | None, data_root: str | None, split: str | None, count: int, exactly: bool = False
-) -> "tuple[Tensor, ImageData]":
-    source = model.open_data(data, data_root)
-    indices = source.split(split or _default_split(model, data))
-    if exactly and len(indices) < count:
-        raise GenaeError(
-            f"{source.name} has {len(indices)} images in this split; image number {count - 1} was asked for"
-        )
-    return source.images(indices[:count]), source
+def _images(model: "Model", data: str | None, data_root: str | None, split: str | None, skip_bad: bool) -> "Tensor":
+    source = model.open_data(data, data_root, skip_bad=skip_bad or None)
+    return source.images(source.split(split or _default_split(model, data)))
 
 
-def _pairs(text: str) -> list[tuple[int, int]]:
+def _pairs(text: str | None, count: int) -> list[tuple[int, int]]:
+    if text is None:
+        return [(2 * i, min(2 * i + 1, count - 1)) for i in range(min(4, (count + 1) // 2))]
     try:
-        return [(int(a), int(b)) for a, b in (pair.split("-") for pair in text.split(","))]
+        pairs = [(int(a), int(b)) for a, b in (pair.split("-") for pair in text.split(","))]
     except ValueError:
         raise GenaeError(f"--pairs is {text!r}; expected numbers of images such as 0-1,2-3") from None
+    if max(map(max, pairs)) >= count:
+        raise GenaeError(f"image number {max(map(max, pairs))} was asked for; this split has {count} images, from 0")
+    return pairs
 
 
 def _number(text: str, flag: str) -> float:
@@ -434,11 +443,16 @@ def _number(text: str, flag: str) -> float:
         raise GenaeError(f"--{flag} holds {text!r}; expected numbers separated by commas") from None
 
 
+def _expect(out: str, *endings: str) -> None:
+    """Refuse a name of another kind before the work is done, not after it."""
+    if Path(out).suffix not in endings:
+        kinds = " or ".join(ending or "a folder" for ending in endings)
+        raise GenaeError(f"--out is {out!r}; expected {kinds}")
+
+
 def _save(picture: Any, out: str) -> None:
     from genae.report.figures import save_picture
 
-    if Path(out).suffix != ".png":
-        raise GenaeError(f"--out is {out!r}; expected a name that ends in .png")
     save_picture(picture, Path(out))
     console.print(escape(out))
 
@@ -449,8 +463,6 @@ def _save_images(images: "Tensor", target: Path) -> None:
 
     if target.suffix == ".npz":
         save_arrays(target, {"images": images})
-    elif target.suffix:
-        raise GenaeError(f"--out is {str(target)!r}; expected a folder, .png or .npz")
     else:
         for number, image in enumerate(images):
             save_picture(to_picture(image), target / f"{number:06d}.png")

@@ -7,6 +7,8 @@ Squared costs are means over elements and critic losses are means over patches (
 import torch.nn.functional as F
 from torch import Tensor
 
+ADVERSARIAL = ("non-saturating", "ratio")  # the kinds of `generator_loss`
+
 
 def mean(values: Tensor) -> Tensor:
     """The one reduction of every objective here: the mean over batch and elements, in float32.

@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from genae.data.sampler import mix_seed
 from genae.data.sources import ImageData, open_data
 from genae.errors import GenaeError, nearest
 from genae.latent import interpolate
@@ -16,7 +18,7 @@ from genae.protocol import Autoencoder, Prior
 from genae.storage import load_tensors, load_weights
 from genae.training import distributed
 from genae.training.checkpoint import RunFolder
-from genae.training.config import Config
+from genae.training.config import Config, parse_range
 from genae.training.train import build_model
 
 BATCH = 256
@@ -29,11 +31,15 @@ class Model:
     prior; a ``prior`` is a name in `priors`, by default the first.
     """
 
-    def __init__(self, autoencoder: Autoencoder, config: Config, device: torch.device, name: str = "model") -> None:
+    def __init__(
+        self, autoencoder: Autoencoder, config: Config, device: torch.device, name: str, trained_on: str
+    ) -> None:
         self.autoencoder = autoencoder.to(device).eval()
         self.config = config
         self.device = device
         self.name = name
+        self.trained_on = trained_on
+        """`ImageData.digest` of the training data."""
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -57,6 +63,11 @@ class Model:
 
     def decode(self, codes: Tensor, space: str = "code") -> Tensor:
         """Codes, or a prior's z -> images."""
+        expected = self.encode(torch.zeros(1, *self.image_shape), space).shape[1]
+        if codes.ndim != 2 or codes.shape[1] != expected:
+            raise GenaeError(
+                f"codes have shape {list(codes.shape)}; {self.name} expects [N, {expected}] in space {space!r}"
+            )
         return self._batched(lambda c: self.autoencoder.decode(self._down(c, space)), codes)
 
     def reconstruct(self, images: Tensor, space: str = "code") -> Tensor:
@@ -66,15 +77,14 @@ class Model:
     def sample_codes(self, count: int, seed: int = 0, prior: str | None = None) -> Tensor:
         """Draw codes [count, D] from a prior; the same for the same seed."""
         chosen = self._prior(prior or self._any_prior())
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(mix_seed("sample", seed))
         # In pieces of fixed size: the first 16 of 10,000 samples are the 16 that a person asked for.
-        pieces = [chosen.sample(BATCH, generator) for _ in range(-(-count // BATCH))] if count else []
-        return torch.cat(pieces)[:count].cpu() if pieces else torch.empty(0, 0)
+        with torch.no_grad():
+            return torch.cat([chosen.sample(BATCH, generator) for _ in range(-(-count // BATCH))])[:count].cpu()
 
     def sample(self, count: int, seed: int = 0, prior: str | None = None) -> Tensor:
         """Draw images from a prior; the same for the same seed."""
-        with torch.no_grad():
-            return self.decode(self.sample_codes(count, seed, prior))
+        return self.decode(self.sample_codes(count, seed, prior))
 
     def interpolate(self, a: Tensor, b: Tensor, steps: int = 9, space: str = "code", kind: str = "linear") -> Tensor:
         """Images [N, steps, C, H, W] on the way from images a to b, ends included (SWAE Fig. 7).
@@ -103,11 +113,20 @@ class Model:
     def open_data(self, source: str | None = None, data_root: str | None = None, **options: object) -> ImageData:
         """The run's own data, or any other source brought to the size, channels and value range of this model."""
         settings = self.config.data_options() | {"data_root": data_root or self.config.data_root}
-        if source is not None and source != self.config.data:
+        other = source is not None and source != self.config.data
+        if other:
             channels, *size = self.image_shape
-            settings |= {"size": tuple(size), "channels": channels, "attributes": None}
+            settings |= {"size": tuple(size), "channels": channels, "attributes": None, "value_range": None}
         settings |= {key: value for key, value in options.items() if value is not None}
         data = open_data(source or self.config.data, **settings)
+        if other and self.config.value_range and data.pixels.is_floating_point():
+            low, high = parse_range(self.config.value_range)
+            data = replace(data, low=low, high=high)
+        if source is None and data.digest != self.trained_on:
+            raise GenaeError(
+                f"the images, labels or splits of {data.name} are not those that {self.name} was trained on; "
+                "name another source with --data"
+            )
         if data.image_shape != self.image_shape:
             raise GenaeError(
                 f"{data.name} has images of {data.image_shape}; {self.name} was trained on {self.image_shape}"
@@ -139,7 +158,7 @@ class Model:
 
     def _prior(self, name: str) -> Prior:
         if name not in self.autoencoder.priors:
-            raise GenaeError(f"{self.name} has no prior {name!r}; {nearest(name, ['code', *self.priors])}")
+            raise GenaeError(f"{self.name} has no prior {name!r}; {nearest(name, self.priors)}")
         return self.autoencoder.priors[name]
 
 
@@ -161,10 +180,10 @@ def load(run: Path | str, device: str = "auto") -> Model:
     elif not path.exists():
         raise GenaeError(f"there is no run {str(run)!r}; expected a run folder or a weights file")
     tensors, metadata = load_tensors(weights)
-    if "config" not in metadata or "image_shape" not in metadata:
+    if not {"config", "image_shape", "data"} <= metadata.keys():
         raise GenaeError(f"{weights} does not hold a genae model")
     config = Config.from_json(metadata["config"], str(weights))
     channels, height, width = json.loads(metadata["image_shape"])
     model = build_model(config, (channels, height, width))
     load_weights(model, tensors, weights)
-    return Model(model, config, distributed.start(device), path.name)
+    return Model(model, config, distributed.start(device), path.name, metadata["data"])

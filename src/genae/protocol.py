@@ -55,6 +55,8 @@ class Autoencoder(nn.Module):
         self, image_shape: tuple[int, int, int], batch_size: int, learning_rate: float, anneal: int = 0
     ) -> None:
         super().__init__()
+        at_least(0, learning_rate=learning_rate, anneal=anneal)
+        at_least(1, batch_size=batch_size)
         self.image_shape = image_shape
         self.batch_size = batch_size
         self.learning_rate = learning_rate
@@ -130,6 +132,13 @@ class Prior(nn.Module):
     def sample(self, count: int, generator: torch.Generator) -> Tensor:
         """Draw codes [count, D]."""
         return self.decode(self.latent(count, generator))
+
+
+def at_least(smallest: float, **values: float) -> None:
+    """Raise ValueError for a value below ``smallest``, infinite or NaN, by name."""
+    for name, value in values.items():
+        if not smallest <= value < math.inf:
+            raise ValueError(f"{name.replace('_', '-')} is {value}; expected at least {smallest}")
 
 
 @contextmanager

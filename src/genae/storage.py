@@ -3,6 +3,8 @@
 import io
 import json
 import os
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -68,16 +70,21 @@ def append_line(path: Path, record: Mapping[str, Any]) -> None:
         file.write(json.dumps(record) + "\n")
 
 
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Every complete JSON line of a file; none where there is no file."""
+def read_lines(path: Path, key: str) -> list[dict[str, Any]]:
+    """Every complete JSON line of a file that has ``key``; none where there is no file.
+
+    A kill can cut a line short; what cannot be read is left out.
+    """
     if not path.exists():
         return []
     lines = []
-    for line in path.read_text().splitlines():
+    for line in path.read_text(errors="replace").splitlines():
         try:
-            lines.append(json.loads(line))
-        except ValueError:  # cut short by a kill
+            record = json.loads(line)
+        except ValueError:
             continue
+        if isinstance(record, dict) and key in record:
+            lines.append(record)
     return lines
 
 
@@ -90,31 +97,40 @@ def flush_folder(path: Path) -> None:
         os.close(handle)
 
 
-def save_arrays(path: Path, arrays: Mapping[str, Tensor], names: Sequence[str] = ()) -> None:
-    """Write named arrays, and file names beside them, as ``.npz`` or ``.safetensors``; else `GenaeError`."""
+def save_arrays(path: Path, arrays: Mapping[str, Tensor], **texts: str | Sequence[str]) -> None:
+    """Write named arrays, and texts beside them, as ``.npz`` or ``.safetensors``; else `GenaeError`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".npz":
         values: dict[str, Any] = {name: tensor.numpy() for name, tensor in arrays.items()}
-        if names:
-            values["names"] = np.array(names)
+        values |= {name: np.array(text) for name, text in texts.items()}
         buffer = io.BytesIO()
         np.savez(buffer, **values)
         write_atomically(path, buffer.getvalue())
     elif path.suffix == ".safetensors":
-        save_tensors(path, arrays, {"names": json.dumps(names)} if names else {})
+        metadata = {name: text if isinstance(text, str) else json.dumps(text) for name, text in texts.items()}
+        save_tensors(path, arrays, metadata)
     else:
         raise GenaeError(f"cannot write {path}: expected a name that ends in .npz or .safetensors")
 
 
-def load_codes(path: Path) -> Tensor:
-    """Read the codes [N, D] that `save_arrays` wrote; anything else raises `GenaeError`."""
+def load_numpy(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an ``.npz``, or of an ``.npy`` as ``images``; anything else, and pickles, raise `GenaeError`."""
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        return dict(loaded) if isinstance(loaded, np.lib.npyio.NpzFile) else {"images": loaded}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise GenaeError(f"{path} is not a readable NumPy file: {error}") from None
+
+
+def load_codes(path: Path) -> tuple[Tensor, str | None]:
+    """Codes [N, D] and the name of their space, as ``genae encode`` wrote them; anything else raises `GenaeError`."""
     if path.suffix == ".safetensors":
-        found = load_tensors(path)[0].get("codes")
+        tensors, metadata = load_tensors(path)
+        found, space = tensors.get("codes"), metadata.get("space")
     else:
-        try:
-            found = torch.from_numpy(np.load(path, allow_pickle=False)["codes"])
-        except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
-            raise GenaeError(f"{path} is not a file of codes: {error}") from None
+        arrays = load_numpy(path)
+        found = torch.from_numpy(arrays["codes"]) if "codes" in arrays and arrays["codes"].dtype.kind in "iuf" else None
+        space = str(arrays["space"]) if "space" in arrays else None
     if found is None or found.ndim != 2:
         raise GenaeError(f"{path} holds no array 'codes' of shape [N, D]")
-    return found.float()
+    return found.float(), space

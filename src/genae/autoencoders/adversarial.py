@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 from torch import Tensor
 
-from genae.losses import critic_loss, generator_loss, mse
+from genae.losses import ADVERSARIAL, critic_loss, generator_loss, mse
 from genae.networks.dcgan import ConvDecoder, ConvEncoder, PatchCritic
-from genae.protocol import Autoencoder, Update, frozen
+from genae.protocol import Autoencoder, Update, at_least, frozen
 
 
 class AdversarialAutoencoder(Autoencoder):
@@ -35,6 +35,10 @@ class AdversarialAutoencoder(Autoencoder):
         anneal: int = 0,
     ) -> None:
         super().__init__(image_shape, batch_size, learning_rate, anneal)
+        at_least(1, code_dim=code_dim, width=width)
+        at_least(0, critic_weight=critic_weight)
+        if adversarial not in ADVERSARIAL:
+            raise ValueError(f"adversarial is {adversarial!r}; expected one of {', '.join(ADVERSARIAL)}")
         self.code_dim = code_dim
         self.critic_weight = critic_weight
         self.adversarial = adversarial

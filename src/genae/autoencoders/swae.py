@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from genae.autoencoders.adversarial import AdversarialAutoencoder
 from genae.priors.stack import StackedPrior
 from genae.priors.wae_gan import WaeGanPrior
-from genae.protocol import Prior, Update
+from genae.protocol import Prior, Update, at_least
 
 
 class StackedWassersteinAutoencoder(AdversarialAutoencoder):
@@ -38,6 +38,7 @@ class StackedWassersteinAutoencoder(AdversarialAutoencoder):
         **stage_one: Any,
     ) -> None:
         super().__init__(image_shape, **stage_one)
+        at_least(1, inner_steps=inner_steps)
         self.inner_steps = inner_steps
 
         def stack(distributions: list[str]) -> Prior:
@@ -48,7 +49,10 @@ class StackedWassersteinAutoencoder(AdversarialAutoencoder):
             ]
             return levels[0] if len(levels) == 1 else StackedPrior(levels)
 
-        stacks = {name: stack(name.split("/")) for name in priors.split(",")}
+        names = priors.split(",")
+        if len(set(names)) < len(names):
+            raise ValueError(f"priors are {priors!r}; expected each name once")
+        stacks = {name: stack(name.split("/")) for name in names}
         self.priors = cast(Mapping[str, Prior], nn.ModuleDict(stacks))
 
     def step(self, batches: Iterator[Tensor], images: int) -> Iterator[Update]:

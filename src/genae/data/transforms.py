@@ -38,14 +38,19 @@ def resize(images: Tensor, size: tuple[int, int], fit: str, fill: float = 0) -> 
         return images
     if fit == "crop":
         scale = min(height / size[0], width / size[1])
-        images = tv.center_crop(images, [round(size[0] * scale), round(size[1] * scale)])
+        images = tv.center_crop(images, [max(1, round(side * scale)) for side in size])
     elif fit == "pad":
         scale = min(1.0, size[0] / height, size[1] / width)
-        inner = round(height * scale), round(width * scale)
+        inner = max(1, round(height * scale)), max(1, round(width * scale))
         images = _resample(images, inner)
         dy, dx = size[0] - inner[0], size[1] - inner[1]
         return F.pad(images, (dx // 2, dx - dx // 2, dy // 2, dy - dy // 2), value=fill)
     return _resample(images, size)
+
+
+def size_of(images: Tensor) -> str:
+    """``HEIGHTxWIDTH``."""
+    return f"{images.shape[-2]}x{images.shape[-1]}"
 
 
 def _resample(images: Tensor, size: tuple[int, int]) -> Tensor:

@@ -61,15 +61,15 @@ def evaluate(
 
     progress(f"reconstructing {len(indices)} images")
     sums: dict[tuple[str, str], float] = {}
-    decoded: dict[str, list[Tensor]] = {}
+    decoded: list[Tensor] = []
     with torch.no_grad():
         for x in real():
             for name, x_hat in reconstructions(model, x).items():
                 for metric, function in (("mse", mse), ("psnr", psnr), ("ssim", ssim)):
                     key = (name, metric)
                     sums[key] = sums.get(key, 0.0) + float(function(x_hat, x).sum())
-                if classifier:
-                    decoded.setdefault(name, []).append(to_uint8(x_hat).cpu())
+                if classifier and name == CODE:
+                    decoded.append(to_uint8(x_hat).cpu())
     for (name, metric), total in sums.items():
         record(name, metric, total / len(indices), range="[-1, 1]")
     if classifier is None:
@@ -84,7 +84,7 @@ def evaluate(
         value, deviation = inception_score(probabilities, splits, seed)
         protocol: dict[str, Any] = network | {"images": count, "seed": seed, "format": "uint8"} | more
         record(of, f"icp{short_count(count)}", value, deviation, splits=splits, **protocol)
-        if reference:
+        if reference and min(count, len(indices)) > 1:  # one image has no covariance
             distance = frechet_distance(*moments(features), *reference)
             record(of, f"fd{short_count(count)}-classifier", distance, reference=f"{split} {len(indices)}", **protocol)
         return features
@@ -95,7 +95,7 @@ def evaluate(
     progress("scoring real images")
     reference = moments(scores(REAL, (to_unit_range(to_uint8(x), 0, 255) for x in real()), None))
     progress("scoring reconstructions")
-    scores(CODE, eight_bit(torch.cat(decoded[CODE])), reference, kind="reconstructions")
+    scores(CODE, eight_bit(torch.cat(decoded)), reference, kind="reconstructions")
     for prior in model.priors:
         progress(f"scoring {samples} samples of the {prior} prior")
         scores(prior, eight_bit(to_uint8(sample(samples, seed, prior))), reference, kind="samples")

@@ -72,6 +72,11 @@ def train_classifier(
     """
     if data.labels is None:
         raise GenaeError(f"{data.name} has no labels to train a classifier on (class sub-folders would be labels)")
+    path = classifier_path(data)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise GenaeError(f"cannot keep a classifier in {path.parent}: {error.strerror}; set GENAE_CACHE") from None
     torch.manual_seed(mix_seed("classifier", seed))
     network = ConvClassifier(data.image_shape, len(data.classes)).to(memory_format=torch.channels_last).to(device)
     train = data.split("train")
@@ -97,8 +102,6 @@ def train_classifier(
         ]
     accuracy = sum(hits) / len(test)
     name = f"classifier-{Path(data.name).stem}-{data.image_shape[1]}x{data.image_shape[2]}"
-    path = classifier_path(data)
-    path.parent.mkdir(parents=True, exist_ok=True)
     save_tensors(path, network.state_dict(), {"name": name, "accuracy": repr(accuracy), "seed": str(seed)})
     return FeatureNetwork(name, network, accuracy, weights_digest(network))
 

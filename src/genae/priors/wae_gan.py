@@ -10,7 +10,7 @@ from torch import Tensor
 
 from genae.losses import critic_loss, generator_loss, mse
 from genae.networks.dense import Dense
-from genae.protocol import Prior, Update, draw, frozen
+from genae.protocol import Prior, Update, at_least, draw, frozen
 
 LEAK = 0.1  # critics' leaky ReLU, AAAE Table III
 
@@ -34,6 +34,8 @@ class WaeGanPrior(Prior):
         super().__init__()
         if distribution not in ("normal", "uniform"):
             raise ValueError(f"a WAE-GAN prior is {distribution!r}; expected 'normal' or 'uniform'")
+        at_least(1, prior_dim=latent_dim, prior_width=width)
+        at_least(0, prior_weight=weight)
         self.latent_dim = latent_dim
         self.distribution = distribution
         self.weight = weight

@@ -10,6 +10,7 @@ from typing import Any
 
 from PIL import Image
 
+from genae.data.sampler import shuffled
 from genae.data.sources import ImageData
 from genae.model import Model
 from genae.report import figures, tables
@@ -46,7 +47,7 @@ def write_report(model: Model, data: ImageData, run: Path | str, seed: int = 0) 
     pictures = draw_figures(model, data, seed)
     for name, (picture, _) in pictures.items():
         figures.save_picture(picture, folder.path / "figures" / f"{name}.png")
-    records = tables.newest(read_lines(folder.path / "metrics.jsonl"))
+    records = tables.newest(read_lines(folder.path / "metrics.jsonl", "fingerprint"))
     page = folder.path / "report.html"
     write_atomically(page, render(model, data, records, folder.history(), pictures))
     return page
@@ -79,14 +80,14 @@ def draw_figures(model: Model, data: ImageData, seed: int) -> dict[str, tuple[Im
             figures.manifold_grid(model, held_out[-4:]),
             "The corners are four held-out images (SWAE Fig. 6).",
         )
-    directions = data.directions()
-    if directions:
-        name = next(iter(directions))
-        train = data.split("train")[:2000]
-        along = model.direction(data.images(train), directions[name][train], name)
+    train = data.split("train")
+    learned = train[shuffled(0, min(2000, len(train)), len(train), seed=0)]
+    both = [name for name, has in data.directions().items() if has[learned].any() and not has[learned].all()]
+    if both:
+        along = model.direction(data.images(learned), data.directions()[both[0]][learned], both[0])
         strengths = (-2, -1, -0.5, 0, 0.5, 1, 2)
         drawn["edit"] = (
-            figures.edit_grid(model, model.encode(held_out[:4]), along, f"“{name}”", strengths),
+            figures.edit_grid(model, model.encode(held_out[:4]), along, f"“{both[0]}”", strengths),
             "Codes moved along the difference of means with and without an attribute (SWAE Section 4.3).",
         )
     return drawn
@@ -123,7 +124,7 @@ def render(
         group = [(n, p, c) for n, (p, c) in pictures.items() if n.split("-")[0] == kind]
         if group:
             parts += [f"<h2>{heading}</h2>", '<div class="pair">', *(_figure(n, p, c) for n, p, c in group), "</div>"]
-    parts += ["<h2>Data</h2>", "<ul>", *(f"<li>{html.escape(note)}</li>" for note in data.notes), "</ul>"]
+    parts += ["<h2>Data</h2>", "<ul>", *(f"<li>{html.escape(note)}</li>" for note in data.describe()), "</ul>"]
     parts += ["<h2>Configuration</h2>", f"<pre>{html.escape(_settings(asdict(model.config)))}</pre>"]
     return (
         '<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8">'

@@ -7,9 +7,23 @@ Records = Sequence[Mapping[str, Any]]
 
 
 def newest(records: Records) -> list[Mapping[str, Any]]:
-    """The last measurement of each (of, metric, split) - an evaluation repeated replaces the earlier one."""
-    kept = {(r["of"], r["metric"], r["fingerprint"]["split"], r["fingerprint"]["data"]): r for r in records}
+    """The measurements of the weights that were measured last; an evaluation repeated replaces the earlier one."""
+    kept: dict[tuple[str, ...], Mapping[str, Any]] = {}
+    for record in records:
+        fingerprint = record["fingerprint"]
+        if fingerprint["weights"] != records[-1]["fingerprint"]["weights"]:
+            continue
+        key = (record["of"], record["metric"], fingerprint["data"], fingerprint["split"])
+        kept.pop(key, None)
+        kept[key] = record
     return list(kept.values())
+
+
+def subject(record: Mapping[str, Any], records: Records) -> str:
+    """What was measured; with data and split where the records are of several."""
+    where = {(r["fingerprint"]["data"], r["fingerprint"]["split"]) for r in records}
+    fingerprint = record["fingerprint"]
+    return record["of"] if len(where) < 2 else f"{record['of']} ({fingerprint['data']}, {fingerprint['split']})"
 
 
 def show(record: Mapping[str, Any]) -> str:
@@ -21,8 +35,8 @@ def show(record: Mapping[str, Any]) -> str:
 def table(records: Records) -> tuple[list[str], list[list[str]]]:
     """Header and rows of one run's measurements. A dash marks what was not measured."""
     metrics = list(dict.fromkeys(r["metric"] for r in records))
-    subjects = list(dict.fromkeys(r["of"] for r in records))
-    cells = {(r["of"], r["metric"]): show(r) for r in records}
+    subjects = list(dict.fromkeys(subject(r, records) for r in records))
+    cells = {(subject(r, records), r["metric"]): show(r) for r in records}
     rows = [[of, *(cells.get((of, metric), "-") for metric in metrics)] for of in subjects]
     return ["", *metrics], rows
 
@@ -36,8 +50,8 @@ def compare(runs: Mapping[str, Records]) -> tuple[list[str], list[list[str]], li
     metrics = list(dict.fromkeys(r["metric"] for records in named.values() for r in records))
     rows, notes = [], []
     for name, records in named.items():
-        for of in dict.fromkeys(r["of"] for r in records):
-            cells = {r["metric"]: show(r) for r in records if r["of"] == of}
+        for of in dict.fromkeys(subject(r, records) for r in records):
+            cells = {r["metric"]: show(r) for r in records if subject(r, records) == of}
             rows.append([name, of, *(cells.get(metric, "-") for metric in metrics)])
     for metric in metrics:
         column = [(name, r["fingerprint"]) for name, records in named.items() for r in records if r["metric"] == metric]

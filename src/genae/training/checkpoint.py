@@ -68,28 +68,40 @@ class RunFolder:
 
     @property
     def config(self) -> Config | None:
-        """The configuration, or None for a folder without one."""
+        """The configuration of what was trained here; None before the first checkpoint, when nothing can be lost."""
+        found = self.checkpoints()
+        if not found:
+            return None
         file = self.path / "config.json"
-        return Config.from_json(file.read_text(), str(file)) if file.exists() else None
+        if not file.exists():  # it is in every weights file as well
+            _, metadata = load_tensors(found[-1] / "model.safetensors")
+            return Config.from_json(metadata.get("config", ""), str(found[-1]))
+        try:
+            return Config.from_json(file.read_text(), str(file))
+        except (OSError, UnicodeDecodeError) as error:
+            raise GenaeError(f"{file} cannot be read: {error}") from None
 
     def checkpoints(self) -> list[Path]:
         """Complete checkpoints, oldest first."""
         found = (self.path / "checkpoints").glob("images-*")
-        return sorted(p for p in found if p.name.removeprefix("images-").isdigit())
+        return sorted((p for p in found if _images(p).isdigit()), key=lambda p: int(_images(p)))
 
     def save(self, loop: Loop, images: int, state: Mapping[str, Any], config: Config) -> None:
-        """Write the checkpoint ``images-NNNNNNNNN``: a temporary folder, renamed when all of it is on the disk."""
+        """Write the checkpoint ``images-NNNNNNNNN``: a temporary folder, renamed when all of it is on the disk.
+
+        ``state`` has ``best``, ``seconds`` and ``data``, the hash of the training data.
+        """
         final = self.path / "checkpoints" / f"images-{images:09d}"
+        if final.exists():  # resumed from it, and nothing was trained since
+            return
         temporary = final.with_name(final.name + ".tmp")
         try:
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir()
-            self._save_weights(temporary / "model.safetensors", loop.model, images, config)
+            self._save_weights(temporary / "model.safetensors", loop.model, images, config, state["data"])
             save_tensors(temporary / "optimisers.safetensors", _optimiser_tensors(loop), {"images": str(images)})
             write_atomically(temporary / "state.json", json.dumps({"images": images, **state}, indent=2))
             flush_folder(temporary)
-            if final.exists():
-                shutil.rmtree(final)
             os.rename(temporary, final)
             flush_folder(final.parent)
         except (OSError, SafetensorError) as error:
@@ -98,17 +110,17 @@ class RunFolder:
         for old in self.checkpoints()[:-KEEP]:
             shutil.rmtree(old)
 
-    def save_best(self, model: nn.Module, images: int, config: Config) -> None:
-        """Replace ``best.safetensors``."""
+    def save_best(self, model: nn.Module, images: int, config: Config, data: str) -> None:
+        """Replace ``best.safetensors``; ``data`` is the hash of what it was trained on."""
         try:
-            self._save_weights(self.path / "best.safetensors", model, images, config)
+            self._save_weights(self.path / "best.safetensors", model, images, config, data)
         except (OSError, SafetensorError) as error:
             (self.path / "best.safetensors.tmp").unlink(missing_ok=True)
             raise self._write_error(error) from None
 
-    def _save_weights(self, path: Path, model: nn.Module, images: int, config: Config) -> None:
+    def _save_weights(self, path: Path, model: nn.Module, images: int, config: Config, data: str) -> None:
         shape = json.dumps(list(model.image_shape))  # type: ignore[arg-type]
-        metadata = {"config": config.to_json(), "images": str(images), "image_shape": shape}
+        metadata = {"config": config.to_json(), "images": str(images), "image_shape": shape, "data": data}
         save_tensors(path, model.state_dict(), metadata)
 
     def restore(self, loop: Loop) -> dict[str, Any] | None:
@@ -121,27 +133,20 @@ class RunFolder:
             weights, _ = load_tensors(newest / "model.safetensors")
             moments, _ = load_tensors(newest / "optimisers.safetensors")
             state: dict[str, Any] = json.loads((newest / "state.json").read_text())
-        except (GenaeError, OSError, ValueError) as error:
+            if state["images"] != int(_images(newest)) or not {"best", "seconds", "data"} <= state.keys():
+                raise ValueError("state.json is incomplete or of another checkpoint")
+            _restore_optimisers(loop, moments)
+        except (GenaeError, OSError, ValueError, KeyError, TypeError) as error:
             raise GenaeError(
                 f"checkpoint {newest} is damaged ({error}); delete it to resume from the one before"
             ) from None
         load_weights(loop.model, weights, newest / "model.safetensors")
-        _restore_optimisers(loop, moments)
         return state
 
     def trim_logs(self, images: int) -> None:
         """Drop what was logged after the checkpoint that a run resumes from, and a line cut short by a kill."""
-        file = self.path / "log.jsonl"
-        if not file.exists():
-            return
-        kept = []
-        for line in file.read_text().splitlines():
-            try:
-                if json.loads(line)["images"] <= images:
-                    kept.append(line + "\n")
-            except ValueError:
-                continue
-        write_atomically(file, "".join(kept))
+        kept = [record for record in self.history() if record["images"] <= images]
+        write_atomically(self.path / "log.jsonl", "".join(json.dumps(record) + "\n" for record in kept))
 
     def log(self, record: Mapping[str, Any]) -> None:
         """Append one line to ``log.jsonl``."""
@@ -152,7 +157,7 @@ class RunFolder:
 
     def history(self) -> list[dict[str, Any]]:
         """The lines of ``log.jsonl``."""
-        return read_lines(self.path / "log.jsonl")
+        return read_lines(self.path / "log.jsonl", "images")
 
     def _write_error(self, error: Exception) -> GenaeError:
         saved = self.checkpoints()
@@ -160,6 +165,10 @@ class RunFolder:
         reason = "the disk is full" if full else str(error)
         state = f"the last saved state is {saved[-1].name}" if saved else "nothing was saved yet"
         return GenaeError(f"cannot write to {self.path}: {reason}; {state}, the same command resumes from it")
+
+
+def _images(checkpoint: Path) -> str:
+    return checkpoint.name.removeprefix("images-")
 
 
 def _optimiser_tensors(loop: Loop) -> dict[str, Tensor]:
@@ -172,6 +181,10 @@ def _optimiser_tensors(loop: Loop) -> dict[str, Tensor]:
 
 
 def _restore_optimisers(loop: Loop, tensors: Mapping[str, Tensor]) -> None:
+    keys = ("step", "exp_avg", "exp_avg_sq")
+    known = {f"{n}/{i}/{key}" for n, ps in loop.parameters.items() for i in range(len(ps)) for key in keys}
+    if set(tensors) - known or len(tensors) % len(keys):
+        raise ValueError("the optimisers are not those of this model")
     for network, optimiser in loop.optimisers.items():
         for i, p in enumerate(optimiser.param_groups[0]["params"]):
             prefix = f"{network}/{i}/"

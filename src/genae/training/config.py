@@ -74,15 +74,19 @@ class Config:
         """Read `to_json`'s text; ``where`` names the file in errors. Unknown or missing fields raise `GenaeError`."""
         try:
             values = json.loads(text)
-            unknown = set(values) - {f.name for f in fields(cls)}
-        except (ValueError, TypeError) as error:
+        except ValueError as error:
             raise GenaeError(f"{where} is not a genae configuration: {error}") from None
+        if not isinstance(values, dict) or not isinstance(values.get("options"), dict):
+            raise GenaeError(f"{where} is not a genae configuration: it has no options")
+        unknown = set(values) - {f.name for f in fields(cls)}
         if unknown:
             raise GenaeError(
                 f"{where} has an unknown field {sorted(unknown)[0]!r}: it is from another version of genae"
             )
+        types_of = typing.get_type_hints(cls)
+        typed = {key: v if key == "options" else parse_value(key, v, types_of[key]) for key, v in values.items()}
         try:
-            return cls(**values)
+            return cls(**typed)
         except TypeError as error:
             raise GenaeError(f"{where} is not a complete genae configuration: {error}") from None
 

@@ -7,17 +7,24 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from genae.errors import GenaeError
+
 
 def start(device: str) -> torch.device:
     """Join torchrun's process group if there is one, and pick this process's device.
 
-    ``device`` is ``auto`` (a GPU if there is one), ``cpu``, ``cuda`` or ``cuda:N``.
+    ``device`` is ``auto`` (a GPU if there is one), ``cpu``, ``cuda`` or ``cuda:N``; another raises `GenaeError`.
     """
     name = device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda":
         name = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
+    kind, _, number = name.partition(":")
+    if kind not in ("cpu", "cuda") or (number and not number.isdigit()):
+        raise GenaeError(f"device is {device!r}; expected auto, cpu, cuda or cuda:NUMBER")
     chosen = torch.device(name)
-    if chosen.type == "cuda":
+    if kind == "cuda":
+        if int(number) >= torch.cuda.device_count():
+            raise GenaeError(f"device is {device!r}; PyTorch can use {torch.cuda.device_count()} GPUs on this machine")
         torch.cuda.set_device(chosen)
     if "WORLD_SIZE" in os.environ and int(os.environ["WORLD_SIZE"]) > 1 and not dist.is_initialized():
         dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
@@ -68,6 +75,11 @@ def anywhere(flag: bool, device: torch.device) -> bool:
     if not active():
         return flag
     return bool(average(torch.tensor([float(flag)], device=device)).item() > 0)
+
+
+def as_writer(flag: bool, device: torch.device) -> bool:
+    """The flag as process 0 has it."""
+    return anywhere(flag and rank() == 0, device)
 
 
 def check_replicas(model: nn.Module) -> None:

@@ -4,7 +4,7 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -47,8 +47,8 @@ def build_model(config: Config, image_shape: tuple[int, int, int]) -> Autoencode
     torch.manual_seed(mix_seed("weights", config.seed))
     try:
         model = AUTOENCODERS[config.model](image_shape, **config.options)  # type: ignore[arg-type]
-    except ValueError as error:
-        raise GenaeError(str(error)) from None
+    except (ValueError, RuntimeError) as error:  # RuntimeError: no room for the weights
+        raise GenaeError(f"cannot build {config.model}: {str(error).splitlines()[0]}") from None
     return model.to(memory_format=torch.channels_last)
 
 
@@ -67,20 +67,34 @@ def train(
     folder = RunFolder(run)
     writer = distributed.rank() == 0
     data = data or open_data(config.data, **config.data_options())
+    if config.value_range is None and data.pixels.is_floating_point():
+        config = replace(config, value_range=f"{data.low!r},{data.high!r}")  # other data will be read in the same range
     stored = folder.config
     if stored:
         config = _continue(config, stored, folder)
     if config.precision == "auto":
-        config = replace(config, precision=_faster_precision(device))
+        faster = distributed.as_writer(_bfloat16_is_faster(device), device)
+        config = replace(config, precision="bfloat16" if faster else "float32")
     model = build_model(config, data.image_shape).to(device)
     _check_batch(config, model, data)
-    parameters = sum(p.numel() for p in model.parameters())
-    if writer:
-        folder.prepare(needed_bytes=parameters * 4 * (3 * 3 + 1))
-    with folder.locked() if writer else _nothing():
-        if writer and not stored:
-            write_atomically(folder.path / "config.json", config.to_json())
+    with ExitStack() as stack:
+        failure = None
+        if writer:
+            try:
+                _claim(folder, config, model, stack)
+            except GenaeError as error:
+                failure = error
+        if distributed.anywhere(failure is not None, device):
+            raise failure or GenaeError("process 0 could not prepare the run")
         return _Run(config, folder, data.to(device), model, progress).go()
+
+
+def _claim(folder: RunFolder, config: Config, model: Autoencoder, stack: ExitStack) -> None:
+    """Create and lock the run folder; it stays locked until ``stack`` is closed."""
+    parameters = sum(p.numel() for p in model.parameters())
+    folder.prepare(needed_bytes=parameters * 4 * (3 * 3 + 1))  # weights and two moments; two checkpoints and a new one
+    stack.enter_context(folder.locked())
+    write_atomically(folder.path / "config.json", config.to_json())
 
 
 class _Run:
@@ -122,7 +136,7 @@ class _Run:
         for draw in count():
             start = time.perf_counter()
             indices = train[shuffled(images, whole, len(train), self.config.seed, draw)[rows]]
-            x = self.data.images(indices)
+            x = self.data.images(indices).to(self.device)
             if self.config.flip:
                 generator = torch.Generator().manual_seed(mix_seed("flip", self.config.seed, draw, images))
                 mirrored = (torch.rand(whole, generator=generator)[rows] < 0.5).to(x.device)
@@ -133,10 +147,15 @@ class _Run:
 
     def go(self) -> Outcome:
         state = self.folder.restore(self.loop)
-        if state:
+        if state is not None:
+            if state["data"] != self.data.digest:
+                raise GenaeError(
+                    f"the images, labels or splits of {self.config.data} are not those that {self.folder.path} was "
+                    "started with: restore them, or choose another --run"
+                )
             self.images, self.best, self.seconds = state["images"], state["best"], state["seconds"]
-            if distributed.rank() == 0:
-                self.folder.trim_logs(self.images)
+        if distributed.rank() == 0:
+            self.folder.trim_logs(self.images)
         begun, before = time.perf_counter(), self.seconds
         stopped = "finished"
         self.logged_at, self.logged_images = time.perf_counter(), self.images
@@ -163,9 +182,10 @@ class _Run:
         ended = self.images >= self.config.images
         if ended or self.images // stage.batch_size % LOG_EVERY == 0:
             self.flush()
-        if ended or self.images // self.config.validate_every > before // self.config.validate_every:
+        due = self.images // self.config.validate_every > before // self.config.validate_every
+        if ended or due:
             self.flush()
-            self.validate()
+            self.validate(counts=due)
         if self.images // self.config.checkpoint_every > before // self.config.checkpoint_every and not ended:
             self.flush()
             self.save()
@@ -197,17 +217,20 @@ class _Run:
         self.records, self.waiting = [], 0.0
         self.logged_at, self.logged_images = now, self.images
 
-    def validate(self) -> None:
-        """Measure the validation error; the best weights are kept."""
+    def validate(self, counts: bool) -> None:
+        """Measure the validation error; the best weights are kept.
+
+        ``counts`` is False for the extra one at the end of a training, which a longer training would not have.
+        """
         start = time.perf_counter()
         indices = self.data.split("validation")
         with torch.no_grad(), evaluating(self.model):
-            errors = reconstruction_mse(self.model, (self.data.images(i) for i in indices.split(256)))
+            errors = reconstruction_mse(self.model, (self.data.images(i).to(self.device) for i in indices.split(256)))
         if errors["mse"] < self.best["mse"]:
             self.best = {"mse": errors["mse"], "images": self.images, "since": 0}
             if distributed.rank() == 0:
-                self.folder.save_best(self.model, self.images, self.config)
-        else:
+                self.folder.save_best(self.model, self.images, self.config, self.data.digest)
+        elif counts:
             self.best["since"] += 1
         self.emit({"images": self.images, "seconds": round(self.seconds, 3), "validation": errors})
         self.logged_at += time.perf_counter() - start  # validation is not training time
@@ -218,7 +241,8 @@ class _Run:
                 raise self.diverged(f"parameter {name} became NaN or infinite before image {self.images}")
         distributed.check_replicas(self.model)
         if distributed.rank() == 0:
-            self.folder.save(self.loop, self.images, {"best": self.best, "seconds": self.seconds}, self.config)
+            state = {"best": self.best, "seconds": self.seconds, "data": self.data.digest}
+            self.folder.save(self.loop, self.images, state, self.config)
         distributed.barrier()
 
     def diverged(self, what: str) -> GenaeError:
@@ -270,8 +294,8 @@ def _check_batch(config: Config, model: Autoencoder, data: ImageData) -> None:
         )
 
 
-def _faster_precision(device: torch.device) -> str:
-    """bfloat16 where a matrix product in it takes at most 0.8 of float32's time, measured on the spot."""
+def _bfloat16_is_faster(device: torch.device) -> bool:
+    """Whether a matrix product in it takes at most 0.8 of float32's time, measured on the spot."""
     times: dict[torch.dtype, float] = {}
     for dtype in (torch.float32, torch.bfloat16):
         a = torch.randn(1024, 1024, device=device).to(dtype)
@@ -279,7 +303,7 @@ def _faster_precision(device: torch.device) -> str:
             start = time.perf_counter()
             (a @ a).sum().item()  # .item() waits for the device
             times[dtype] = min(times.get(dtype, math.inf), time.perf_counter() - start) if repeat else math.inf
-    return "bfloat16" if times[torch.bfloat16] < 0.8 * times[torch.float32] else "float32"
+    return times[torch.bfloat16] < 0.8 * times[torch.float32]
 
 
 @contextmanager
@@ -301,8 +325,3 @@ def _stop_requests() -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield

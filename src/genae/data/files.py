@@ -1,0 +1,144 @@
+"""Images from picture files, in a folder or in a zip of one."""
+
+import io
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from genae.data.builtin import Raw
+from genae.data.transforms import FITS, RESIZE, resize, size_of
+from genae.errors import GenaeError
+
+EXTENSIONS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm"}
+SPLIT_FOLDERS = {"train": "train", "test": "test"} | dict.fromkeys(("val", "valid", "validation"), "validation")
+MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+
+
+def read_folder(path: Path, size: tuple[int, int] | None, fit: str, channels: int | None, skip_bad: bool) -> Raw:
+    """Every picture below a folder."""
+    names = [str(f.relative_to(path)) for f in path.rglob("*") if _is_picture(f.relative_to(path).parts)]
+    return _read(str(path), sorted(names), lambda name: (path / name).read_bytes(), size, fit, channels, skip_bad)
+
+
+def read_zip(path: Path, size: tuple[int, int] | None, fit: str, channels: int | None, skip_bad: bool) -> Raw:
+    """Every picture in a zip; a folder that holds all of them is opened, as unpacking and entering it would."""
+    try:
+        archive = zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, OSError) as error:
+        raise GenaeError(f"{path} is not a readable zip file: {error}") from None
+    with archive:
+        stored = [n for n in archive.namelist() if _is_picture(PurePosixPath(n).parts)]
+        tops = {n.split("/")[0] + "/" if "/" in n else "" for n in stored}
+        top = tops.pop() if len(tops) == 1 else ""
+        if top.lower().rstrip("/") in SPLIT_FOLDERS:
+            top = ""
+        names = sorted(n.removeprefix(top) for n in stored)
+        return _read(str(path), names, lambda name: archive.read(top + name), size, fit, channels, skip_bad)
+
+
+def _is_picture(parts: tuple[str, ...]) -> bool:
+    hidden = any(part.startswith((".", "__MACOSX")) for part in parts)
+    return not hidden and PurePosixPath(parts[-1]).suffix.lower() in EXTENSIONS
+
+
+def _read(
+    source: str,
+    names: Sequence[str],
+    read: Callable[[str], bytes],
+    size: tuple[int, int] | None,
+    fit: str,
+    channels: int | None,
+    skip_bad: bool,
+) -> Raw:
+    if not names:
+        raise GenaeError(f"{source} holds no images; expected files ending in {', '.join(sorted(EXTENSIONS))}")
+    images: list[Tensor] = []
+    kept: list[str] = []
+    bad: list[str] = []
+    sizes: Counter[str] = Counter()
+    depths: Counter[int] = Counter()
+    for name in names:
+        try:
+            image = _decode(read(name), channels)
+        except UnidentifiedImageError:
+            bad.append(f"{name} (not a picture)")
+        except Exception as error:
+            bad.append(f"{name} ({error})")
+        else:
+            sizes[size_of(image)] += 1
+            depths[image.shape[0]] += 1
+            images.append(resize(image, size, fit) if size else image)
+            kept.append(name)
+    if bad and not skip_bad:
+        shown = "; ".join(bad[:3]) + ("; ..." if len(bad) > 3 else "")
+        raise GenaeError(f"{len(bad)} of {len(names)} files in {source} are unreadable: {shown} (--skip-bad goes on)")
+    if not images:
+        raise GenaeError(f"none of the {len(names)} files in {source} is a readable image")
+    if len(depths) > 1:
+        found = ", ".join(f"{n} with {c}" for c, n in sorted(depths.items()))
+        raise GenaeError(f"{source} mixes channel counts ({found}); choose one with --channels 1, 3 or 4")
+    if not size and len(sizes) > 1:
+        raise GenaeError(
+            f"{source} holds images of {len(sizes)} sizes (most often {sizes.most_common(1)[0][0]}); "
+            "choose one with --size, for example --size 64"
+        )
+    if len({image.dtype for image in images}) > 1:
+        raise GenaeError(f"{source} mixes 8-bit and deeper images; convert them to one depth")
+    pixels = torch.stack(images)
+    depth = 65535 if pixels.dtype == torch.int32 else None
+    labels, classes, splits = _labels_and_splits(kept)
+    notes = [f"{len(kept)} image files, {next(iter(sizes)) if len(sizes) == 1 else f'{len(sizes)} sizes'}"]
+    if size and set(sizes) != {f"{size[0]}x{size[1]}"}:
+        notes.append(f"resized to {size[0]}x{size[1]} ({RESIZE}): {FITS[fit]}")
+    if bad:
+        notes.append(f"{len(bad)} unreadable files skipped: {', '.join(bad[:3])}")
+    deep = pixels.float() if depth else pixels
+    return Raw(deep, labels, classes, splits, depth=depth, names=tuple(kept), notes=tuple(notes))
+
+
+def _decode(data: bytes, channels: int | None) -> Tensor:
+    """An encoded picture -> [C, H, W]: uint8, int32 for 16-bit files, or finite float32."""
+    with Image.open(io.BytesIO(data)) as opened:
+        opened.load()
+        picture = ImageOps.exif_transpose(opened)
+        if opened.format == "PNG" and data[24] == 16 and picture.mode in ("RGB", "RGBA", "LA"):
+            return _decode_deep(data)  # Pillow would cut it to 8 bits
+        if picture.mode in ("1", "CMYK", "YCbCr", "LAB", "HSV"):
+            picture = picture.convert("L" if picture.mode == "1" else "RGB")
+        elif picture.mode in ("P", "PA"):
+            picture = picture.convert("RGBA" if picture.mode == "PA" or "transparency" in picture.info else "RGB")
+        if channels in MODES and len(picture.getbands()) != channels and picture.mode in ("L", "LA", "RGB", "RGBA"):
+            picture = picture.convert(MODES[channels])
+        array = np.array(picture)
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise ValueError("it holds NaN or infinite values")
+    if array.dtype != np.uint8:
+        array = array.astype(np.float32 if array.dtype.kind == "f" else np.int32)
+    return torch.from_numpy(array if array.ndim == 3 else array[:, :, None]).permute(2, 0, 1).contiguous()
+
+
+def _decode_deep(data: bytes) -> Tensor:
+    from torchvision.io import ImageReadMode, decode_image
+
+    return decode_image(torch.frombuffer(bytearray(data), dtype=torch.uint8), ImageReadMode.UNCHANGED).to(torch.int32)
+
+
+def _labels_and_splits(names: Sequence[str]) -> tuple[Tensor | None, tuple[str, ...], dict[str, Tensor]]:
+    """Class sub-folders become labels; folders named train, val or test above them become splits."""
+    folders = [Path(name).parts[:-1] for name in names]
+    splits: dict[str, Tensor] = {}
+    if all(parts and parts[0].lower() in SPLIT_FOLDERS for parts in folders):
+        tops = [SPLIT_FOLDERS[parts[0].lower()] for parts in folders]
+        splits = {s: torch.tensor([i for i, top in enumerate(tops) if top == s]) for s in sorted(set(tops))}
+        folders = [parts[1:] for parts in folders]
+    classes = tuple(sorted({parts[0] for parts in folders if parts}))
+    if not all(folders) or len(classes) < 2:
+        return None, (), splits
+    number = {name: i for i, name in enumerate(classes)}
+    return torch.tensor([number[parts[0]] for parts in folders]), classes, splits
