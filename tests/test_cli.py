@@ -125,6 +125,11 @@ def test_training_one_owns_pictures(folder_of_images: Path, monkeypatch: pytest.
         ("data digits --sise 3", "no flag --sise; did you mean 'size'?"),
         ("data digits --size huge", "size is 'huge'"),
         ("paint RUN", "paint"),
+        ("sample RUN --out sheet.gif", "expected a folder or .png or .npz"),
+        ("reconstruct RUN --out r.jpg", "expected .png"),
+        ("train stacked-wae --data digits --run x --device gpu", "device is 'gpu'"),
+        ("train-classifier --data digits --sise 3", "did you mean 'size'?"),
+        ("report RUN/best.safetensors", "is not a run folder"),
     ],
 )
 def test_mistakes_get_one_sentence_and_status_2(
@@ -141,3 +146,34 @@ def test_mistakes_get_one_sentence_and_status_2(
 def test_help_does_not_import_torch() -> None:
     code = "import sys, genae.cli; assert 'torch' not in sys.modules and 'numpy' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_codes_remember_their_space(run: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert genae("encode", run, "--space", "uniform", "--out", "z.npz", monkeypatch=monkeypatch) == 0
+    assert genae("decode", run, "z.npz", "--out", "said.npz", monkeypatch=monkeypatch) == 0
+    assert genae("decode", run, "z.npz", "--space", "uniform", "--out", "named.npz", monkeypatch=monkeypatch) == 0
+    assert np.array_equal(np.load("said.npz")["images"], np.load("named.npz")["images"])
+    assert genae("decode", run, "z.npz", "--space", "code", monkeypatch=monkeypatch) == 2
+
+
+def test_class_sorted_and_tiny_sources_can_be_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (5000, 8, 8), dtype=np.uint8)
+    np.savez("sorted.npz", images=images, labels=np.repeat([0, 1], 2500))
+    np.savez("few.npz", images=images[:6], labels=np.array([0, 0, 0, 1, 1, 1]))
+    for name, batch in (("sorted", "8"), ("few", "2")):
+        arguments = [*TINY_FLAGS, "--images", "16", "--batch-size", batch, "--priors", "uniform/normal,normal"]
+        assert (
+            genae("train", "stacked-wae", "--data", f"{name}.npz", "--run", name, *arguments, monkeypatch=monkeypatch)
+            == 0
+        )
+        assert genae("report", name, monkeypatch=monkeypatch) == 0
+        assert genae("interpolate", name, monkeypatch=monkeypatch) == 0
+        assert genae("sample", name, "--count", "4", "--seed", "9" * 25, monkeypatch=monkeypatch) == 0
+        assert Path("samples-uniform-normal.png").exists()
+
+
+def test_no_arguments_show_the_help(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert genae(monkeypatch=monkeypatch) == 2
+    shown = capsys.readouterr()
+    assert "evaluate" in shown.out
+    assert not shown.err

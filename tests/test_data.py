@@ -322,3 +322,110 @@ def test_attribute_tables_that_cannot_be_used(text: str, message: str, tmp_path:
     (tmp_path / "a.csv").write_text(text)
     with pytest.raises(GenaeError, match=message):
         read_attributes(str(tmp_path / "a.csv"), ["0.png", "1.png"], 2)
+
+
+def test_labels_belong_to_the_identity_of_data(tmp_path: Path) -> None:
+    images = np.arange(9 * 16, dtype=np.uint8).reshape(9, 4, 4)
+    for name, labels in (("a", np.arange(9) % 2), ("b", 1 - np.arange(9) % 2), ("c", np.arange(9) % 3)):
+        np.savez(tmp_path / f"{name}.npz", images=images, labels=labels)
+    assert len({open_data(str(tmp_path / f"{name}.npz")).digest for name in "abc"}) == 3
+
+
+def test_a_zip_made_around_a_folder_keeps_its_classes(folder_of_images: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "outer.zip", "w") as archive:
+        for file in sorted(folder_of_images.rglob("*.png")):
+            archive.write(file, Path("outer") / file.relative_to(folder_of_images))
+    data = open_data(str(tmp_path / "outer.zip"))
+    assert data.classes == ("cat", "dog")
+    assert data.names[0] == "cat/0.png"
+
+
+def test_sixteen_bit_colour_keeps_its_depth(tmp_path: Path) -> None:
+    from torchvision.io import decode_image, write_png
+
+    write_png(torch.zeros(3, 4, 5, dtype=torch.uint8), str(tmp_path / "eight.png"))
+    assert decode_image(str(tmp_path / "eight.png")).shape == (3, 4, 5)
+    (tmp_path / "deep").mkdir()
+    for i in range(3):
+        (tmp_path / "deep" / f"{i}.png").write_bytes(png16(np.full((4, 5, 3), 4000 + i, np.uint16)))
+    data = open_data(str(tmp_path / "deep"))
+    assert (data.low, data.high) == (0, 65535)
+    assert data.pixels[1].unique().tolist() == [4001]
+
+
+def png16(pixels: np.ndarray) -> bytes:
+    """A 16-bit RGB PNG, written by hand: Pillow cannot."""
+    import struct
+    import zlib
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    height, width, _ = pixels.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+def test_pictures_are_turned_upright(tmp_path: Path) -> None:
+    picture = Image.fromarray(np.arange(20 * 12, dtype=np.uint8).reshape(20, 12))
+    exif = picture.getexif()
+    exif[0x0112] = 6  # to be turned by a quarter
+    for i in range(3):
+        picture.save(tmp_path / f"{i}.png", exif=exif)
+    assert open_data(str(tmp_path)).image_shape == (1, 12, 20)
+
+
+def test_nan_in_a_float_tiff_is_a_bad_file(tmp_path: Path) -> None:
+    for i, value in enumerate((0.0, 1.0, float("nan"))):
+        Image.fromarray(np.full((4, 4), value, np.float32)).save(tmp_path / f"{i}.tiff")
+    with pytest.raises(GenaeError, match=r"1 of 3 files .*2.tiff \(it holds NaN"):
+        open_data(str(tmp_path), value_range=(0, 1))
+
+
+@pytest.mark.parametrize("layout", ["nhwc", "bananas"])
+def test_layouts_are_checked(layout: str, tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((9, 5, 6, 7), np.uint8))
+    with pytest.raises(GenaeError, match="expected NCHW or NHWC"):
+        open_data(str(tmp_path / "a.npy"), layout=layout)
+    with pytest.raises(GenaeError, match="two ways"):
+        open_data(str(tmp_path / "a.npy"))
+    assert open_data(str(tmp_path / "a.npy"), layout="NHWC").image_shape == (7, 5, 6)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"channels": 0}, "channels is 0"),
+        ({"channels": -1}, "channels is -1"),
+        ({"value_range": (0, float("inf"))}, "value range .* 0 to inf"),
+        ({"fit": "squeeze"}, "fit is 'squeeze'"),
+    ],
+)
+def test_options_that_cannot_be_used(options: dict[str, object], message: str) -> None:
+    with pytest.raises(GenaeError, match=message):
+        open_data("digits", **options)
+
+
+def test_extreme_aspects_survive_resizing(tmp_path: Path) -> None:
+    np.save(tmp_path / "wide.npy", np.zeros((4, 8, 200), np.uint8))
+    for size, fit in (("12", "pad"), ("64x4", "crop"), ("4x300", "stretch")):
+        data = open_data(str(tmp_path / "wide.npy"), size=size, fit=fit)
+        assert data.image_shape[1:] == parse_size(size)
+
+
+def test_empty_files_are_refused(tmp_path: Path) -> None:
+    for name in ("a.npy", "a.npz", "a.zip"):
+        (tmp_path / name).write_bytes(b"")
+        with pytest.raises(GenaeError, match="not a readable"):
+            open_data(str(tmp_path / name))
+
+
+def test_same_names_in_several_folders_need_their_path(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("file,smile\n0.png,1\n")
+    with pytest.raises(GenaeError, match="no row for 2 of 2 images"):
+        read_attributes(str(tmp_path / "a.csv"), ["x/0.png", "y/0.png"], 2)
+    (tmp_path / "b.csv").write_text("file,smile\n0.png,1\n0.png,0\n")
+    with pytest.raises(GenaeError, match="more than one row '0.png'"):
+        read_attributes(str(tmp_path / "b.csv"), ["0.png"], 1)

@@ -231,3 +231,124 @@ def test_settings_that_cannot_be_used(model: str, settings: dict[str, str], mess
 
     with pytest.raises(GenaeError, match=message):
         resolve(model, settings, PRESETS, AUTOENCODERS)
+
+
+def test_changed_data_is_noticed(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (40, 8, 8), dtype=np.uint8)
+    np.save(tmp_path / "a.npy", images[:30])
+    settings = {"data": str(tmp_path / "a.npy")}
+    train(config(**settings), tmp_path / "run")
+    np.save(tmp_path / "a.npy", images)
+    with pytest.raises(GenaeError, match="not those that .* started with"):
+        train(config(**settings, images=128), tmp_path / "run")
+    with pytest.raises(GenaeError, match="not those that run was trained on"):
+        load(tmp_path / "run").open_data()
+
+
+def test_without_config_json_the_weights_know(tmp_path: Path) -> None:
+    train(config(), tmp_path / "run")
+    (tmp_path / "run" / "config.json").unlink()
+    with pytest.raises(GenaeError, match="started with seed 0, not 3"):
+        train(config(seed=3, images=128), tmp_path / "run")
+    train(config(images=128), tmp_path / "run")
+    assert (tmp_path / "run" / "config.json").exists()
+
+
+@pytest.mark.parametrize("text", ["\xff", "[]", "{}", '{"options": null}', '{"model": "stacked-wae", "options": {}}'])
+def test_a_damaged_config_is_named(text: str, tmp_path: Path) -> None:
+    train(config(), tmp_path / "run")
+    (tmp_path / "run" / "config.json").write_bytes(text.encode("latin1"))
+    with pytest.raises(GenaeError, match=r"config.json"):
+        train(config(), tmp_path / "run")
+
+
+@pytest.mark.parametrize("state", ["{}", '{"images": 64}', '{"images": 8, "best": {}, "seconds": 0, "data": ""}'])
+def test_a_damaged_state_never_restarts_silently(state: str, tmp_path: Path) -> None:
+    train(config(), tmp_path / "run")
+    (RunFolder(tmp_path / "run").checkpoints()[-1] / "state.json").write_text(state)
+    with pytest.raises(GenaeError, match="is damaged"):
+        train(config(images=128), tmp_path / "run")
+
+
+def test_foreign_optimisers_are_refused(tmp_path: Path) -> None:
+    train(config(), tmp_path / "run")
+    save_tensors(RunFolder(tmp_path / "run").checkpoints()[-1] / "optimisers.safetensors", {"x": torch.zeros(3)}, {})
+    with pytest.raises(GenaeError, match="optimisers are not those of this model"):
+        train(config(images=128), tmp_path / "run")
+
+
+def test_a_wrong_first_try_can_be_mended(tmp_path: Path) -> None:
+    with pytest.raises(GenaeError, match="training diverged"):
+        train(config(options={"learning_rate": 1e30}, images=4000, checkpoint_every=4000), tmp_path / "run")
+    train(config(), tmp_path / "run")
+    assert [line["images"] for line in RunFolder(tmp_path / "run").history()] == [64, 64], (
+        "one log line, one validation"
+    )
+
+
+def test_checkpoints_are_ordered_by_number(tmp_path: Path) -> None:
+    for images in (999_999_000, 1_000_050_000, 1_000_000_000):
+        (tmp_path / "checkpoints" / f"images-{images}").mkdir(parents=True)
+    assert [c.name for c in RunFolder(tmp_path).checkpoints()][-1] == "images-1000050000"
+
+
+def test_a_finished_run_is_left_alone(tmp_path: Path) -> None:
+    train(config(), tmp_path / "run")
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "run" / "checkpoints").rglob("*.safetensors")}
+    assert train(config(), tmp_path / "run").images == 64
+    assert before == {p: p.stat().st_mtime_ns for p in (tmp_path / "run" / "checkpoints").rglob("*.safetensors")}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch_size": 0}, "batch-size is 0; expected at least 1"),
+        ({"learning_rate": -1.0}, "learning-rate is -1.0; expected at least 0"),
+        ({"learning_rate": float("nan")}, "learning-rate is nan"),
+        ({"inner_steps": -3}, "inner-steps is -3"),
+        ({"width": 0}, "width is 0"),
+        ({"code_dim": -3}, "code-dim is -3"),
+        ({"prior_dim": 0}, "prior-dim is 0"),
+        ({"anneal": -5}, "anneal is -5"),
+        ({"critic_weight": float("nan")}, "critic-weight is nan"),
+        ({"priors": "normal,normal"}, "expected each name once"),
+        ({"priors": ""}, "a WAE-GAN prior is ''"),
+        ({"adversarial": "hinge"}, "adversarial is 'hinge'"),
+        ({"norm": "layer"}, "normalisation is 'layer'"),
+        ({"prior_initial": "zeros"}, "initial weights are 'zeros'"),
+    ],
+)
+def test_options_that_cannot_be_used(options: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(GenaeError, match=message):
+        train(config(options=options), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:x", "cuda:99"])
+def test_devices_that_are_not_there(device: str, tmp_path: Path) -> None:
+    with pytest.raises(GenaeError, match=f"device is '{device}'"):
+        train(config(device=device), tmp_path / "run")
+
+
+def test_the_learning_rate_is_annealed_by_images() -> None:
+    from conftest import tiny_model
+
+    model = tiny_model("stacked-wae", anneal=100)
+    rates = [model.stage(images).learning_rate for images in (0, 50, 100, 500)]
+    assert rates == pytest.approx([1e-3, 5e-4, 0, 0])
+
+
+@pytest.mark.slow
+def test_two_processes_under_torchrun_train_what_one_does(tmp_path: Path) -> None:
+    run = ["-m", "--", "genae", "train", "stacked-wae", *SETTINGS, "--images", "640", "--run"]
+    two = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29511"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    subprocess.run([*two, *run, tmp_path / "two"], env=environment, check=True, stdout=subprocess.DEVNULL)
+    assert start(tmp_path / "one", 640).wait() == 0
+    one, both = (RunFolder(tmp_path / name).history()[-1]["validation"]["mse"] for name in ("one", "two"))
+    assert both == pytest.approx(one, rel=0.05)
+    with RunFolder(tmp_path / "two").locked():
+        refused = subprocess.run([*two, *run, tmp_path / "two"], env=environment, stderr=subprocess.PIPE, text=True)
+    assert refused.returncode != 0
+    assert f"is being written by process {os.getpid()}" in refused.stderr
+    assert "Gloo" not in refused.stderr
