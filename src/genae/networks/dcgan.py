@@ -39,10 +39,10 @@ class ConvEncoder(nn.Module):
         stages = stages_for(*size)
         # 4 x 4 kernels at stride 1 lose a pixel: pad 1 before and 2 after.
         layers: list[nn.Module] = [nn.ZeroPad2d((1, 2, 1, 2)), nn.Conv2d(channels, width, 4, bias=norm == "none")]
-        layers += [normalisation(norm, width), nn.ELU()]
+        layers += [normalisation(norm, width), nn.ELU(inplace=True)]
         for stage in range(stages):
             inputs, outputs = width * min(2**stage, 16), width * min(2 ** (stage + 1), 16)
-            layers += [nn.Conv2d(inputs, outputs, 4, 2, 1, bias=norm == "none"), normalisation(norm, outputs), nn.ELU()]
+            layers += [nn.Conv2d(inputs, outputs, 4, 2, 1, bias=norm == "none"), normalisation(norm, outputs), nn.ELU(inplace=True)]
         self.convolutions = nn.Sequential(*layers)
         self.linear = nn.Linear(outputs * (self.size[0] >> stages) * (self.size[1] >> stages), code_dim)
         initialise_normal(self)
@@ -62,11 +62,11 @@ class ConvDecoder(nn.Module):
         outputs = width * min(2**stages, 16)
         self.map_shape = (outputs, height >> stages, breadth >> stages)
         self.linear = nn.Linear(code_dim, math.prod(self.map_shape), bias=norm == "none")
-        layers: list[nn.Module] = [normalisation(norm, outputs), nn.ELU()]
+        layers: list[nn.Module] = [normalisation(norm, outputs), nn.ELU(inplace=True)]
         for stage in reversed(range(stages)):
             inputs, outputs = outputs, width * min(2**stage, 16)
             layers += [nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=norm == "none")]
-            layers += [normalisation(norm, outputs), nn.ELU()]
+            layers += [normalisation(norm, outputs), nn.ELU(inplace=True)]
         layers += [nn.Conv2d(outputs, channels, 3, 1, 1), nn.Tanh()]
         self.convolutions = nn.Sequential(*layers)
         initialise_normal(self)
@@ -88,7 +88,7 @@ class PatchCritic(nn.Module):
         layers: list[nn.Module] = []
         for stage in range(stages_for(*size)):
             outputs = width * min(2**stage, 16)
-            layers += [nn.Conv2d(inputs, outputs, 4, 2, 1), nn.LeakyReLU(LEAK)]
+            layers += [nn.Conv2d(inputs, outputs, 4, 2, 1), nn.LeakyReLU(LEAK, inplace=True)]
             inputs = outputs
         self.layers = nn.Sequential(*layers, nn.Conv2d(inputs, 1, 3, 1, 1))
         initialise_normal(self)

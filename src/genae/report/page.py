@@ -28,7 +28,7 @@ h1 { margin-bottom: 0 } h2 { margin-top: 2.5rem; font-size: 1.15rem } p, figcapt
 th, td { padding: .35rem .8rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap }
 th:first-child, td:first-child { text-align: left }
 figure { margin: 1rem 0 } img, svg { max-width: 100%; height: auto } img { border-radius: 4px; background: #fff }
-.pair { display: flex; flex-wrap: wrap; gap: 1rem } 
+.samples { display: flex; flex-wrap: wrap; gap: 1rem } .samples figure { flex: 1 1 20rem } 
 pre { background: var(--panel); padding: 1rem; overflow-x: auto; font-size: .8rem }
 """
 
@@ -123,7 +123,12 @@ def render(
     for kind, heading in headings.items():
         group = [(n, p, c) for n, (p, c) in pictures.items() if n.split("-")[0] == kind]
         if group:
-            parts += [f"<h2>{heading}</h2>", '<div class="pair">', *(_figure(n, p, c) for n, p, c in group), "</div>"]
+            parts += [
+                f"<h2>{heading}</h2>",
+                f'<div class="{kind}">',
+                *(_figure(n, p, c) for n, p, c in group),
+                "</div>",
+            ]
     parts += ["<h2>Data</h2>", "<ul>", *(f"<li>{html.escape(note)}</li>" for note in data.describe()), "</ul>"]
     parts += ["<h2>Configuration</h2>", f"<pre>{html.escape(_settings(asdict(model.config)))}</pre>"]
     return (
