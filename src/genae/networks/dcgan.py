@@ -42,7 +42,11 @@ class ConvEncoder(nn.Module):
         layers += [normalisation(norm, width), nn.ELU(inplace=True)]
         for stage in range(stages):
             inputs, outputs = width * min(2**stage, 16), width * min(2 ** (stage + 1), 16)
-            layers += [nn.Conv2d(inputs, outputs, 4, 2, 1, bias=norm == "none"), normalisation(norm, outputs), nn.ELU(inplace=True)]
+            layers += [
+                nn.Conv2d(inputs, outputs, 4, 2, 1, bias=norm == "none"),
+                normalisation(norm, outputs),
+                nn.ELU(inplace=True),
+            ]
         self.convolutions = nn.Sequential(*layers)
         self.linear = nn.Linear(outputs * (self.size[0] >> stages) * (self.size[1] >> stages), code_dim)
         initialise_normal(self)

@@ -26,7 +26,10 @@ class Dense(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         for _ in range(hidden_layers):
-            layers += [nn.Linear(inputs, width), nn.ELU(inplace=True) if leak is None else nn.LeakyReLU(leak, inplace=True)]
+            layers += [
+                nn.Linear(inputs, width),
+                nn.ELU(inplace=True) if leak is None else nn.LeakyReLU(leak, inplace=True),
+            ]
             inputs = width
         self.layers = nn.Sequential(*layers, nn.Linear(inputs, outputs))
         if initial not in ("normal", "kaiming"):
