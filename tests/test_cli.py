@@ -55,7 +55,10 @@ def test_commands_that_draw(arguments: str, pictures: list[str], run: str, monke
 @pytest.mark.parametrize("kind", ["npz", "safetensors"])
 def test_codes_there_and_back(kind: str, run: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for space in ("code", "normal"):
-        assert genae("encode", run, "--out", f"c.{kind}", "--space", space, monkeypatch=monkeypatch) == 0
+        assert (
+            genae("encode", run, "--split", "test", "--out", f"c.{kind}", "--space", space, monkeypatch=monkeypatch)
+            == 0
+        )
         assert (
             genae("decode", run, f"c.{kind}", "--out", f"{space}.npz", "--space", space, monkeypatch=monkeypatch) == 0
         )

@@ -246,7 +246,7 @@ def encode(
     run: Run,
     data: Data = None,
     data_root: DataRoot = None,
-    split: Split = None,
+    split: Annotated[str, typer.Option(help="train, validation, test or all.")] = "all",
     space: Space = "code",
     skip_bad: SkipBad = False,
     out: Annotated[str, typer.Option(help="File of codes (.npz or .safetensors).")] = "codes.npz",
@@ -257,7 +257,7 @@ def encode(
     _expect(out, ".npz", ".safetensors")
     model = _load(run)
     source = model.open_data(data, data_root, skip_bad=skip_bad or None)
-    indices = source.split(split or _default_split(model, data))
+    indices = source.split(split)
     codes = model.encode(source.images(indices), space)
     arrays = {"codes": codes, "indices": indices}
     if source.labels is not None:
