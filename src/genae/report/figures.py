@@ -122,7 +122,7 @@ def curves(history: Sequence[Mapping[str, Any]]) -> str:
         axes.set_title(title, color=ink, fontsize=10)
         axes.set_yscale("log")
         axes.set_xlabel("images", color=ink, fontsize=9)
-        axes.tick_params(colors=ink, labelsize=8)
+        axes.tick_params(which="both", colors=ink, labelsize=8)
         axes.set_facecolor("none")
         axes.grid(alpha=0.25)
         for spine in axes.spines.values():
