@@ -311,3 +311,18 @@ def test_frozen_lets_gradients_through_and_computes_none() -> None:
     assert x.grad is not None
     assert network.weight.grad is None
     assert network.weight.requires_grad
+
+
+def test_gradients_of_unlisted_networks_are_not_even_computed() -> None:
+    def through_both(m: Toy, x: Tensor) -> Iterator[Update]:
+        yield Update(mse(m.decoder(m.encoder(x)), x), [m.encoder])
+
+    class Watching(Loop):
+        def _step(self, update: Update, index: int) -> None:
+            assert self.model.decoder.weight.grad is None
+            super()._step(update, index)
+
+    model = Toy(through_both)
+    before = model.decoder.weight.detach().clone()
+    Watching(model, random_batches).iteration(0, 1e-3)
+    assert torch.equal(before, model.decoder.weight)
