@@ -49,7 +49,7 @@ def main() -> None:
     data = model.open_data(data_root=arguments.data_root)
     classifier = api.classifier_for(data, model)
     assert classifier, "the data needs labels"
-    codes = model.encode(data.images(data.split("train")))
+    codes = model.encode_data(data, data.split("train"))
 
     def batches(images: int, _: Part) -> Iterator[Tensor]:
         yield codes[shuffled(images, BATCH, len(codes), seed=0)]

@@ -59,6 +59,14 @@ def test_encoding_is_the_same_in_any_batch(model: Model, images: torch.Tensor) -
     assert torch.allclose(model.encode(images)[2:3], model.encode(images[2:3]), atol=1e-6)
 
 
+def test_codes_of_a_data_set_are_those_of_its_images(model: Model) -> None:
+    data = open_data("digits")
+    indices = data.split("train")[:600]  # more than two batches
+    assert torch.allclose(
+        model.encode_data(data, indices, "normal"), model.encode(data.images(indices), "normal"), atol=1e-6
+    )
+
+
 def test_samples_depend_on_seed_and_prior_alone(model: Model) -> None:
     assert model.priors == ["normal", "uniform", "uniform/normal"]
     for prior in model.priors:

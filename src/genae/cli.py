@@ -145,8 +145,8 @@ def reconstruct(
 
     _expect(out, ".png")
     model = _load(run)
-    images = _images(model, data, data_root, split, skip_bad)[:count]
-    _save(figures.reconstruction_grid(model, images), out)
+    source, indices = _images(model, data, data_root, split, skip_bad)
+    _save(figures.reconstruction_grid(model, source.images(indices[:count])), out)
 
 
 @app.command()
@@ -197,9 +197,9 @@ def interpolate(
 
     _expect(out, ".png")
     model = _load(run)
-    images = _images(model, data, data_root, split, skip_bad)
-    numbers = _pairs(pairs, len(images))
-    a, b = (images[[pair[i] for pair in numbers]] for i in (0, 1))
+    source, indices = _images(model, data, data_root, split, skip_bad)
+    numbers = _pairs(pairs, len(indices))
+    a, b = (source.images(indices[[pair[i] for pair in numbers]]) for i in (0, 1))
     _save(figures.interpolation_grid(model, a, b, steps, space, path), out)
 
 
@@ -219,6 +219,7 @@ def edit(
     out: Annotated[str, typer.Option(help="Picture to write (.png).")] = "edit.png",
 ) -> None:
     """Move images or samples towards an attribute: G(h + s (mean with - mean without)), SWAE Section 4.3."""
+    from genae.latent.directions import direction
     from genae.report import figures
 
     _expect(out, ".png")
@@ -233,7 +234,7 @@ def edit(
         raise GenaeError(f"--on is {on!r}; expected images or samples")
     steps = [_number(text, "strengths") for text in strengths.split(",")]
     learn = source.split("train")
-    along = model.direction(source.images(learn), directions[attribute][learn], attribute)
+    along = direction(model.encode_data(source, learn), directions[attribute][learn], attribute)
     if on == "images":
         codes = model.encode(source.images(source.split(_default_split(model, data))[:count]))
     else:
@@ -258,7 +259,7 @@ def encode(
     model = _load(run)
     source = model.open_data(data, data_root, skip_bad=skip_bad or None)
     indices = source.split(split)
-    codes = model.encode(source.images(indices), space)
+    codes = model.encode_data(source, indices, space)
     arrays = {"codes": codes, "indices": indices}
     if source.labels is not None:
         arrays["labels"] = source.labels[indices]
@@ -382,17 +383,19 @@ def train_classifier_command(
 
 def _open(source: str, arguments: Sequence[str]) -> "ImageData":
     """Open a source with the flags that are arguments of `open_data`."""
+    from typing import get_type_hints
+
     from genae.data.sources import open_data
-    from genae.training.config import Config, parse_range, parse_value
+    from genae.training.config import Config, parse_value
 
     known = Config(model="", data=source).data_options()
-    options: dict[str, Any] = {}
-    for key, value in _settings(arguments).items():
+    types = get_type_hints(Config)
+    settings = _settings(arguments)
+    for key in settings:
         if key not in known:
             raise GenaeError(f"there is no flag --{key.replace('_', '-')}; {nearest(key, known)}")
-        wanted = {"skip_bad": bool, "channels": int}.get(key, str)
-        options[key] = parse_range(value) if key == "value_range" else parse_value(key, value, wanted)
-    return open_data(source, **options)
+    options = {key: parse_value(key, value, types[key]) for key, value in settings.items()}
+    return open_data(source, **Config(model="", data=source, **options).data_options())
 
 
 def _settings(arguments: Sequence[str]) -> dict[str, Any]:
@@ -420,9 +423,11 @@ def _default_split(model: "Model", data: str | None) -> str:
     return "test" if data is None or data == model.config.data else "all"
 
 
-def _images(model: "Model", data: str | None, data_root: str | None, split: str | None, skip_bad: bool) -> "Tensor":
+def _images(
+    model: "Model", data: str | None, data_root: str | None, split: str | None, skip_bad: bool
+) -> "tuple[ImageData, Tensor]":
     source = model.open_data(data, data_root, skip_bad=skip_bad or None)
-    return source.images(source.split(split or _default_split(model, data)))
+    return source, source.split(split or _default_split(model, data))
 
 
 def _pairs(text: str | None, count: int) -> list[tuple[int, int]]:

@@ -61,6 +61,10 @@ class Model:
         self._check_images(images)
         return self._batched(lambda x: self._up(self.autoencoder.encode(x), space), images)
 
+    def encode_data(self, data: ImageData, indices: Tensor, space: str = "code") -> Tensor:
+        """Codes of a data set's images, or a prior's z, without ever holding all images as floats."""
+        return torch.cat([self.encode(data.images(part), space) for part in indices.split(BATCH)])
+
     def decode(self, codes: Tensor, space: str = "code") -> Tensor:
         """Codes, or a prior's z -> images."""
         expected = self.encode(torch.zeros(1, *self.image_shape), space).shape[1]

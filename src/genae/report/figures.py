@@ -111,7 +111,7 @@ def curves(history: Sequence[Mapping[str, Any]]) -> str:
     left, right = figure.subplots(1, 2)
     validations = [h for h in history if "validation" in h]
     for name in validations[0]["validation"] if validations else ():
-        label = {"mse": "through the code"}.get(name, f"through {name.removeprefix('mse_')}")
+        label = space_title("code" if name == "mse" else name.removeprefix("mse_"))
         line = [(h["images"], h["validation"][name]) for h in validations if name in h["validation"]]
         left.plot(*zip(*line, strict=True), marker="o", markersize=3, label=label)
     losses = [h for h in history if "losses" in h]

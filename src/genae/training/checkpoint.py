@@ -188,7 +188,7 @@ def _restore_optimisers(loop: Loop, tensors: Mapping[str, Tensor]) -> None:
     for network, optimiser in loop.optimisers.items():
         for i, p in enumerate(optimiser.param_groups[0]["params"]):
             prefix = f"{network}/{i}/"
-            state = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+            state = {key: tensors[prefix + key] for key in keys if prefix + key in tensors}
             # Moments keep their parameter's memory layout: fused Adam walks both by address.
             optimiser.state[p] = {
                 key: torch.empty_like(p).copy_(t) if t.shape == p.shape and key != "step" else t.clone().to(p.device)
