@@ -103,7 +103,9 @@ def train_classifier(
     accuracy = sum(hits) / len(test)
     name = f"classifier-{Path(data.name).stem}-{data.image_shape[1]}x{data.image_shape[2]}"
     save_tensors(path, network.state_dict(), {"name": name, "accuracy": repr(accuracy), "seed": str(seed)})
-    return FeatureNetwork(name, network, accuracy, weights_digest(network))
+    kept = load_classifier(data, device)  # the very one that later measurements use, down to its memory layout
+    assert kept
+    return kept
 
 
 def _shifted(x: Tensor, reach: int) -> Tensor:
