@@ -16,7 +16,7 @@ from torch import Tensor
 
 from genae import api
 from genae.data.sampler import shuffled
-from genae.data.transforms import to_uint8, to_unit_range
+from genae.data.transforms import to_uint8
 from genae.metrics.inception import inception_score
 from genae.model import load
 from genae.priors.wae_gan import WaeGanPrior
@@ -47,8 +47,7 @@ def main() -> None:
     arguments = parser.parse_args()
     model = load(arguments.run)
     data = model.open_data(data_root=arguments.data_root)
-    classifier = api.classifier_for(data, model)
-    assert classifier, "the data needs labels"
+    classifier = api.classifier_for(data, model.device)
     codes = model.encode_data(data, data.split("train"))
 
     def batches(images: int, _: Part) -> Iterator[Tensor]:
@@ -68,7 +67,9 @@ def main() -> None:
         with torch.no_grad():
             images = model.decode(prior.sample(arguments.samples, torch.Generator().manual_seed(0)))
             error = (prior.decode(prior.encode(codes[:5000])) - codes[:5000]).square().mean().item()
-        _, probabilities = classifier(to_unit_range(part, 0, 255) for part in to_uint8(images).split(256))
+        probabilities = torch.cat(
+            [p for part in to_uint8(images).split(256) if (p := classifier(part).probabilities) is not None]
+        )
         print(f"| {name} | {inception_score(probabilities)[0]:.2f} | {error:.2f} | {seconds:.0f} |", flush=True)
 
 

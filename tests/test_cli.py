@@ -72,7 +72,7 @@ def test_measuring_and_comparing(run: str, monkeypatch: pytest.MonkeyPatch, caps
     assert genae("evaluate", run, "--samples", "1000", monkeypatch=monkeypatch) == 0
     assert "icp1k" in capsys.readouterr().out
     assert genae("compare", run, run, "--format", "markdown", monkeypatch=monkeypatch) == 0
-    assert "| run | of | mse |" in capsys.readouterr().out
+    assert "| run | of | mse | psnr | ssim |" in capsys.readouterr().out
     assert genae("report", run, monkeypatch=monkeypatch) == 0
     assert (Path(run) / "report.html").stat().st_size > 10_000
 

@@ -45,7 +45,7 @@ class Recording(Loop):
     def _step(self, update: Update, index: int) -> None:
         if not hasattr(self, "gradients"):
             self.gradients: list[Tensor] = []
-        from genae.training import distributed
+        from genae import distributed
 
         distributed.average_gradients(self._parameters(update))
         self.gradients.append(torch.cat([p.grad.flatten().clone() for p in self._parameters(update)]))

@@ -22,11 +22,15 @@ _HOMES = {
     "Model": "genae.model",
     "compare": "genae.api",
     "evaluate": "genae.api",
+    "evaluate_images": "genae.api",
+    "frechet_distance": "genae.metrics.frechet",
     "load": "genae.model",
     "open_data": "genae.data.sources",
+    "open_network": "genae.metrics.backbones",
+    "open_stream": "genae.data.stream",
     "report": "genae.api",
     "train": "genae.api",
-    "train_classifier": "genae.metrics.features",
+    "train_classifier": "genae.metrics.classifier",
 }
 
 __all__ = ["GenaeError", "__version__", *_HOMES]

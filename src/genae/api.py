@@ -1,14 +1,23 @@
 """The verbs that work on runs, as Python functions: what the command line calls."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from genae import distributed
 from genae.autoencoders import AUTOENCODERS
 from genae.data.sources import ImageData
+from genae.data.stream import ImageStream
 from genae.errors import GenaeError
+from genae.metrics import METRICS
 from genae.metrics import evaluate as measuring
-from genae.metrics.features import FeatureNetwork, load_classifier, train_classifier
+from genae.metrics.backbones import open_network
+from genae.metrics.classifier import classifier_path, load_classifier, train_classifier
+from genae.metrics.evaluate import Judges, networks_needed
+from genae.metrics.features import FeatureNetwork
+from genae.metrics.lpips import open_lpips
 from genae.model import Model, load
 from genae.presets import PRESETS
 from genae.report import tables
@@ -17,6 +26,13 @@ from genae.storage import append_line, read_lines
 from genae.training.checkpoint import RunFolder
 from genae.training.config import resolve
 from genae.training.train import train as train_run
+
+RUN_METRICS = ("mse", "psnr", "ssim", "icp", "fd", "nearest", "codes")
+IMAGE_METRICS = ("fid", "kid", "prdc")
+
+
+def silent(message: str, done: int, total: int) -> None:
+    """No progress is shown."""
 
 
 def train(model: str, run: Path | str, **settings: Any) -> Model:
@@ -31,52 +47,115 @@ def train(model: str, run: Path | str, **settings: Any) -> Model:
     return load(run)
 
 
-def classifier_for(
-    data: ImageData, model: Model, progress: Callable[[float, float], None] = lambda done, loss: None
-) -> FeatureNetwork | None:
-    """The classifier that scores samples of labelled data, trained and cached when it is first needed; else None."""
-    if data.labels is None:
-        return None
-    return load_classifier(data, model.device) or train_classifier(data, model.device, progress=progress)
+def classifier_for(data: ImageData, device: torch.device, progress: measuring.Progress = silent) -> FeatureNetwork:
+    """The classifier that scores samples of labelled data, trained and cached when it is first needed."""
+    if distributed.rank() == 0 and not classifier_path(data).exists():
+        train_classifier(data, device, progress=progress)
+    distributed.barrier()
+    return load_classifier(data, device)
 
 
 def evaluate(
     run: Path | str,
     data: ImageData | None = None,
     *,
+    metrics: Sequence[str] | None = None,
+    networks: Sequence[str] | None = None,
+    weights: Mapping[str, Path] | None = None,
     split: str = "test",
     samples: int = 10_000,
     seed: int = 0,
-    progress: Callable[[str], None] = lambda message: None,
+    progress: measuring.Progress = silent,
 ) -> list[dict[str, Any]]:
-    """Measure a run on its own or on other data: see `genae.metrics.evaluate.evaluate` for the records.
+    """Measure a run on its own or on other data: see `genae.metrics.evaluate.evaluate_model` for the records.
 
-    They are appended to the run's ``metrics.jsonl``. Raises `GenaeError`.
+    metrics: names in `METRICS`; by default `RUN_METRICS`, without ``icp`` and ``fd`` where data have no labels.
+    networks: those that fd, kid and prdc compare in: ``classifier`` (the default for labelled data), ``inception``,
+    ``pixels``, ``torchvision:NAME``, ``timm:NAME``. weights: network -> weight file that replaces its download.
+
+    Records are appended to the run's ``metrics.jsonl``. Under torchrun, processes share the work and the result is that
+    of one. Raises `GenaeError`.
     """
     model = load(run)
     data = data or model.open_data()
+    labelled = data.labels is not None
+    if metrics is None:
+        metrics = [m for m in RUN_METRICS if labelled or m not in ("icp", "fd")]
+    networks = networks or (["classifier"] if labelled else ["inception"])
     if Path(run).is_dir():
         RunFolder(run).prepare(needed_bytes=1_000_000)  # before the work, not after it
-    records = measuring.evaluate(
-        model.autoencoder,
-        model.sample,
-        data,
-        weights=model.digest,
-        classifier=classifier_for(data, model),
-        split=split,
-        samples=samples,
-        seed=seed,
-        progress=progress,
+    judges = _judges(metrics, networks, weights or {}, lambda: data, model.device, seed, progress)
+    records = measuring.evaluate_model(
+        model.autoencoder, model.sample_codes, data, judges, metrics, split=split, samples=samples
     )
     if Path(run).is_dir():
-        for record in records:
-            append_line(Path(run) / "metrics.jsonl", record)
+        _keep(records, Path(run) / "metrics.jsonl")
     return records
 
 
+def evaluate_images(
+    images: ImageStream,
+    reference: ImageStream,
+    *,
+    labelled: Callable[[], ImageData] | None = None,
+    metrics: Sequence[str] = IMAGE_METRICS,
+    networks: Sequence[str] = ("inception",),
+    weights: Mapping[str, Path] | None = None,
+    split: str = "all",
+    samples: int | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    out: Path | None = None,
+    progress: measuring.Progress = silent,
+) -> list[dict[str, Any]]:
+    """Measure anybody's images against reference images; no genae model is needed.
+
+    labelled: opens the labelled data whose classifier ``icp`` and the network ``classifier`` use. samples: at most so
+    many images, drawn at random. out: file of JSON lines that records are appended to. The rest as in `evaluate`.
+    """
+    judges = _judges(metrics, networks, weights or {}, labelled, distributed.start(device), seed, progress)
+    chosen = images.take(samples, seed) if samples else images
+    records = measuring.evaluate_images(chosen, reference, judges, metrics, split=split)
+    if out:
+        _keep(records, out)
+    return records
+
+
+def _judges(
+    metrics: Iterable[str],
+    networks: Sequence[str],
+    weights: Mapping[str, Path],
+    labelled: Callable[[], ImageData] | None,
+    device: torch.device,
+    seed: int,
+    progress: measuring.Progress,
+) -> Judges:
+    """Open every network that the metrics need."""
+    opened = []
+    for name, kinds in networks_needed(metrics, networks).items():
+        if name == "classifier":
+            if labelled is None:
+                raise GenaeError("the classifier needs labelled reference data (class sub-folders would be labels)")
+            network = classifier_for(labelled(), device, progress)
+        else:
+            progress(f"opening {name}", 0, 1)
+            network = open_network(name, device, weights)
+        opened.append((network, kinds))
+    pairs = [metric for metric in metrics if METRICS[metric].of == "pairs"]
+    lpips = open_lpips(device, weights) if "lpips" in pairs else None
+    return Judges(opened, lpips, pairs, seed, progress)
+
+
+def _keep(records: Iterable[Mapping[str, Any]], path: Path) -> None:
+    if distributed.rank() == 0:
+        for record in records:
+            append_line(path, record)
+
+
 def measurements(run: Path | str) -> list[dict[str, Any]]:
-    """Every record of a run's ``metrics.jsonl``. Raises `GenaeError` where nothing was measured."""
-    records = read_lines(Path(run) / "metrics.jsonl", "fingerprint")
+    """Every record of a run's ``metrics.jsonl``, or of such a file. Raises `GenaeError` where nothing was measured."""
+    path = Path(run)
+    records = read_lines(path / "metrics.jsonl" if path.is_dir() else path, "fingerprint")
     if not records:
         raise GenaeError(f"{run} has no measurements; run genae evaluate {run} first")
     return records

@@ -13,7 +13,7 @@ import typer
 from rich.markup import escape
 
 from genae.errors import GenaeError, nearest
-from genae.screen import Bar, Progress, console, print_settings, print_table, status
+from genae.screen import Progress, Work, console, print_settings, print_table
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -72,9 +72,9 @@ def train(
 
     genae train stacked-wae --dry-run --data digits --run x  lists the settings with their values.
     """
+    from genae import distributed
     from genae.autoencoders import AUTOENCODERS
     from genae.presets import PRESETS
-    from genae.training import distributed
     from genae.training.config import resolve
     from genae.training.train import train as start
 
@@ -102,32 +102,82 @@ def train(
 
 @app.command()
 def evaluate(
-    run: Run,
-    data: Data = None,
+    subject: Annotated[
+        str, typer.Argument(metavar="RUN|IMAGES", help="A run, or images of any origin: a folder, a .zip, an array.")
+    ],
+    data: Annotated[
+        str | None, typer.Option(help="Of a run: another source of images. Of images: what they are compared with.")
+    ] = None,
+    metrics: Annotated[str | None, typer.Option(help="Comma separated; see genae list.")] = None,
+    network: Annotated[
+        str | None,
+        typer.Option(
+            help="Where fd, kid and prdc compare: classifier, inception, pixels, torchvision:NAME, timm:NAME."
+        ),
+    ] = None,
+    weights: Annotated[
+        list[str] | None, typer.Option(help="FILE, or NETWORK=FILE: weights instead of a download.")
+    ] = None,
     data_root: DataRoot = None,
     split: Split = None,
-    samples: Annotated[int, typer.Option(help="Samples per prior.", min=1)] = 10_000,
+    samples: Annotated[
+        int | None, typer.Option(help="Samples per prior, by default 10,000; of images: at most.", min=1)
+    ] = None,
     seed: Seed = 0,
+    size: Annotated[str | None, typer.Option(help="Bring images to this size.")] = None,
+    fit: Annotated[str, typer.Option(help="How: crop, pad or stretch.")] = "crop",
+    channels: Annotated[int | None, typer.Option(help="Bring images to 1, 3 or 4 channels.")] = None,
     skip_bad: SkipBad = False,
+    format: Annotated[str, typer.Option(help="table, markdown or latex.")] = "table",
+    out: Annotated[str, typer.Option(help="Of images: file that numbers are appended to.")] = "metrics.jsonl",
 ) -> None:
-    """Measure reconstructions and samples; numbers go to metrics.jsonl with the protocol that made them."""
-    from genae.api import classifier_for
-    from genae.api import evaluate as measure
+    """Measure a run, or any images against others; numbers go to metrics.jsonl with the protocol that made them.
+
+    genae evaluate runs/first
+    genae evaluate my-samples --data my-pictures
+    """
+    from genae import api, distributed
+    from genae.data.sources import open_data
+    from genae.data.stream import open_stream
+    from genae.model import is_run
     from genae.report import tables
 
-    model = _load(run)
-    source = model.open_data(data, data_root, skip_bad=skip_bad or None)
-    if source.labels is None:
-        console.print(f"{source.name} has no labels: no classifier, so no inception score or Fréchet distance")
+    _expect_format(format)
+    wanted = metrics.split(",") if metrics else None
+    networks = network.split(",") if network else None
+    files = _weight_files(weights or [], wanted or api.IMAGE_METRICS, networks or ["inception"])
+    common: dict[str, Any] = {"networks": networks, "weights": files, "seed": seed}
+    if is_run(subject):
+        if size or channels:
+            raise GenaeError("--size and --channels are for images; a run's data are brought to the run's own size")
+        model = _load(subject)
+        source = model.open_data(data, data_root, skip_bad=skip_bad or None)
+        if source.labels is None and wanted is None and distributed.rank() == 0:
+            console.print(
+                f"{escape(source.name)} has no labels: no classifier to score samples; --metrics fid uses Inception",
+                soft_wrap=True,
+            )
+        with Work() as progress:
+            records = api.evaluate(
+                subject, source, metrics=wanted, split=split or _default_split(model, data),
+                samples=samples or 10_000, progress=progress, **common,
+            )  # fmt: skip
     else:
-        with Bar(f"classifier of {source.name} for the scores, once") as bar:
-            classifier = classifier_for(source, model, bar)
-        assert classifier
-        console.print(f"{classifier.name}: test accuracy {classifier.accuracy:.2%}, weights {classifier.digest}")
-    records = measure(
-        run, source, split=split or _default_split(model, data), samples=samples, seed=seed, progress=status
-    )
-    print_table(*tables.table(records))
+        if data is None:
+            raise GenaeError(f"{subject} is not a run; images need --data SOURCE, what they are to be compared with")
+        shape: dict[str, Any] = {"size": size, "fit": fit, "channels": channels, "data_root": data_root}
+        with Work() as progress:
+            progress("reading headers", 0, 1)
+            images, reference = open_stream(subject, **shape), open_stream(data, split=split or "all", **shape)
+            records = api.evaluate_images(
+                images, reference, labelled=lambda: open_data(data, **shape), metrics=wanted or api.IMAGE_METRICS,
+                split=split or "all", samples=samples, out=Path(out), progress=progress,
+                **common | {"networks": networks or ["inception"]},
+            )  # fmt: skip
+    if distributed.rank() == 0:
+        _show_table(*tables.table(records), format)
+        for note in tables.cautions(records):
+            console.print(f"note: {escape(note)}", soft_wrap=True)
 
 
 @app.command()
@@ -303,19 +353,14 @@ def report(run: Run, data_root: DataRoot = None, seed: Seed = 0) -> None:
 @app.command()
 def compare(
     runs: Annotated[list[str], typer.Argument(help="Run folders.")],
-    format: Annotated[str, typer.Option(help="table or markdown.")] = "table",
+    format: Annotated[str, typer.Option(help="table, markdown or latex.")] = "table",
 ) -> None:
     """Measurements of several runs side by side; numbers made by different protocols are named."""
     from genae.api import compare as side_by_side
-    from genae.report.tables import markdown
 
-    if format not in ("table", "markdown"):
-        raise GenaeError(f"--format is {format!r}; {nearest(format, ['table', 'markdown'])}")
+    _expect_format(format)
     header, rows, notes = side_by_side(runs)
-    if format == "markdown":
-        print(markdown(header, rows))
-    else:
-        print_table(header, rows)
+    _show_table(header, rows, format)
     for note in notes:
         console.print(f"note: {escape(note)}", soft_wrap=True)
 
@@ -348,9 +393,10 @@ def inspect(
 
 @app.command("list")
 def list_all() -> None:
-    """Autoencoders, presets and built-in data sets."""
+    """Autoencoders, presets, metrics and built-in data sets."""
     from genae.autoencoders import AUTOENCODERS
     from genae.data.builtin import NAMES
+    from genae.metrics import METRICS
     from genae.presets import PRESETS
 
     for title, lines in {
@@ -358,6 +404,10 @@ def list_all() -> None:
         "presets": [
             f"{name}: {p['images']:,} images of {p.get('data', 'your --data')}, width {p['width']}"
             for name, p in PRESETS.items()
+        ],
+        "metrics": [
+            f"{name}: " + "; ".join(f"{start}, {text}" if start != name else text for start, text in m.records.items())
+            for name, m in METRICS.items()
         ],
         "data sets": [", ".join(NAMES) + "; or a folder, a .zip of one, an .npz or .npy array"],
     }.items():
@@ -371,13 +421,13 @@ def train_classifier_command(
     context: typer.Context, data: Annotated[str, typer.Option(help="Labelled data.")], seed: Seed = 0
 ) -> None:
     """Train the classifier that scores samples of a data set; kept in genae's cache. Flags as for genae data."""
-    from genae.metrics.features import classifier_path, train_classifier
-    from genae.training import distributed
+    from genae import distributed
+    from genae.metrics.classifier import classifier_path, train_classifier
 
     source = _open(data, context.args)
-    with Bar("classifier") as bar:
-        classifier = train_classifier(source, distributed.start("auto"), seed=seed, progress=bar)
-    console.print(f"{classifier.name}: test accuracy {classifier.accuracy:.2%}, weights {classifier.digest}")
+    with Work() as progress:
+        classifier = train_classifier(source, distributed.start("auto"), seed=seed, progress=progress)
+    console.print(f"{classifier.name}: test accuracy {classifier.details['accuracy']:.2%}, weights {classifier.digest}")
     console.print(escape(str(classifier_path(source))), soft_wrap=True)
 
 
@@ -428,6 +478,45 @@ def _images(
 ) -> "tuple[ImageData, Tensor]":
     source = model.open_data(data, data_root, skip_bad=skip_bad or None)
     return source, source.split(split or _default_split(model, data))
+
+
+def _expect_format(format: str) -> None:
+    from genae.report.tables import FORMATS
+
+    if format not in ("table", *FORMATS):
+        raise GenaeError(f"--format is {format!r}; {nearest(format, ['table', *FORMATS])}")
+
+
+def _show_table(header: Sequence[str], rows: Sequence[Sequence[str]], format: str) -> None:
+    from genae.report.tables import FORMATS
+
+    if format == "table":
+        print_table(header, rows)
+    else:
+        print(FORMATS[format](header, rows))
+
+
+def _weight_files(given: Sequence[str], metrics: Sequence[str], networks: Sequence[str]) -> dict[str, Path]:
+    """``NETWORK=FILE`` or, where one network alone is downloaded, ``FILE`` -> network and file."""
+    from genae.metrics.evaluate import networks_needed
+
+    names = [name for name in networks_needed(metrics, networks) if name not in ("classifier", "pixels")]
+    names += ["vgg16", "lpips"] if "lpips" in metrics else []
+    files = {}
+    for text in given:
+        name, equals, file = text.partition("=")
+        if not equals and len(names) != 1:
+            listed = " or ".join(f"{name}={text}" for name in names) or "no network that has a weight file"
+            raise GenaeError(f"--weights {text} does not say which network it is for; expected {listed}")
+        if equals and name not in names:
+            raise GenaeError(
+                f"--weights {text}: {name!r} is not used here; expected one of {', '.join(names) or 'none'}"
+            )
+        path = Path(file if equals else text).expanduser()
+        if not path.is_file():
+            raise GenaeError(f"there is no weight file {path}")
+        files[name if equals else names[0]] = path
+    return files
 
 
 def _pairs(text: str | None, count: int) -> list[tuple[int, int]]:

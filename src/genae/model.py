@@ -8,15 +8,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from genae import distributed
 from genae.data.sampler import mix_seed
 from genae.data.sources import ImageData, open_data
 from genae.errors import GenaeError, nearest
 from genae.latent import interpolate
 from genae.latent.directions import direction
-from genae.metrics.features import weights_digest
 from genae.protocol import Autoencoder, Prior
-from genae.storage import load_tensors, load_weights
-from genae.training import distributed
+from genae.storage import load_tensors, load_weights, weights_digest
 from genae.training.checkpoint import RunFolder
 from genae.training.config import Config, parse_range
 from genae.training.train import build_model
@@ -164,6 +163,12 @@ class Model:
         if name not in self.autoencoder.priors:
             raise GenaeError(f"{self.name} has no prior {name!r}; {nearest(name, self.priors)}")
         return self.autoencoder.priors[name]
+
+
+def is_run(path: Path | str) -> bool:
+    """Whether `load` would take it for a run folder or a weights file."""
+    path = Path(path).expanduser()
+    return path.suffix == ".safetensors" or any((path / name).exists() for name in ("config.json", "best.safetensors"))
 
 
 def load(run: Path | str, device: str = "auto") -> Model:

@@ -66,21 +66,19 @@ class Progress(_Line):
             self.line.update(self.task, completed=done, rate=f"{event['images_per_second']:.0f}", losses=losses)
 
 
-class Bar(_Line):
-    """Of a shorter training: share done, and the loss."""
+class Work(_Line):
+    """Of anything else: what is being done, how far, time left."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__(name, "{task.fields[losses]}", total=1.0)
+    def __init__(self) -> None:
+        super().__init__("{task.description}", "{task.completed:,.0f} / {task.total:,.0f}", total=1)
+        self.message = ""
 
-    def __call__(self, done: float, loss: float) -> None:
-        """Move to ``done``, between 0 and 1."""
-        self.line.update(self.task, completed=done, losses=f"loss {loss:.4f}")
-
-
-def status(message: str) -> None:
-    """Say what is being done, to a person only."""
-    if console.is_terminal:
-        console.print(f"[dim]{escape(message)}[/dim]")
+    def __call__(self, message: str, done: int, total: int) -> None:
+        """Show that ``done`` of ``total`` is done; another message begins another bar."""
+        if message != self.message:
+            self.message = message
+            self.line.reset(self.task, total=total, description=escape(message))
+        self.line.update(self.task, completed=done)
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

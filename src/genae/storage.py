@@ -1,5 +1,6 @@
 """Files that survive: written under a temporary name, flushed, renamed; and never pickle."""
 
+import hashlib
 import io
 import json
 import os
@@ -62,6 +63,15 @@ def load_weights(model: nn.Module, tensors: Mapping[str, Tensor], where: Path) -
     with torch.no_grad():
         for name, tensor in state.items():
             tensor.copy_(tensors[name])
+
+
+def weights_digest(network: nn.Module) -> str:
+    """Hash of all parameters and buffers."""
+    digest = hashlib.sha256()
+    for name, tensor in network.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy())
+    return digest.hexdigest()[:16]
 
 
 def append_line(path: Path, record: Mapping[str, Any]) -> None:

@@ -29,6 +29,10 @@ class Raw:
     attributes: dict[str, Tensor] = field(default_factory=dict)
     names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    format: str = "lossless"
+    """What the files did to the pixels: ``lossless``, ``jpeg``, ..."""
+    resize: str = "none"
+    """How they were resized: ``none``, or filter, fit and size."""
 
 
 def digits() -> Raw:

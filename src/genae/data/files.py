@@ -12,7 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from genae.data.builtin import Raw
-from genae.data.transforms import FITS, RESIZE, resize, size_of
+from genae.data.transforms import FITS, RESIZE, resize, resize_name, size_of
 from genae.errors import GenaeError
 
 EXTENSIONS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm"}
@@ -20,26 +20,29 @@ SPLIT_FOLDERS = {"train": "train", "test": "test"} | dict.fromkeys(("val", "vali
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
-def read_folder(path: Path, size: tuple[int, int] | None, fit: str, channels: int | None, skip_bad: bool) -> Raw:
-    """Every picture below a folder."""
-    names = [str(f.relative_to(path)) for f in path.rglob("*") if _is_picture(f.relative_to(path).parts)]
-    return _read(str(path), sorted(names), lambda name: (path / name).read_bytes(), size, fit, channels, skip_bad)
+def list_pictures(path: Path) -> tuple[list[str], Callable[[str], bytes]]:
+    """The names of every picture below a folder, or in a zip of one, sorted; and how to read one.
 
-
-def read_zip(path: Path, size: tuple[int, int] | None, fit: str, channels: int | None, skip_bad: bool) -> Raw:
-    """Every picture in a zip; a folder that holds all of them is opened, as unpacking and entering it would."""
-    try:
-        archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError) as error:
-        raise GenaeError(f"{path} is not a readable zip file: {error}") from None
-    with archive:
+    In a zip, a folder that holds all of them is opened, as unpacking and entering it would. Raises `GenaeError` where
+    there are none.
+    """
+    if path.is_dir():
+        found = [f.relative_to(path).as_posix() for f in path.rglob("*") if _is_picture(f.relative_to(path).parts)]
+        names, read = sorted(found), lambda name: (path / name).read_bytes()
+    else:
+        try:
+            archive = zipfile.ZipFile(path)
+        except (zipfile.BadZipFile, OSError) as error:
+            raise GenaeError(f"{path} is not a readable zip file: {error}") from None
         stored = [n for n in archive.namelist() if _is_picture(PurePosixPath(n).parts)]
         tops = {n.split("/")[0] + "/" if "/" in n else "" for n in stored}
         top = tops.pop() if len(tops) == 1 else ""
         if top.lower().rstrip("/") in SPLIT_FOLDERS:
             top = ""
-        names = sorted(n.removeprefix(top) for n in stored)
-        return _read(str(path), names, lambda name: archive.read(top + name), size, fit, channels, skip_bad)
+        names, read = sorted(n.removeprefix(top) for n in stored), lambda name: archive.read(top + name)
+    if not names:
+        raise GenaeError(f"{path} holds no images; expected files ending in {', '.join(sorted(EXTENSIONS))}")
+    return names, read
 
 
 def _is_picture(parts: tuple[str, ...]) -> bool:
@@ -47,25 +50,19 @@ def _is_picture(parts: tuple[str, ...]) -> bool:
     return not hidden and PurePosixPath(parts[-1]).suffix.lower() in EXTENSIONS
 
 
-def _read(
-    source: str,
-    names: Sequence[str],
-    read: Callable[[str], bytes],
-    size: tuple[int, int] | None,
-    fit: str,
-    channels: int | None,
-    skip_bad: bool,
-) -> Raw:
-    if not names:
-        raise GenaeError(f"{source} holds no images; expected files ending in {', '.join(sorted(EXTENSIONS))}")
+def read_pictures(source: Path, size: tuple[int, int] | None, fit: str, channels: int | None, skip_bad: bool) -> Raw:
+    """Every picture below a folder, or in a zip of one."""
+    names, read = list_pictures(source)
     images: list[Tensor] = []
     kept: list[str] = []
     bad: list[str] = []
+    formats: set[str] = set()
     sizes: Counter[str] = Counter()
     depths: Counter[int] = Counter()
     for name in names:
         try:
-            image = _decode(read(name), channels)
+            data = read(name)
+            image = decode(data, channels)
         except UnidentifiedImageError:
             bad.append(f"{name} (not a picture)")
         except Exception as error:
@@ -75,6 +72,8 @@ def _read(
             depths[image.shape[0]] += 1
             images.append(resize(image, size, fit) if size else image)
             kept.append(name)
+            with Image.open(io.BytesIO(data)) as opened:
+                formats.add(file_format(opened))
     if bad and not skip_bad:
         shown = "; ".join(bad[:3]) + ("; ..." if len(bad) > 3 else "")
         raise GenaeError(f"{len(bad)} of {len(names)} files in {source} are unreadable: {shown} (--skip-bad goes on)")
@@ -94,15 +93,24 @@ def _read(
     depth = 65535 if pixels.dtype == torch.int32 else None
     labels, classes, splits = _labels_and_splits(kept)
     notes = [f"{len(kept)} image files, {next(iter(sizes)) if len(sizes) == 1 else f'{len(sizes)} sizes'}"]
-    if size and set(sizes) != {f"{size[0]}x{size[1]}"}:
+    resized = resize_name(size, fit) if size and set(sizes) != {f"{size[0]}x{size[1]}"} else "none"
+    if size and resized != "none":
         notes.append(f"resized to {size[0]}x{size[1]} ({RESIZE}): {FITS[fit]}")
     if bad:
         notes.append(f"{len(bad)} unreadable files skipped: {', '.join(bad[:3])}")
     deep = pixels.float() if depth else pixels
-    return Raw(deep, labels, classes, splits, depth=depth, names=tuple(kept), notes=tuple(notes))
+    return Raw(
+        deep, labels, classes, splits, depth=depth, names=tuple(kept), notes=tuple(notes),
+        format="+".join(sorted(formats)), resize=resized,
+    )  # fmt: skip
 
 
-def _decode(data: bytes, channels: int | None) -> Tensor:
+def file_format(picture: Image.Image) -> str:
+    """``lossless`` for formats that keep every pixel; ``jpeg``, ``gif``, ``webp`` for those that may not."""
+    return "lossless" if picture.format in ("PNG", "BMP", "TIFF", "PPM") else str(picture.format).lower()
+
+
+def decode(data: bytes, channels: int | None) -> Tensor:
     """An encoded picture -> [C, H, W]: uint8, int32 for 16-bit files, or finite float32."""
     with Image.open(io.BytesIO(data)) as opened:
         opened.load()

@@ -12,9 +12,9 @@ from torch import Tensor
 from genae.data import builtin
 from genae.data.arrays import read_array
 from genae.data.attributes import read_attributes
-from genae.data.files import MODES, read_folder, read_zip
+from genae.data.files import MODES, read_pictures
 from genae.data.sampler import mix_seed
-from genae.data.transforms import FITS, RESIZE, parse_size, resize, size_of, to_unit_range
+from genae.data.transforms import FITS, RESIZE, parse_size, resize, resize_name, size_of, to_unit_range
 from genae.errors import GenaeError, nearest
 
 SPLITS = ("train", "validation", "test")
@@ -41,6 +41,10 @@ class ImageData:
     """File names, where there are files."""
     notes: tuple[str, ...] = ()
     """What was found and what was done to it, one clause each; see `describe`."""
+    format: str = "lossless"
+    """What the files did to the pixels: ``lossless``, ``jpeg``, ..."""
+    resize: str = "none"
+    """How they were resized: ``none``, or filter, fit and size."""
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -119,19 +123,33 @@ def open_data(
     else:
         raw = _open_path(source, wanted, fit, channels, layout, skip_bad)
 
-    pixels, notes = raw.pixels, list(raw.notes)
+    pixels, notes, resized = raw.pixels, list(raw.notes), raw.resize
     low, high = value_range or _value_range(raw)
     if not -math.inf < low < high < math.inf:
         raise GenaeError(f"the value range of {source} is {low:g} to {high:g}; expected low < high (see --value-range)")
     if wanted and tuple(pixels.shape[-2:]) != wanted:
         notes.append(f"resized from {size_of(pixels)} to {wanted[0]}x{wanted[1]} ({RESIZE}): {FITS[fit]}")
+        resized = resize_name(wanted, fit)
         pixels = torch.cat([resize(chunk, wanted, fit, fill=low) for chunk in pixels.split(1024)])
     if channels is not None and pixels.shape[1] != channels:
         pixels = _convert_channels(pixels, channels, high)
         notes.append(f"converted from {raw.pixels.shape[1]} to {channels} channels")
     splits, note = _splits(raw, len(pixels))
     table = read_attributes(attributes, raw.names, len(pixels)) if attributes else raw.attributes
-    return ImageData(source, pixels, low, high, splits, raw.labels, raw.classes, table, raw.names, (*notes, note))
+    return ImageData(
+        source,
+        pixels,
+        low,
+        high,
+        splits,
+        raw.labels,
+        raw.classes,
+        table,
+        raw.names,
+        (*notes, note),
+        raw.format,
+        resized,
+    )
 
 
 def _open_path(
@@ -141,10 +159,8 @@ def _open_path(
     if not path.exists():
         near = nearest(source, builtin.NAMES)
         raise GenaeError(f"no data at {source!r}: neither a path that exists nor a built-in name ({near})")
-    if path.is_dir():
-        return read_folder(path, size, fit, channels, skip_bad)
-    if path.suffix.lower() == ".zip":
-        return read_zip(path, size, fit, channels, skip_bad)
+    if path.is_dir() or path.suffix.lower() == ".zip":
+        return read_pictures(path, size, fit, channels, skip_bad)
     if path.suffix.lower() in (".npz", ".npy"):
         return read_array(path, layout)
     raise GenaeError(f"{source} is neither a folder of images, a .zip of one, nor an .npz or .npy array")

@@ -48,6 +48,11 @@ def resize(images: Tensor, size: tuple[int, int], fit: str, fill: float = 0) -> 
     return _resample(images, size)
 
 
+def resize_name(size: tuple[int, int], fit: str) -> str:
+    """What `resize` does, as fingerprints say it: filter, fit, size."""
+    return f"{RESIZE} {fit} {size[0]}x{size[1]}"
+
+
 def size_of(images: Tensor) -> str:
     """``HEIGHTxWIDTH``."""
     return f"{images.shape[-2]}x{images.shape[-1]}"

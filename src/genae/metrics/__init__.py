@@ -1,16 +1,103 @@
-"""Numbers that can be trusted. `METRICS` is the whole registry."""
+"""Numbers that can be trusted: one function per metric on tensors, `METRICS` for the evaluation of images and runs."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
-from genae.metrics.frechet import frechet_distance
+from genae.metrics.codes import code_statistics
+from genae.metrics.frechet import Moments, frechet_distance, moments
 from genae.metrics.inception import inception_score
-from genae.metrics.reconstruction import mse, psnr, ssim
+from genae.metrics.kernel import kernel_distance, polynomial_mmd
+from genae.metrics.lpips import Lpips
+from genae.metrics.neighbours import coverage, memorisation, nearest
+from genae.metrics.path_length import path_lengths, trimmed_mean
+from genae.metrics.probes import linear_svm, one_nn
+from genae.metrics.reconstruction import ms_ssim, mse, psnr, ssim
 
-METRICS: dict[str, Callable[..., Any]] = {
-    "mse": mse,
-    "psnr": psnr,
-    "ssim": ssim,
-    "fd": frechet_distance,
-    "icp": inception_score,
-}
+__all__ = [
+    "METRICS", "Metric", "Moments", "code_statistics", "coverage", "frechet_distance", "inception_score",
+    "kernel_distance", "linear_svm", "memorisation", "moments", "ms_ssim", "mse", "nearest", "one_nn", "path_lengths",
+    "polynomial_mmd", "psnr", "ssim", "trimmed_mean",
+]  # fmt: skip
+
+
+class Metric(NamedTuple):
+    """One choice of ``genae evaluate --metrics``."""
+
+    function: Callable[..., Any]
+    """What it computes, on tensors."""
+    of: str
+    """``pairs`` (an image and its reconstruction), ``features``, ``probabilities``, ``pixels`` or ``codes``."""
+    records: dict[str, str]
+    """How the names of its numbers begin, and what each says."""
+
+
+METRICS: dict[str, Metric] = {
+    "mse": Metric(mse, "pairs", {"mse": "mean squared error per value in [-1, 1], lower is better"}),
+    "psnr": Metric(psnr, "pairs", {"psnr": "peak signal-to-noise ratio in dB, higher is better"}),
+    "ssim": Metric(ssim, "pairs", {"ssim": "structural similarity, 1 is identical"}),
+    "ms_ssim": Metric(ms_ssim, "pairs", {"ms_ssim": "structural similarity over five scales, 1 is identical"}),
+    "lpips": Metric(Lpips, "pairs", {"lpips": "learned perceptual distance (VGG-16), lower is better"}),
+    "fid": Metric(
+        frechet_distance,
+        "features",
+        {
+            "fid": "Fréchet distance in the features of Inception-v3, lower is better",
+            "rfid": "the same of reconstructions",
+        },
+    ),
+    "fd": Metric(
+        frechet_distance,
+        "features",
+        {"fd": "Fréchet distance in the features of the network named, lower is better",
+         "rfd": "the same of reconstructions"},
+    ),
+    "kid": Metric(
+        kernel_distance,
+        "features",
+        {"kid": "kernel distance in the features of a network, lower is better", "rkid": "the same of reconstructions"},
+    ),
+    "prdc": Metric(
+        coverage,
+        "features",
+        {
+            "precision": "share of samples among the real images, higher is better",
+            "recall": "share of real images among the samples, higher is better",
+            "density": "how densely real images surround the samples, higher is better",
+            "coverage": "share of real images with a sample near, higher is better",
+        },
+    ),
+    "is": Metric(
+        inception_score, "probabilities", {"is": "inception score with Inception-v3, higher is better"}
+    ),
+    "icp": Metric(
+        inception_score,
+        "probabilities",
+        {"icp": "inception score with genae's classifier of this data, higher is better"},
+    ),
+    "nearest": Metric(
+        memorisation,
+        "pixels",
+        {
+            "nearest": "median distance to the nearest training image, root mean square per value",
+            "copies": "share of samples nearer to a training image than 99 % of held-out images; honest: 0.01",
+        },
+    ),
+    "codes": Metric(
+        code_statistics,
+        "codes",
+        {
+            "code_std": "standard deviation of the codes, 0 is collapse",
+            "code_rank": "effective rank of the codes",
+            "code_fd": "Fréchet distance between codes and the codes that a prior samples, lower is better",
+        },
+    ),
+    "1nn": Metric(one_nn, "codes", {"1nn": "accuracy of the nearest neighbour's label in code space"}),
+    "svm": Metric(linear_svm, "codes", {"svm": "accuracy of a linear support vector machine on codes"}),
+}  # fmt: skip
+
+
+def explain(name: str) -> str:
+    """What a recorded number says; empty for names that no metric records."""
+    known = {start: text for metric in METRICS.values() for start, text in metric.records.items()}
+    fitting = [start for start in known if name.startswith(start)]
+    return known[max(fitting, key=len)] if fitting else ""

@@ -1,4 +1,4 @@
-"""Errors of reconstructions: MSE, PSNR, SSIM."""
+"""Errors of reconstructions: MSE, PSNR, SSIM, multi-scale SSIM."""
 
 from collections.abc import Iterable
 
@@ -7,6 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from genae.protocol import Autoencoder
+
+CODE = "code"
+MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 
 
 def mse(x: Tensor, y: Tensor) -> Tensor:
@@ -26,7 +29,32 @@ def ssim(x: Tensor, y: Tensor, data_range: float = 2.0) -> Tensor:
     images), K1 = 0.01, K2 = 0.03, population covariance, averaged over the positions where the window fits.
     Images [B, C, H, W]; channels are averaged.
     """
+    return _similarity(x.double(), y.double(), data_range)[0].mean(1)
+
+
+def ms_ssim(x: Tensor, y: Tensor, data_range: float = 2.0) -> Tensor:
+    """Structural similarity over five scales of each image, [B]; 1 for equal images.
+
+    Wang et al. 2003, Eq. 7: contrast and structure at each scale, luminance at the coarsest, halved by 2 x 2 means.
+    Negative terms count as 0, channels are averaged. Images [B, C, H, W] of at least 176 pixels a side, where the
+    window still fits the coarsest scale; raises ValueError for smaller ones.
+    """
+    least = 16 * 11
+    if min(x.shape[-2:]) < least:
+        raise ValueError(f"ms_ssim: images of {x.shape[-2]}x{x.shape[-1]}; its five scales need {least} pixels a side")
     x, y = x.double(), y.double()
+    result = torch.ones(x.shape[:2], dtype=torch.float64, device=x.device)
+    for number, weight in enumerate(MS_SSIM_WEIGHTS):
+        if number:
+            x, y = (F.avg_pool2d(image, 2) for image in (x, y))
+        whole, structure = _similarity(x, y, data_range)
+        last = number == len(MS_SSIM_WEIGHTS) - 1
+        result = result * (whole if last else structure).clamp_min(0) ** weight
+    return result.mean(1)
+
+
+def _similarity(x: Tensor, y: Tensor, data_range: float) -> tuple[Tensor, Tensor]:
+    """SSIM, and its contrast-structure factor alone, of every channel, [B, C]."""
     side = min(11, *(length - (length + 1) % 2 for length in x.shape[-2:]))
     offsets = torch.arange(side, dtype=torch.float64, device=x.device) - side // 2
     window = torch.exp(-offsets.square() / (2 * 1.5**2))
@@ -40,15 +68,19 @@ def ssim(x: Tensor, y: Tensor, data_range: float = 2.0) -> Tensor:
     mean_x, mean_y = local_mean(x), local_mean(y)
     var_x, var_y = local_mean(x * x) - mean_x**2, local_mean(y * y) - mean_y**2
     covariance = local_mean(x * y) - mean_x * mean_y
-    index = ((2 * mean_x * mean_y + c1) * (2 * covariance + c2)) / ((mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2))
-    return index.flatten(1).mean(1).view(x.shape[:2]).mean(1)
+    structure = (2 * covariance + c2) / (var_x + var_y + c2)
+    luminance = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
+    whole, structure = (m.flatten(1).mean(1).view(x.shape[:2]) for m in (luminance * structure, structure))
+    return whole, structure
 
 
-def reconstructions(model: Autoencoder, x: Tensor) -> dict[str, Tensor]:
-    """Every reconstruction of x (SWAE Fig. 5a): ``code`` is G1(h0), the others go through a prior, G1(G2(E2(h0)))."""
-    codes = model.encode(x)
+def reconstructions(model: Autoencoder, codes: Tensor) -> dict[str, Tensor]:
+    """Every reconstruction from codes h0 [B, D]: ``code`` is G1(h0), others go through a prior, G1(G2(E2(h0))).
+
+    SWAE Fig. 5a.
+    """
     through = {name: prior.decode(prior.encode(codes)) for name, prior in model.priors.items()}
-    return {name: model.decode(c).float() for name, c in {"code": codes, **through}.items()}
+    return {name: model.decode(c).float() for name, c in {CODE: codes, **through}.items()}
 
 
 def reconstruction_mse(model: Autoencoder, batches: Iterable[Tensor]) -> dict[str, float]:
@@ -57,6 +89,6 @@ def reconstruction_mse(model: Autoencoder, batches: Iterable[Tensor]) -> dict[st
     count = 0
     for x in batches:
         count += len(x)
-        for name, x_hat in reconstructions(model, x).items():
+        for name, x_hat in reconstructions(model, model.encode(x)).items():
             sums[name] = sums.get(name, 0.0) + float(mse(x_hat, x).sum())
-    return {"mse" if name == "code" else f"mse_{name}": total / count for name, total in sums.items()}
+    return {"mse" if name == CODE else f"mse_{name}": total / count for name, total in sums.items()}

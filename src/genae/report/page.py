@@ -12,6 +12,7 @@ from PIL import Image
 
 from genae.data.sampler import shuffled
 from genae.data.sources import ImageData
+from genae.metrics import explain
 from genae.model import Model
 from genae.report import figures, tables
 from genae.storage import read_lines, write_atomically
@@ -31,14 +32,6 @@ figure { margin: 1rem 0 } img, svg { max-width: 100%; height: auto } img { borde
 .samples { display: flex; flex-wrap: wrap; gap: 1rem } .samples figure { flex: 1 1 20rem } 
 pre { background: var(--panel); padding: 1rem; overflow-x: auto; font-size: .8rem }
 """
-
-EXPLAIN = {
-    "mse": "mean squared error per pixel in [-1, 1], lower is better",
-    "psnr": "peak signal-to-noise ratio in dB, higher is better",
-    "ssim": "structural similarity, 1 is identical",
-    "icp": "inception score with genae's classifier of this data, higher is better",
-    "fd": "Fréchet distance in the features of that classifier, lower is better",
-}
 
 
 def write_report(model: Model, data: ImageData, run: Path | str, seed: int = 0) -> Path:
@@ -146,13 +139,13 @@ def _measured(records: tables.Records) -> str:
     header, rows = tables.table(records)
     head = "".join(f"<th>{html.escape(h)}</th>" for h in header)
     body = "".join("<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in row) + "</tr>" for row in rows)
-    kinds = {kind: text for kind, text in EXPLAIN.items() if any(m.startswith(kind) for m in header)}
-    legend = "; ".join(f"<b>{kind}</b>: {text}" for kind, text in kinds.items())
+    legend = "; ".join(f"<b>{html.escape(row[0])}</b>: {explain(row[0])}" for row in rows if explain(row[0]))
     fingerprint = max((r["fingerprint"] for r in records), key=len)
-    protocol = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in fingerprint.items() if k not in ("images", "kind"))
+    protocol = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in fingerprint.items() if k != "images")
+    notes = "".join(f"<p>Note: {html.escape(note)}.</p>" for note in tables.cautions(records))
     return (
         f'<div class="scroll"><table><tr>{head}</tr>{body}</table></div>'
-        f"<p>{legend}.</p><p>Protocol: {html.escape(protocol)}.</p>"
+        f"<p>{legend}.</p>{notes}<p>Protocol: {html.escape(protocol)}.</p>"
     )
 
 

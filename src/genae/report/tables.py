@@ -1,9 +1,12 @@
 """Tables of measurements: rows are what was measured, columns are metrics; unlike protocols are never mixed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from genae.metrics.evaluate import REAL
+
 Records = Sequence[Mapping[str, Any]]
+SUBJECT = {"weights", "files"}  # the part of a fingerprint that says what was measured, not how
 
 
 def newest(records: Records) -> list[Mapping[str, Any]]:
@@ -11,7 +14,7 @@ def newest(records: Records) -> list[Mapping[str, Any]]:
     kept: dict[tuple[str, ...], Mapping[str, Any]] = {}
     for record in records:
         fingerprint = record["fingerprint"]
-        if fingerprint["weights"] != records[-1]["fingerprint"]["weights"]:
+        if fingerprint.get("weights") != records[-1]["fingerprint"].get("weights"):
             continue
         key = (record["of"], record["metric"], fingerprint["data"], fingerprint["split"])
         kept.pop(key, None)
@@ -33,12 +36,25 @@ def show(record: Mapping[str, Any]) -> str:
 
 
 def table(records: Records) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of one run's measurements. A dash marks what was not measured."""
+    """Header and rows of one evaluation: a row for every metric. A dash marks what was not measured."""
     metrics = list(dict.fromkeys(r["metric"] for r in records))
     subjects = list(dict.fromkeys(subject(r, records) for r in records))
     cells = {(subject(r, records), r["metric"]): show(r) for r in records}
-    rows = [[of, *(cells.get((of, metric), "-") for metric in metrics)] for of in subjects]
-    return ["", *metrics], rows
+    return ["", *subjects], [[metric, *(cells.get((of, metric), "-") for of in subjects)] for metric in metrics]
+
+
+def cautions(records: Records) -> list[str]:
+    """A sentence for every way in which the two sides of a comparison were not treated alike."""
+    found = []
+    for fingerprint in (r["fingerprint"] for r in records if "network" in r["fingerprint"] and r["of"] != REAL):
+        for what in ("format", "resize", "size"):
+            ours, theirs = fingerprint.get(f"images_{what}", fingerprint[what]), fingerprint[what]
+            if ours != theirs:
+                found.append(
+                    f"the {what} of the images is {ours}, that of {fingerprint['data']} is {theirs}: "
+                    "a distance between them also measures this difference"
+                )
+    return list(dict.fromkeys(found))
 
 
 def compare(runs: Mapping[str, Records]) -> tuple[list[str], list[list[str]], list[str]]:
@@ -58,7 +74,7 @@ def compare(runs: Mapping[str, Records]) -> tuple[list[str], list[list[str]], li
         for name, fingerprint in column[1:]:
             unlike = [
                 f"{key} {column[0][1].get(key)} / {fingerprint.get(key)}"
-                for key in sorted({*column[0][1], *fingerprint} - {"weights", "kind"})
+                for key in sorted({*column[0][1], *fingerprint} - SUBJECT)
                 if column[0][1].get(key) != fingerprint.get(key)
             ]
             if unlike:
@@ -70,3 +86,19 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table in Markdown."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def latex(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in LaTeX; needs no package."""
+    lines = [" & ".join(map(_escaped, line)) + r" \\" for line in (header, *rows)]
+    columns = "l" + "r" * (len(header) - 1)
+    return "\n".join([rf"\begin{{tabular}}{{{columns}}}", lines[0], r"\hline", *lines[1:], r"\end{tabular}"])
+
+
+def _escaped(text: str) -> str:
+    for special in "&%$#_{}":
+        text = text.replace(special, f"\\{special}")
+    return text.replace("±", r"$\pm$")
+
+
+FORMATS: dict[str, Callable[[Sequence[str], Sequence[Sequence[str]]], str]] = {"markdown": markdown, "latex": latex}

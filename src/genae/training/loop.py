@@ -6,9 +6,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from genae import distributed
 from genae.data.sampler import mix_seed
 from genae.protocol import Autoencoder, Part, Prior, ProtocolError, Update, networks_of, working_on
-from genae.training import distributed
 
 
 class Record(NamedTuple):

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from genae import distributed
 from genae.autoencoders import AUTOENCODERS
 from genae.data.sampler import mix_seed, shuffled
 from genae.data.sources import ImageData, open_data
@@ -20,7 +21,6 @@ from genae.errors import GenaeError
 from genae.metrics.reconstruction import reconstruction_mse
 from genae.protocol import Autoencoder, Part, evaluating
 from genae.storage import write_atomically
-from genae.training import distributed
 from genae.training.checkpoint import RunFolder
 from genae.training.config import Config
 from genae.training.loop import Loop, Record

@@ -1,13 +1,19 @@
 """Several processes under torchrun: replicated networks, averaged gradients, no wrapper around the model."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
 from genae.errors import GenaeError
+
+S = TypeVar("S")
+T = TypeVar("T")
+U = TypeVar("U")
 
 
 def start(device: str) -> torch.device:
@@ -50,6 +56,45 @@ def barrier() -> None:
     """Wait for every process."""
     if active():
         dist.barrier()
+
+
+def writer_first(make: Callable[[], T]) -> T:
+    """Process 0 makes it (a download, a cached file) while the others wait; then they find it made."""
+    if rank() > 0:
+        barrier()
+    made = make()
+    if rank() == 0:
+        barrier()
+    return made
+
+
+def in_order(items: Sequence[S], load: Callable[[S], T], compute: Callable[[T], U]) -> Iterator[U]:
+    """``compute(load(item))`` of every item, in order, in every process; each is computed by one process alone.
+
+    The next item is loaded in a thread while this one is computed. As every item is computed as in a single process and
+    results come in the same order, what is summed over them is the same to the last bit. ``U`` is tensors on the CPU,
+    or containers of them.
+    """
+    results = _loaded_ahead(items[rank() :: world_size()], load, compute)
+    if not active():
+        yield from results
+        return
+    for first in range(0, len(items), world_size()):
+        gathered: list[Any] = [None] * world_size()
+        dist.all_gather_object(gathered, next(results, None))
+        yield from gathered[: len(items) - first]
+
+
+def _loaded_ahead(items: Iterable[S], load: Callable[[S], T], compute: Callable[[T], U]) -> Iterator[U]:
+    with ThreadPoolExecutor(1) as loader:
+        waiting: Future[T] | None = None
+        for item in items:
+            following = loader.submit(load, item)
+            if waiting:
+                yield compute(waiting.result())
+            waiting = following
+        if waiting:
+            yield compute(waiting.result())
 
 
 def average(x: Tensor) -> Tensor:

@@ -1,0 +1,121 @@
+"""Feature networks by name: Inception-v3, torchvision's, timm's, raw pixels."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import fuse_conv_bn_eval
+from torchvision import models
+from torchvision.models.inception import BasicConv2d
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2 import functional as tv
+
+from genae.errors import GenaeError, nearest
+from genae.metrics.features import FeatureNetwork
+from genae.metrics.weights import INCEPTION, Published, fetch, fill, is_published
+from genae.networks.inception import FidInception
+from genae.storage import weights_digest
+
+NAMES = ("inception", "pixels", "torchvision:NAME", "timm:NAME")
+
+
+def open_network(name: str, device: torch.device, weights: Mapping[str, Path] | None = None) -> FeatureNetwork:
+    """A network of `NAMES`; ``weights`` maps names to files that replace the download. Raises `GenaeError`."""
+    family, _, member = name.partition(":")
+    if name == "inception":
+        return inception(device, weights or {})
+    if name == "pixels":
+        return FeatureNetwork("pixels", "pixels", "none", "none", lambda images: (images.flatten(1).float(), None))
+    if family == "torchvision" and member:
+        return _torchvision(name, member, device, weights or {})
+    if family == "timm" and member:
+        return _timm(name, member, device, weights or {})
+    raise GenaeError(f"there is no feature network {name!r}; {nearest(name, (*NAMES, 'classifier'))}")
+
+
+def inception(device: torch.device, weights: Mapping[str, Path]) -> FeatureNetwork:
+    """Inception-v3 with the weights that define the Fréchet inception distance; with others its name says so."""
+    path = fetch("inception", INCEPTION, weights)
+    network = FidInception()
+    network.fc, network.head = network.head, nn.Identity()  # the published files' names
+    fill(network, path, "Inception-v3 (TensorFlow, 2015-12-05)")
+    network.fc, network.head = nn.Identity(), network.fc
+    published = is_published(path, INCEPTION)
+    digest = weights_digest(network)
+    for module in network.modules():
+        if isinstance(module, BasicConv2d):  # a third faster
+            module.conv, module.bn = fuse_conv_bn_eval(module.conv, module.bn), nn.Identity()
+    network = network.to(memory_format=torch.channels_last).to(device)
+
+    def compute(images: Tensor) -> tuple[Tensor, Tensor | None]:
+        return network(_rgb(images, "Inception-v3").to(device))
+
+    name = "inception-v3" if published else "inception-v3 (other weights)"
+    suffix = "" if published else "inception-other-weights"
+    return FeatureNetwork(name, suffix, digest, f"tf1-bilinear {FidInception.side}", compute)
+
+
+def _torchvision(name: str, member: str, device: torch.device, weights: Mapping[str, Path]) -> FeatureNetwork:
+    if member not in models.list_models(module=models):
+        near = nearest(member, models.list_models(module=models))
+        raise GenaeError(f"torchvision has no classification network {member!r}; {near}")
+    network = models.get_model(member, weights=None, **({"init_weights": False} if "inception" in member else {}))
+    published = models.get_model_weights(member).DEFAULT
+    file_hash = Path(published.url).stem.rpartition("-")[2]
+    path = fetch(name, Published(published.url, file_hash), weights)
+    fill(network, path, f"torchvision's {member}", ignore=("AuxLogits.", "aux1.", "aux2."))
+    layers = [key for key, module in network.named_modules() if isinstance(module, nn.Linear)]
+    if not layers:
+        raise GenaeError(f"{name} has no dense last layer whose input could be its features")
+    parent, _, last = layers[-1].rpartition(".")
+    setattr(network.get_submodule(parent), last, nn.Identity())
+    preset = published.transforms()
+    return _pretrained(
+        name, member, network, device, preset.crop_size[0], preset.interpolation, preset.mean, preset.std
+    )
+
+
+def _timm(name: str, member: str, device: torch.device, weights: Mapping[str, Path]) -> FeatureNetwork:
+    try:
+        import timm
+    except ImportError:
+        raise GenaeError(f"{name} needs the package timm: pip install timm") from None
+    try:
+        network = timm.create_model(member, pretrained=name not in weights, num_classes=0)
+    except Exception as error:  # timm and its hub raise what they like
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise GenaeError(
+            f"{name} could not be had from timm ({reason}); give its weights with --weights {name}=FILE"
+        ) from None
+    if name in weights:
+        full = timm.create_model(member, pretrained=False)
+        head = full.get_classifier()  # type: ignore[operator]
+        keys = tuple(f"{key}." for key, module in full.named_modules() if module is head)
+        fill(network, weights[name], f"timm's {member}", ignore=keys)
+    config = timm.data.resolve_model_data_config(network)  # type: ignore
+    interpolation = InterpolationMode(config["interpolation"])
+    return _pretrained(
+        name, member, network.eval(), device, config["input_size"][-1], interpolation, config["mean"], config["std"]
+    )
+
+
+def _pretrained(
+    name: str, suffix: str, network: Any, device: torch.device, side: int, filter: Any, mean: Any, std: Any
+) -> FeatureNetwork:
+    """A network that takes square RGB images with the mean and deviation of its training data."""
+    digest = weights_digest(network)
+    network = network.to(device)
+
+    def compute(images: Tensor) -> tuple[Tensor, Tensor | None]:
+        x = tv.resize(_rgb(images, name).to(device), [side, side], interpolation=filter, antialias=True)
+        return network(tv.normalize(x.float() / 255, list(mean), list(std))), None
+
+    return FeatureNetwork(name, suffix, digest, f"{filter.value}-antialias {side}", compute)
+
+
+def _rgb(images: Tensor, name: str) -> Tensor:
+    if images.shape[1] not in (1, 3):
+        raise GenaeError(f"{name} takes grey or RGB images; these have {images.shape[1]} channels")
+    return images.expand(-1, 3, -1, -1)

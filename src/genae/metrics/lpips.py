@@ -1,0 +1,66 @@
+"""Learned perceptual image patch similarity (LPIPS) with VGG-16."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torchvision.models import vgg16
+
+from genae.errors import GenaeError
+from genae.metrics.weights import LPIPS_VGG, VGG16, fetch, fill
+from genae.storage import weights_digest
+
+SLICES = (4, 9, 16, 23, 30)  # after relu1_2, relu2_2, relu3_3, relu4_3, relu5_3
+CHANNELS = (64, 128, 256, 512, 512)
+SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # of the three colours
+
+
+class Lpips(nn.Module):
+    """Images [B, 3 or 1, H, W] in [-1, 1], two of them -> distance [B]. Zhang et al. 2018, Eq. 1, version 0.1.
+
+    d = sum over five layers of the mean over places of w_l (y_l - y0_l)^2, y_l the features of VGG-16 divided by their
+    length over channels. The sides must be at least 16 pixels. Raises `GenaeError` for other shapes.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = vgg16(weights=None, init_weights=False).features[: SLICES[-1]]
+        self.weights = nn.ParameterList([torch.zeros(1, channels, 1, 1) for channels in CHANNELS])
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        """The distance of each pair, [B]."""
+        if x.shape != y.shape or x.shape[1] not in (1, 3) or min(x.shape[-2:]) < 16:
+            raise GenaeError(
+                f"LPIPS takes grey or RGB images of at least 16 pixels; these are {list(x.shape)}, {list(y.shape)}"
+            )
+        shift, scale = (x.new_tensor(values).view(1, 3, 1, 1) for values in (SHIFT, SCALE))
+        x, y = ((image.expand(-1, 3, -1, -1) - shift) / scale for image in (x, y))
+        total = x.new_zeros(len(x))
+        start = 0
+        for stop, weight in zip(SLICES, self.weights, strict=True):
+            x, y = (self.features[start:stop](image) for image in (x, y))
+            a, b = (image / (image.square().sum(1, keepdim=True).sqrt() + 1e-10) for image in (x, y))
+            total = total + ((a - b).square() * weight).sum(1).mean((1, 2))
+            start = stop
+        return total
+
+    @property
+    def protocol(self) -> dict[str, str]:
+        """Its part of a fingerprint."""
+        return {"network": "lpips-vgg16-v0.1", "network_digest": weights_digest(self)}
+
+
+def open_lpips(device: torch.device, weights: Mapping[str, Path] | None = None) -> Lpips:
+    """LPIPS with its published weights: VGG-16's (``vgg16`` in ``weights``) and its own (``lpips``). `GenaeError`."""
+    given = weights or {}
+    backbone, network = vgg16(weights=None, init_weights=False), Lpips()
+    fill(backbone, fetch("vgg16", VGG16, given), "torchvision's vgg16")
+    network.features = backbone.features[: SLICES[-1]]
+    layers = nn.Module()
+    for number, channels in enumerate(CHANNELS):  # lin0.model.1.weight ...: the names of the published file
+        layer = nn.Sequential(nn.Identity(), nn.Conv2d(channels, 1, 1, bias=False))
+        layers.add_module(f"lin{number}", nn.ModuleDict({"model": layer}))
+    fill(layers, fetch("lpips", LPIPS_VGG, given), "LPIPS (VGG-16, version 0.1)")
+    network.weights = nn.ParameterList([*layers.parameters()])
+    return network.eval().requires_grad_(False).to(device)

@@ -1,0 +1,101 @@
+"""Nearest neighbours by chunked matrix products: exact distances, memory that does not grow with the data."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+QUERIES, REFERENCES, CANDIDATES = 1024, 8192, 4
+
+
+def squared_distances(a: Tensor, b: Tensor) -> Tensor:
+    """||a_i - b_j||^2 of rows a [N, D] and b [M, D], [N, M]; never negative."""
+    return (a.square().sum(1)[:, None] + b.square().sum(1) - 2 * a @ b.T).clamp_min_(0)
+
+
+def nearest(queries: Tensor, references: Tensor) -> tuple[Tensor, Tensor]:
+    """Euclidean distance [N], float64, and index [N] of the nearest reference [M, D] of every query [N, D].
+
+    Rows of any dtype. Products in float32 find four candidates in each chunk of references; their distances are then
+    computed in float64, without cancellation. Ties go to the lowest index.
+    """
+    distances, indices = [], []
+    for q in queries.split(QUERIES):
+        rough = q.float()
+        best = torch.full((len(q),), torch.inf, dtype=torch.float64, device=q.device)
+        where = torch.zeros(len(q), dtype=torch.long, device=q.device)
+        for start in range(0, len(references), REFERENCES):
+            chunk = references[start : start + REFERENCES].to(q.device)
+            found = squared_distances(rough, chunk.float()).topk(min(CANDIDATES, len(chunk)), largest=False).indices
+            exact = torch.stack([(q.double() - chunk[column].double()).square().sum(1) for column in found.T], 1)
+            least = exact.min(1).values
+            index = torch.where(exact == least[:, None], found, len(references)).min(1).values + start
+            closer = least < best
+            best, where = torch.where(closer, least, best), torch.where(closer, index, where)
+        distances.append(best.sqrt())
+        indices.append(where)
+    return torch.cat(distances), torch.cat(indices)
+
+
+def neighbour_radii(x: Tensor, k: int) -> Tensor:
+    """Squared distance of every row of x [N, D] to its k-th nearest other row, [N], float64."""
+    if len(x) <= k:
+        raise ValueError(f"{len(x)} images have no {k}-th nearest neighbour; expected at least {k + 1}")
+    x = x.double()
+    own = torch.arange(len(x), device=x.device)
+    radii = []
+    for rows in own.split(QUERIES):
+        d = squared_distances(x[rows], x)
+        d[torch.arange(len(rows)), rows] = torch.inf
+        radii.append(d.kthvalue(k).values)
+    return torch.cat(radii)
+
+
+class Coverage(NamedTuple):
+    """What `coverage` measures; each in [0, 1] but the density, which can be larger."""
+
+    precision: float
+    recall: float
+    density: float
+    coverage: float
+
+
+def coverage(real: Tensor, fake: Tensor, k: int = 3, k_coverage: int = 5) -> Coverage:
+    """Precision and recall (Kynkäänniemi et al. 2019, k = 3), density and coverage (Naeem et al. 2020, k = 5).
+
+    Features real [N, D] and fake [M, D]. Around each real (fake) row lies a ball that reaches to its k-th nearest other
+    real (fake) row. precision: share of fake rows in some real ball; recall: share of real rows in some fake ball;
+    density: how many real balls hold a fake row, divided by k; coverage: share of real balls that hold a fake row.
+    """
+    real, fake = real.double(), fake.double()
+    ball, wide, fake_ball = neighbour_radii(real, k), neighbour_radii(real, k_coverage), neighbour_radii(fake, k)
+    precise = torch.zeros(len(fake), dtype=torch.bool, device=real.device)
+    inside, covered, recalled = 0, 0, 0
+    for rows in torch.arange(len(real), device=real.device).split(QUERIES):
+        d = squared_distances(real[rows], fake)
+        precise |= (d <= ball[rows, None]).any(0)
+        recalled += int((d <= fake_ball).any(1).sum())
+        wide_hits = d <= wide[rows, None]
+        inside += int(wide_hits.sum())
+        covered += int(wide_hits.any(1).sum())
+    return Coverage(
+        float(precise.double().mean()), recalled / len(real), inside / (k_coverage * len(fake)), covered / len(real)
+    )
+
+
+class Memory(NamedTuple):
+    """What `memorisation` measures."""
+
+    nearest: float
+    """Median distance of a sample to its nearest training image, root mean square per value."""
+    copies: float
+    """Share of samples nearer to a training image than 99 % of held-out images are; 0.01 is what honest ones have."""
+
+
+def memorisation(samples: Tensor, held_out: Tensor, train: Tensor) -> Memory:
+    """Whether samples [N, D] repeat training images [T, D], against how near unseen real images [H, D] come to them.
+
+    Rows of pixels or features, any dtype, in the same units.
+    """
+    ours, honest = (nearest(rows, train)[0] / rows.shape[1] ** 0.5 for rows in (samples, held_out))
+    return Memory(float(ours.median()), float((ours < honest.quantile(0.01)).double().mean()))

@@ -1,0 +1,100 @@
+"""What is kept of a stream of images under one feature network; the reference's is cached."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from genae.data.builtin import cache_folder
+from genae.errors import GenaeError
+from genae.metrics.features import Observed
+from genae.metrics.frechet import Moments
+from genae.metrics.inception import SplitScores
+from genae.storage import load_tensors, save_tensors
+
+KEEPS = ("moments", "rows", "scores")
+
+
+class Tally:
+    """Sums over a stream of ``count`` images: ``keeps`` names what later metrics need of it.
+
+    ``moments``: mean and covariance; ``rows``: every feature, for metrics that compare images one by one; ``scores``:
+    inception scores, over one split and, from 1,000 images on, over ten.
+    """
+
+    def __init__(self, count: int, keeps: Iterable[str], seed: int) -> None:
+        self.count = count
+        self.keeps = frozenset(keeps)
+        self.moments = Moments()
+        self.scores = {splits: SplitScores(count, splits, seed) for splits in (10, 1) if splits == 1 or count >= 1000}
+        self._rows: list[Tensor] = []
+
+    def add(self, observed: Observed) -> None:
+        """Take the next batch."""
+        if "moments" in self.keeps:
+            self.moments.add(observed.features)
+        if "rows" in self.keeps:
+            self._rows.append(observed.features)
+        if "scores" in self.keeps and observed.probabilities is not None:
+            for scores in self.scores.values():
+                scores.add(observed.probabilities)
+
+    def finish(self) -> Self:
+        """After the last batch."""
+        if "moments" in self.keeps:
+            self.moments.finish()
+        return self
+
+    @property
+    def rows(self) -> Tensor:
+        """Every feature, [N, D]."""
+        return torch.cat(self._rows)
+
+    def save(self, key: str) -> None:
+        """Keep it in the cache, if it can be written: a full disk must not end an evaluation."""
+        tensors: dict[str, Tensor] = {}
+        if "moments" in self.keeps:
+            tensors |= {f"moments.{name}": value for name, value in self.moments.state().items()}
+        if "rows" in self.keeps:
+            tensors["rows"] = self.rows
+        if "scores" in self.keeps:
+            for splits, scores in self.scores.items():
+                if scores.marginals is not None:
+                    tensors |= {
+                        f"scores{splits}.marginals": scores.marginals,
+                        f"scores{splits}.negentropies": scores.negentropies,
+                    }
+        try:
+            _path(key).parent.mkdir(parents=True, exist_ok=True)
+            save_tensors(_path(key), tensors, {"count": str(self.count), "keeps": ",".join(sorted(self.keeps))})
+        except OSError:
+            return
+
+    @classmethod
+    def cached(cls, key: str, count: int, keeps: Iterable[str], seed: int) -> Self | None:
+        """What `save` wrote under this key, if it has everything that is needed."""
+        tally = cls(count, keeps, seed)
+        if not _path(key).exists():
+            return None
+        try:
+            tensors, metadata = load_tensors(_path(key))
+        except GenaeError:  # written by another version, or cut short: made again
+            return None
+        if metadata["count"] != str(count) or not tally.keeps <= set(metadata["keeps"].split(",")):
+            return None
+        if "moments" in tally.keeps:
+            state = {name[8:]: value for name, value in tensors.items() if name.startswith("moments.")}
+            tally.moments = Moments.from_state(state)
+        if "rows" in tally.keeps:
+            tally._rows = [tensors["rows"]]
+        for splits, scores in tally.scores.items():
+            if f"scores{splits}.marginals" in tensors:
+                scores.marginals = tensors[f"scores{splits}.marginals"]
+                scores.negentropies = tensors[f"scores{splits}.negentropies"]
+        return tally
+
+
+def _path(key: str) -> Path:
+    return cache_folder() / "references" / f"{key}.safetensors"
