@@ -11,6 +11,11 @@ class GenaeError(Exception):
     """
 
 
+def reason(error: BaseException) -> str:
+    """The first line of what an exception says, or its kind where it says nothing."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
 def nearest(given: str, known: Iterable[str]) -> str:
     """A hint naming the valid spelling nearest to ``given``, or all of them where none is near."""
     names = sorted(known)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genae.errors import GenaeError
+from genae.errors import GenaeError, reason
 
 
 @dataclass(frozen=True)
@@ -153,9 +153,8 @@ def _download(name: str, root: Path, fetch: Callable[[], object]) -> None:
         root.mkdir(parents=True, exist_ok=True)
         fetch()
     except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise GenaeError(
-            f"{name} is not in {root} and could not be downloaded ({reason}); "
+            f"{name} is not in {root} and could not be downloaded ({reason(error)}); "
             "give a folder that holds torchvision's copy with --data-root"
         ) from None
 

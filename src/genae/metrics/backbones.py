@@ -12,7 +12,7 @@ from torchvision.models.inception import BasicConv2d
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as tv
 
-from genae.errors import GenaeError, nearest
+from genae.errors import GenaeError, nearest, reason
 from genae.metrics.features import FeatureNetwork
 from genae.metrics.weights import INCEPTION, Published, fetch, fill, is_published
 from genae.networks.inception import FidInception
@@ -85,9 +85,8 @@ def _timm(name: str, member: str, device: torch.device, weights: Mapping[str, Pa
     try:
         network = timm.create_model(member, pretrained=name not in weights, num_classes=0)
     except Exception as error:  # timm and its hub raise what they like
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise GenaeError(
-            f"{name} could not be had from timm ({reason}); give its weights with --weights {name}=FILE"
+            f"{name} could not be had from timm ({reason(error)}); give its weights with --weights {name}=FILE"
         ) from None
     if name in weights:
         full = timm.create_model(member, pretrained=False)

@@ -25,7 +25,9 @@ class Lpips(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.features = vgg16(weights=None, init_weights=False).features[: SLICES[-1]]
+        with torch.device("meta"):  # the dense layers, nine tenths of VGG-16, are never made
+            features = vgg16(weights=None, init_weights=False).features[: SLICES[-1]]
+        self.features = features.to_empty(device="cpu")
         self.weights = nn.ParameterList([torch.zeros(1, channels, 1, 1) for channels in CHANNELS])
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
@@ -54,9 +56,9 @@ class Lpips(nn.Module):
 def open_lpips(device: torch.device, weights: Mapping[str, Path] | None = None) -> Lpips:
     """LPIPS with its published weights: VGG-16's (``vgg16`` in ``weights``) and its own (``lpips``). `GenaeError`."""
     given = weights or {}
-    backbone, network = vgg16(weights=None, init_weights=False), Lpips()
-    fill(backbone, fetch("vgg16", VGG16, given), "torchvision's vgg16")
-    network.features = backbone.features[: SLICES[-1]]
+    network = Lpips()
+    backbone = nn.ModuleDict({"features": network.features})
+    fill(backbone, fetch("vgg16", VGG16, given), "torchvision's vgg16", ignore=("classifier.",))
     layers = nn.Module()
     for number, channels in enumerate(CHANNELS):  # lin0.model.1.weight ...: the names of the published file
         layer = nn.Sequential(nn.Identity(), nn.Conv2d(channels, 1, 1, bias=False))

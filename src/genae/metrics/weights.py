@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from genae import distributed
 from genae.data.builtin import cache_folder
-from genae.errors import GenaeError
+from genae.errors import GenaeError, reason
 
 
 class Published(NamedTuple):
@@ -52,10 +52,9 @@ def fetch(name: str, published: Published, given: Mapping[str, Path]) -> Path:
             path.parent.mkdir(parents=True, exist_ok=True)
             torch.hub.download_url_to_file(published.url, str(path), published.sha256, progress=False)
         except (OSError, RuntimeError, ValueError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise GenaeError(
                 f"the weights of {name} are not in {path.parent} and could not be downloaded from {published.url} "
-                f"({reason}); give the file with --weights {name}=FILE"
+                f"({reason(error)}); give the file with --weights {name}=FILE"
             ) from None
 
     distributed.writer_first(download)
@@ -79,7 +78,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         raise GenaeError(f"there is no weight file {path}") from None
     except (OSError, RuntimeError, ValueError, EOFError, KeyError, SafetensorError, pickle.UnpicklingError,
             zipfile.BadZipFile) as error:  # fmt: skip
-        raise GenaeError(f"{path} is not a readable weight file: {str(error).splitlines()[0]}") from None
+        raise GenaeError(f"{path} is not a readable weight file: {reason(error)}") from None
     if not isinstance(loaded, dict) or not all(isinstance(value, Tensor) for value in loaded.values()):
         raise GenaeError(f"{path} does not hold named tensors; expected the state of a network")
     return loaded

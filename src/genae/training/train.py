@@ -17,7 +17,7 @@ from genae import distributed
 from genae.autoencoders import AUTOENCODERS
 from genae.data.sampler import mix_seed, shuffled
 from genae.data.sources import ImageData, open_data
-from genae.errors import GenaeError
+from genae.errors import GenaeError, reason
 from genae.metrics.reconstruction import reconstruction_mse
 from genae.protocol import Autoencoder, Part, evaluating
 from genae.storage import write_atomically
@@ -48,7 +48,7 @@ def build_model(config: Config, image_shape: tuple[int, int, int]) -> Autoencode
     try:
         model = AUTOENCODERS[config.model](image_shape, **config.options)  # type: ignore[arg-type]
     except (ValueError, RuntimeError) as error:  # RuntimeError: no room for the weights
-        raise GenaeError(f"cannot build {config.model}: {str(error).splitlines()[0]}") from None
+        raise GenaeError(f"cannot build {config.model}: {reason(error)}") from None
     return model.to(memory_format=torch.channels_last)
 
 
