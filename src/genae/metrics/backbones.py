@@ -12,6 +12,7 @@ from torchvision.models.inception import BasicConv2d
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as tv
 
+from genae.data.transforms import to_unit_range
 from genae.errors import GenaeError, nearest, reason
 from genae.metrics.features import FeatureNetwork
 from genae.metrics.weights import INCEPTION, Published, fetch, fill, is_published
@@ -27,7 +28,9 @@ def open_network(name: str, device: torch.device, weights: Mapping[str, Path] | 
     if name == "inception":
         return inception(device, weights or {})
     if name == "pixels":
-        return FeatureNetwork("pixels", "pixels", "none", "none", lambda images: (images.flatten(1).float(), None))
+        return FeatureNetwork(
+            "pixels", "pixels", "none", "none", lambda images: (to_unit_range(images.flatten(1), 0, 255), None)
+        )
     if family == "torchvision" and member:
         return _torchvision(name, member, device, weights or {})
     if family == "timm" and member:

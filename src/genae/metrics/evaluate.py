@@ -18,11 +18,11 @@ from genae.metrics.codes import code_statistics
 from genae.metrics.features import FeatureNetwork, Observed
 from genae.metrics.frechet import moments
 from genae.metrics.kernel import kernel_distance
-from genae.metrics.lpips import Lpips
+from genae.metrics.lpips import LPIPS_SIDE, Lpips
 from genae.metrics.neighbours import coverage, memorisation
 from genae.metrics.neighbours import nearest as nearest_rows
 from genae.metrics.probes import linear_svm, one_nn
-from genae.metrics.reconstruction import CODE, reconstructions
+from genae.metrics.reconstruction import CODE, MS_SSIM_SIDE, reconstructions
 from genae.metrics.tally import Tally
 from genae.protocol import Autoencoder
 from genae.storage import weights_digest
@@ -167,14 +167,22 @@ class Judges:
                     neighbours = 3 if name in ("precision", "recall") else 5
                     self.record(protocol, of, f"{prefix}{name}{count}{suffix}", value, neighbours=neighbours)
 
+    def require_sides(self, shape: tuple[int, int, int]) -> None:
+        """Refuse images too small for a metric of pairs. Raises `GenaeError`."""
+        for metric, least in (("ms_ssim", MS_SSIM_SIDE), ("lpips", LPIPS_SIDE)):
+            if metric in self.pairs and min(shape[1:]) < least:
+                raise GenaeError(
+                    f"{metric} needs images of at least {least} pixels a side; these are {shape} (C, H, W)"
+                )
+
     def require(self, count: int, what: str) -> None:
         """Refuse too few images before the work. Raises `GenaeError`."""
         kinds = {kind for _, asked in self.networks for kind in asked}
         least = 6 if "prdc" in kinds else 2 if kinds & {"fd", "kid"} else 1
         if count < least:
             raise GenaeError(
-                f"{what}: {count} image{'s' if count != 1 else ''}; "
-                f"{' and '.join(sorted(kinds))} need at least {least} on both sides"
+                f"{what} has {count} image{'s' if count != 1 else ''}; "
+                f"{', '.join(sorted(kinds))}: expected at least {least} on either side"
             )
 
 
@@ -198,9 +206,10 @@ def evaluate_model(
     device = next(model.parameters()).device
     indices = data.split(split)
     base = _base(stream_of(data, indices), split) | {"data_digest": data.digest, "weights": weights_digest(model)}
+    judges.require_sides(data.image_shape)
     judges.require(len(indices), f"the {split} split of {data.name}")
     if judges.networks and model.priors:
-        judges.require(samples, "samples")
+        judges.require(samples, "each sample of a prior")
     real = judges.reference(stream_of(data, indices))
 
     sums: dict[str, dict[str, float]] = {}
@@ -281,7 +290,9 @@ def evaluate_images(
     }
     judges.require(len(images), images.name)
     judges.require(len(reference), reference.name)
-    if images.image_shape != reference.image_shape and (judges.pairs or "nearest" in metrics):
+    judges.require_sides(images.image_shape)
+    resizing = all(network.resize != "none" for network, _ in judges.networks)
+    if images.image_shape != reference.image_shape and (judges.pairs or "nearest" in metrics or not resizing):
         raise GenaeError(
             f"{images.name} holds images of {images.image_shape}, {reference.name} of {reference.image_shape} "
             "(C, H, W); bring both to one size with --size and --channels"

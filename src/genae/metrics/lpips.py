@@ -13,6 +13,7 @@ from genae.storage import weights_digest
 
 SLICES = (4, 9, 16, 23, 30)  # after relu1_2, relu2_2, relu3_3, relu4_3, relu5_3
 CHANNELS = (64, 128, 256, 512, 512)
+LPIPS_SIDE = 16  # VGG-16's fifth block still has a pixel
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # of the three colours
 
 
@@ -32,9 +33,9 @@ class Lpips(nn.Module):
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """The distance of each pair, [B]."""
-        if x.shape != y.shape or x.shape[1] not in (1, 3) or min(x.shape[-2:]) < 16:
+        if x.shape != y.shape or x.shape[1] not in (1, 3) or min(x.shape[-2:]) < LPIPS_SIDE:
             raise GenaeError(
-                f"LPIPS takes grey or RGB images of at least 16 pixels; these are {list(x.shape)}, {list(y.shape)}"
+                f"LPIPS takes grey or RGB images of at least {LPIPS_SIDE} pixels; these are {list(x.shape)}, {list(y.shape)}"
             )
         shift, scale = (x.new_tensor(values).view(1, 3, 1, 1) for values in (SHIFT, SCALE))
         x, y = ((image.expand(-1, 3, -1, -1) - shift) / scale for image in (x, y))

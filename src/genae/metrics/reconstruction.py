@@ -9,6 +9,7 @@ from torch import Tensor
 from genae.protocol import Autoencoder
 
 CODE = "code"
+MS_SSIM_SIDE = 16 * 11  # the window still fits after four halvings
 MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 
 
@@ -39,9 +40,9 @@ def ms_ssim(x: Tensor, y: Tensor, data_range: float = 2.0) -> Tensor:
     Negative terms count as 0, channels are averaged. Images [B, C, H, W] of at least 176 pixels a side, where the
     window still fits the coarsest scale; raises ValueError for smaller ones.
     """
-    least = 16 * 11
-    if min(x.shape[-2:]) < least:
-        raise ValueError(f"ms_ssim: images of {x.shape[-2]}x{x.shape[-1]}; its five scales need {least} pixels a side")
+    if min(x.shape[-2:]) < MS_SSIM_SIDE:
+        size = f"{x.shape[-2]}x{x.shape[-1]}"
+        raise ValueError(f"ms_ssim: images of {size}; its five scales need {MS_SSIM_SIDE} pixels a side")
     x, y = x.double(), y.double()
     result = torch.ones(x.shape[:2], dtype=torch.float64, device=x.device)
     for number, weight in enumerate(MS_SSIM_WEIGHTS):

@@ -54,7 +54,8 @@ def fetch(name: str, published: Published, given: Mapping[str, Path]) -> Path:
         except (OSError, RuntimeError, ValueError) as error:
             raise GenaeError(
                 f"the weights of {name} are not in {path.parent} and could not be downloaded from {published.url} "
-                f"({reason(error)}); give the file with --weights {name}=FILE"
+                f"({reason(error)}); give the file with --weights {name}=FILE, "
+                "or compare in another --network: pixels, classifier"
             ) from None
 
     distributed.writer_first(download)
