@@ -40,21 +40,17 @@ METRICS: dict[str, Metric] = {
     "fid": Metric(
         frechet_distance,
         "features",
-        {
-            "fid": "Fréchet distance in the features of Inception-v3, lower is better",
-            "rfid": "the same of reconstructions",
-        },
+        {"fid": "Fréchet distance in the features of Inception-v3, lower is better"},
     ),
     "fd": Metric(
         frechet_distance,
         "features",
-        {"fd": "Fréchet distance in the features of the network named, lower is better",
-         "rfd": "the same of reconstructions"},
+        {"fd": "Fréchet distance in the features of the network named, lower is better"},
     ),
     "kid": Metric(
         kernel_distance,
         "features",
-        {"kid": "kernel distance in the features of a network, lower is better", "rkid": "the same of reconstructions"},
+        {"kid": "kernel distance in the features of a network, lower is better"},
     ),
     "prdc": Metric(
         coverage,
@@ -100,4 +96,6 @@ def explain(name: str) -> str:
     """What a recorded number says; empty for names that no metric records."""
     known = {start: text for metric in METRICS.values() for start, text in metric.records.items()}
     fitting = [start for start in known if name.startswith(start)]
-    return known[max(fitting, key=len)] if fitting else ""
+    if fitting:
+        return known[max(fitting, key=len)]
+    return f"of reconstructions: {explain(name[1:])}" if name.startswith("r") and explain(name[1:]) else ""

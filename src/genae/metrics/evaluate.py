@@ -19,8 +19,7 @@ from genae.metrics.features import FeatureNetwork, Observed
 from genae.metrics.frechet import moments
 from genae.metrics.kernel import kernel_distance
 from genae.metrics.lpips import LPIPS_SIDE, Lpips
-from genae.metrics.neighbours import coverage, memorisation
-from genae.metrics.neighbours import nearest as nearest_rows
+from genae.metrics.neighbours import coverage, memorisation, training_distances
 from genae.metrics.probes import linear_svm, one_nn
 from genae.metrics.reconstruction import CODE, MS_SSIM_SIDE, reconstructions
 from genae.metrics.tally import Tally
@@ -159,8 +158,9 @@ class Judges:
                 self.record(protocol, of, f"{prefix}{name}{count}{suffix}", distance)
             if "kid" in kinds:
                 size = min(1000, tally.count, real.count)
-                value, deviation = kernel_distance(tally.rows, real.rows, subset_size=size, seed=self.seed)
-                more = {"subsets": 100, "subset_size": size, "deviation": deviation}
+                subsets = 1 if size == tally.count == real.count else 100  # one is all there are
+                value, deviation = kernel_distance(tally.rows, real.rows, subsets, size, self.seed)
+                more = {"subsets": subsets, "subset_size": size, "deviation": deviation}
                 self.record(protocol, of, f"{prefix}kid{count}{suffix}", value, **more)
             if "prdc" in kinds:
                 for name, value in coverage(real.rows, tally.rows)._asdict().items():
@@ -249,6 +249,7 @@ def evaluate_model(
         _check_finite(images, "samples")
         return to_uint8(images).cpu()
 
+    first_samples: dict[str, Tensor] = {}
     for prior in model.priors if judges.networks or metrics & {"nearest", "codes"} else ():
         drawn = sample_codes(samples, judges.seed, prior)
         if judges.networks:
@@ -257,13 +258,14 @@ def evaluate_model(
             )
             judges.judge(base, prior, watched, real)
         if "nearest" in metrics:
-            images = torch.cat([decode(h) for h in drawn[:NEAREST].split(BATCH)])
-            _record_memorisation(judges, base, prior, images, data)
+            first_samples[prior] = torch.cat([decode(h) for h in drawn[:NEAREST].split(BATCH)])
         if "codes" in metrics:
             _check_finite(drawn, "codes")
             distance = moments(drawn).distance(moments(torch.cat(codes)))
             name = f"code_fd{short_count(len(drawn))}"
             judges.record(base, prior, name, distance, images=len(drawn), seed=judges.seed)
+    if first_samples:
+        _record_memorisation(judges, base, first_samples, data)
     if "codes" in metrics:
         statistics = code_statistics(torch.cat(codes))
         judges.record(base, CODE, "code_std", statistics.deviation)
@@ -288,6 +290,9 @@ def evaluate_images(
         "images_resize": images.resize,
         "images_size": _size(images),
     }
+    for metric in metrics:
+        if METRICS[metric].of == "codes":
+            raise GenaeError(f"{metric} measures the codes of a run; {images.name} is a source of images")
     judges.require(len(images), images.name)
     judges.require(len(reference), reference.name)
     judges.require_sides(images.image_shape)
@@ -326,7 +331,7 @@ def evaluate_images(
         rows, against = (
             torch.cat([s.read(part) for part in s.indices.split(BATCH)]).flatten(1) for s in (some, reference)
         )
-        distance = float((nearest_rows(rows, against)[0] / rows.shape[1] ** 0.5 / 127.5).median())
+        distance = float(training_distances(rows, against).median()) / 127.5
         judges.record(
             base, images.name, f"nearest{short_count(len(some))}", distance, images=len(some), seed=judges.seed
         )
@@ -386,13 +391,20 @@ def _pairs(images: ImageStream, reference: ImageStream) -> Tensor:
     return torch.arange(len(images))
 
 
-def _record_memorisation(judges: Judges, base: Mapping[str, Any], prior: str, images: Tensor, data: ImageData) -> None:
+def _record_memorisation(
+    judges: Judges, base: Mapping[str, Any], samples: Mapping[str, Tensor], data: ImageData
+) -> None:
+    """``samples``: the first images of every prior, uint8."""
     train = _pixel_rows(data, data.split("train"))
     held_out = _pixel_rows(data, data.split("test")[:NEAREST])
-    result = memorisation(images.flatten(1), held_out, train)
-    protocol = {**base, "seed": judges.seed, "images": len(images), "held_out": len(held_out), "train": len(train)}
-    judges.record(protocol, prior, f"nearest{short_count(len(images))}", result.nearest / 127.5)
-    judges.record(protocol, prior, f"copies{short_count(len(images))}", result.copies)
+    honest = training_distances(held_out, train)
+    protocol = {**base, "seed": judges.seed, "held_out": len(held_out), "train": len(train)}
+    for prior, images in samples.items():
+        found = memorisation(images.flatten(1), held_out, train, honest)
+        count = short_count(len(images))
+        judges.record(protocol, prior, f"nearest{count}", found.nearest / 127.5, images=len(images))
+        judges.record(protocol, prior, f"copies{count}", found.copies, images=len(images))
+    judges.record(protocol, REAL, f"nearest{short_count(len(held_out))}", float(honest.median()) / 127.5)
 
 
 def _pixel_rows(data: ImageData, indices: Tensor) -> Tensor:

@@ -65,7 +65,7 @@ class Moments:
         rows = torch.cat(self._waiting).double()
         if not self._folded and self.count <= rows.shape[1]:
             self.mean = rows.mean(0)
-            self._kept = (rows - self.mean).T / (self.count - 1) ** 0.5
+            self._kept = (rows - self.mean).T.contiguous() / (self.count - 1) ** 0.5
         elif len(rows):
             self._fold(rows)
         self._waiting = []

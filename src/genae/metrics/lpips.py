@@ -34,9 +34,8 @@ class Lpips(nn.Module):
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """The distance of each pair, [B]."""
         if x.shape != y.shape or x.shape[1] not in (1, 3) or min(x.shape[-2:]) < LPIPS_SIDE:
-            raise GenaeError(
-                f"LPIPS takes grey or RGB images of at least {LPIPS_SIDE} pixels; these are {list(x.shape)}, {list(y.shape)}"
-            )
+            shapes = f"{list(x.shape)}, {list(y.shape)}"
+            raise GenaeError(f"LPIPS takes grey or RGB images of at least {LPIPS_SIDE} pixels; these are {shapes}")
         shift, scale = (x.new_tensor(values).view(1, 3, 1, 1) for values in (SHIFT, SCALE))
         x, y = ((image.expand(-1, 3, -1, -1) - shift) / scale for image in (x, y))
         total = x.new_zeros(len(x))

@@ -88,14 +88,24 @@ class Memory(NamedTuple):
 
     nearest: float
     """Median distance of a sample to its nearest training image, root mean square per value."""
+    held_out: float
+    """The same of held-out images."""
     copies: float
     """Share of samples nearer to a training image than 99 % of held-out images are; 0.01 is what honest ones have."""
 
 
-def memorisation(samples: Tensor, held_out: Tensor, train: Tensor) -> Memory:
+def memorisation(samples: Tensor, held_out: Tensor, train: Tensor, honest: Tensor | None = None) -> Memory:
     """Whether samples [N, D] repeat training images [T, D], against how near unseen real images [H, D] come to them.
 
-    Rows of pixels or features, any dtype, in the same units.
+    Rows of pixels or features, any dtype, in the same units. ``honest`` saves time where the distances [H] of the
+    held-out images, from `training_distances`, are known.
     """
-    ours, honest = (nearest(rows, train)[0] / rows.shape[1] ** 0.5 for rows in (samples, held_out))
-    return Memory(float(ours.median()), float((ours < honest.quantile(0.01)).double().mean()))
+    ours = training_distances(samples, train)
+    honest = training_distances(held_out, train) if honest is None else honest
+    copies = (ours < honest.quantile(0.01)).double().mean()
+    return Memory(float(ours.median()), float(honest.median()), float(copies))
+
+
+def training_distances(rows: Tensor, train: Tensor) -> Tensor:
+    """Distance [N] of every row [N, D] to the nearest training row [T, D], root mean square per value."""
+    return nearest(rows, train)[0] / rows.shape[1] ** 0.5

@@ -52,10 +52,10 @@ def fetch(name: str, published: Published, given: Mapping[str, Path]) -> Path:
             path.parent.mkdir(parents=True, exist_ok=True)
             torch.hub.download_url_to_file(published.url, str(path), published.sha256, progress=False)
         except (OSError, RuntimeError, ValueError) as error:
+            hint = "" if name in ("vgg16", "lpips") else ", or compare in another --network: pixels, classifier"
             raise GenaeError(
                 f"the weights of {name} are not in {path.parent} and could not be downloaded from {published.url} "
-                f"({reason(error)}); give the file with --weights {name}=FILE, "
-                "or compare in another --network: pixels, classifier"
+                f"({reason(error)}); give the file with --weights {name}=FILE{hint}"
             ) from None
 
     distributed.writer_first(download)

@@ -1,0 +1,383 @@
+"""Evaluation of images and runs: streams, references, fingerprints, tables, several processes."""
+
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import tiny_options
+from PIL import Image
+
+from genae import api, cli
+from genae.data.sources import open_data
+from genae.data.stream import open_stream, stream_of
+from genae.errors import GenaeError
+from genae.metrics import METRICS, explain
+from genae.metrics.features import FeatureNetwork
+from genae.metrics.frechet import moments
+from genae.model import load
+from genae.report import tables
+from genae.storage import read_lines
+from genae.training.config import Config
+from genae.training.train import train
+
+
+def pictures(folder: Path, count: int, size: tuple[int, int] = (12, 16), seed: int = 0, ending: str = "png") -> Path:
+    """Smooth random colour pictures."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(seed)
+    for i in range(count):
+        coarse = Image.fromarray(rng.integers(0, 256, (3, 4, 3), dtype=np.uint8))
+        picture = coarse.resize(size[::-1], Image.Resampling.BICUBIC)
+        picture.save(folder / f"{i:03d}.{ending}", **({"quality": 50} if ending == "jpg" else {}))
+    return folder
+
+
+def measure(images: Path | str, reference: Path | str, **options: Any) -> dict[str, float]:
+    settings = {"networks": ["pixels"], "metrics": ["fd", "prdc"]} | options
+    records = api.evaluate_images(open_stream(str(images)), open_stream(str(reference)), **settings)
+    return {r["metric"]: r["value"] for r in records if r["of"] == str(images)}
+
+
+def genae(*arguments: object) -> int:
+    """Run the command line in this process; its exit status."""
+    old = sys.argv
+    sys.argv = ["genae", *map(str, arguments)]
+    try:
+        cli.main()
+    except SystemExit as exit:
+        return int(exit.code or 0)
+    finally:
+        sys.argv = old
+    return 0
+
+
+def test_a_folder_of_images_against_a_folder_of_images(tmp_path: Path) -> None:
+    a, b = pictures(tmp_path / "a", 40), pictures(tmp_path / "b", 30, seed=1)
+    rows = [
+        torch.tensor(np.stack([np.array(Image.open(f)) for f in sorted(folder.iterdir())])).permute(0, 3, 1, 2)
+        for folder in (a, b)
+    ]
+    expected = [moments(r.flatten(1).double() / 127.5 - 1) for r in rows]
+    found = measure(a, b)
+    assert found["fd40-pixels"] == pytest.approx(expected[0].distance(expected[1]), rel=1e-6)
+    assert found["coverage40-pixels"] > 0.5
+    same = measure(a, a)
+    assert same["fd40-pixels"] == pytest.approx(0, abs=1e-9)
+    assert (same["precision40-pixels"], same["recall40-pixels"]) == (1, 1)
+
+
+def test_every_kind_of_source_gives_the_same_stream(tmp_path: Path) -> None:
+    folder = pictures(tmp_path / "a", 12)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for file in folder.iterdir():
+            archive.write(file, f"inside/{file.name}")
+    array = np.stack([np.array(Image.open(file)) for file in sorted(folder.iterdir())])
+    np.save(tmp_path / "a.npy", array)
+    streams = [open_stream(str(tmp_path / name)) for name in ("a", "a.zip", "a.npy")]
+    part = torch.tensor([3, 0, 11])
+    for stream in streams:
+        assert stream.image_shape == (3, 12, 16)
+        assert torch.equal(stream.read(part), torch.from_numpy(array)[part].permute(0, 3, 1, 2))
+        assert (stream.format, stream.resize) == ("lossless", "none")
+    assert streams[0].digest == streams[1].digest
+    (folder / "000.png").write_bytes((folder / "001.png").read_bytes())
+    assert open_stream(str(folder)).digest != streams[0].digest
+
+
+def test_streams_of_deep_turned_and_indexed_pictures(tmp_path: Path) -> None:
+    deep = np.arange(6, dtype=np.uint16).reshape(2, 3) * 10000
+    (tmp_path / "deep").mkdir()
+    Image.fromarray(deep).save(tmp_path / "deep" / "a.png")
+    values = open_stream(str(tmp_path / "deep")).read(torch.tensor([0]))
+    assert values.flatten().tolist() == [round(v / 257) for v in deep.flatten().tolist()]
+    (tmp_path / "turned").mkdir()
+    picture = Image.fromarray(np.zeros((4, 8, 3), np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by a quarter
+    picture.save(tmp_path / "turned" / "a.jpg", exif=exif)
+    assert open_stream(str(tmp_path / "turned")).image_shape == (3, 8, 4)
+    (tmp_path / "indexed").mkdir()
+    picture.convert("P").save(tmp_path / "indexed" / "a.png")
+    assert open_stream(str(tmp_path / "indexed")).image_shape == (3, 4, 8)
+
+
+def test_splits_sizes_and_channels_of_a_stream(tmp_path: Path) -> None:
+    pictures(tmp_path / "data" / "train", 5)
+    pictures(tmp_path / "data" / "val", 3, seed=1)
+    source = str(tmp_path / "data")
+    assert len(open_stream(source)) == 8
+    assert len(open_stream(source, split="validation")) == 3
+    with pytest.raises(GenaeError, match="has no split 'test'; expected one of all, train, validation"):
+        open_stream(source, split="test")
+    small = open_stream(source, size="6x8", fit="stretch", channels=1)
+    assert small.image_shape == (1, 6, 8)
+    assert small.read(torch.tensor([0, 7])).shape == (2, 1, 6, 8)
+    assert small.resize == "bicubic-antialias stretch 6x8"
+
+
+def test_pairs_are_images_of_the_same_name(tmp_path: Path) -> None:
+    a, b = pictures(tmp_path / "a", 6), pictures(tmp_path / "b", 6, seed=1)
+    (b / "000.png").rename(b / "zzz.png")
+    (a / "000.png").rename(a / "zzz.png")
+    found = measure(a, b, metrics=["mse", "psnr"])
+    arrays = [np.stack([np.array(Image.open(f), float) for f in sorted(folder.iterdir())]) for folder in (a, b)]
+    assert found["mse"] == pytest.approx(((arrays[0] - arrays[1]) ** 2).mean() / 127.5**2, rel=1e-6)
+    (a / "zzz.png").rename(a / "yyy.png")
+    with pytest.raises(GenaeError, match=r"'yyy' of .* has no partner in .* \(1 of 6\)"):
+        measure(a, b, metrics=["mse"])
+
+
+def test_lpips_and_ms_ssim_of_pairs(tmp_path: Path) -> None:
+    a, b = pictures(tmp_path / "a", 2, (180, 176)), pictures(tmp_path / "b", 2, (180, 176), seed=1)
+    from genae.metrics.lpips import Lpips
+
+    torch.manual_seed(0)
+    network = Lpips()
+    torch.save({f"features.{k}": torch.randn_like(v) * 0.05 for k, v in network.features.state_dict().items()},
+               tmp_path / "vgg.pth")  # fmt: skip
+    torch.save(
+        {f"lin{i}.model.1.weight": torch.ones_like(w) for i, w in enumerate(network.weights)}, tmp_path / "l.pth"
+    )
+    files = {"vgg16": tmp_path / "vgg.pth", "lpips": tmp_path / "l.pth"}
+    far = measure(a, b, metrics=["lpips", "ms_ssim"], weights=files)
+    near = measure(a, a, metrics=["lpips", "ms_ssim"], weights=files)
+    assert near["lpips"] == 0 < far["lpips"]
+    assert near["ms_ssim"] == pytest.approx(1)
+    assert far["ms_ssim"] < 0.9
+
+
+def test_reference_statistics_are_cached_by_fingerprint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GENAE_CACHE", str(tmp_path / "cache"))
+    a, b = pictures(tmp_path / "a", 20), pictures(tmp_path / "b", 25, seed=1)
+    seen: list[int] = []
+    plain = FeatureNetwork.__call__
+
+    def counting(self: FeatureNetwork, images: torch.Tensor) -> Any:
+        seen.append(len(images))
+        return plain(self, images)
+
+    monkeypatch.setattr(FeatureNetwork, "__call__", counting)
+    first = measure(a, b)
+    assert sum(seen) == 45
+    assert measure(a, b) == first
+    assert sum(seen) == 45 + 20, "the reference is not read again"
+    measure(a, b, metrics=["fd"])
+    assert sum(seen) == 45 + 40
+    (b / "000.png").unlink()
+    assert measure(a, b) != first
+    assert sum(seen) == 45 + 40 + 44, "other images, other fingerprint"
+    for file in (tmp_path / "cache" / "references").iterdir():
+        file.write_bytes(file.read_bytes()[:-10])
+    measure(a, b)
+    assert sum(seen) == 45 + 40 + 44 * 2, "a damaged file is made again"
+
+
+def test_what_differs_between_the_sides_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a, b = pictures(tmp_path / "a", 20, ending="jpg"), pictures(tmp_path / "b", 20)
+    big = pictures(tmp_path / "big", 20, (24, 32))
+    command = ["--network", "pixels", "--metrics", "fd", "--out", tmp_path / "m.jsonl"]
+    assert genae("evaluate", a, "--data", b, *command) == 0
+    assert f"the format of the images is jpeg, that of {b} is lossless" in capsys.readouterr().out
+    assert genae("evaluate", big, "--data", b, *command, "--size", "12x16") == 0
+    assert "the resize of the images is bicubic-antialias crop 12x16, that of" in capsys.readouterr().out
+    assert genae("evaluate", b, "--data", b, *command) == 0
+    assert "note:" not in capsys.readouterr().out
+    records = read_lines(tmp_path / "m.jsonl", "fingerprint")
+    assert [r["fingerprint"]["images_format"] for r in records] == ["jpeg", "lossless", "lossless"]
+    assert genae("compare", tmp_path / "m.jsonl") == 0
+
+
+def test_jpeg_files_are_named_by_runs_too(tmp_path: Path) -> None:
+    data = open_data(str(pictures(tmp_path / "a", 8, ending="jpg")))
+    assert data.format == "jpeg"
+    assert stream_of(data, torch.arange(3)).format == "jpeg"
+
+
+def faulty(tmp_path: Path, kind: str) -> Path:
+    folder = tmp_path / kind
+    folder.mkdir()
+    if kind == "one":
+        Image.new("RGB", (16, 12)).save(folder / "a.png")
+    elif kind == "mixed":
+        for side in (8, 9):
+            Image.new("RGB", (side, 8)).save(folder / f"{side}.png")
+    elif kind == "channels":
+        for mode in ("RGB", "L"):
+            Image.new(mode, (16, 12)).save(folder / f"{mode}.png")
+    elif kind in ("text", "cut"):
+        pictures(folder / "in", 2)
+        data = (folder / "in" / "000.png").read_bytes()
+        (folder / "in" / "000.png").write_bytes(data[:-30] if kind == "cut" else b"hello")
+    elif kind == "float":
+        Image.fromarray(np.zeros((12, 16), np.float32)).save(folder / "a.tiff")
+        Image.fromarray(np.zeros((12, 16), np.float32)).save(folder / "b.tiff")
+    elif kind == "nan":
+        folder = tmp_path / "nan.npy"
+        array = np.random.default_rng(0).random((9, 12, 16, 3))
+        array[4] = np.nan
+        np.save(folder, array)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("empty", "holds no images; expected files ending in"),
+        ("one", "has 1 image; fd: expected at least 2 on either side"),
+        ("mixed", "holds images of 2 sizes (8x8, 8x9); choose one with --size"),
+        ("channels", "mixes channel counts ([1, 3]); choose one with --channels"),
+        ("text", "000.png in"),
+        ("cut", "000.png in"),
+        ("float", "holds floats; expected 8 or 16 bits"),
+        ("nan", "1 images hold NaN or infinite values (the first is number 4)"),
+    ],
+)
+def test_bad_images_are_refused_in_one_sentence(
+    kind: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = faulty(tmp_path, kind)
+    good = bad if kind == "float" else pictures(tmp_path / "good", 8)
+    arguments = ["--network", "pixels", "--metrics", "fd", "--out", tmp_path / "m.jsonl"]
+    assert genae("evaluate", bad, "--data", good, *arguments) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.startswith("genae: error: ")
+    assert error.count("\n") == 1
+    assert genae("evaluate", good, "--data", bad, *arguments) == 2
+    assert not (tmp_path / "m.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("GOOD", "is not a run; images need --data SOURCE"),
+        ("GOOD --data GOOD --metrics fidd", "there is no metric 'fidd'; did you mean 'fid'"),
+        ("GOOD --data GOOD --weights nowhere.pth", "there is no weight file nowhere.pth"),
+        ("GOOD --data GOOD --metrics lpips --weights GOOD", "does not say which network it is for; expected vgg16="),
+        ("GOOD --data GOOD --weights resnet=x", "'resnet' is not used here; expected one of inception"),
+        ("GOOD --data GOOD --metrics ms_ssim", "ms_ssim needs images of at least 176 pixels a side"),
+        ("GOOD --data SMALL --network pixels --metrics fd", "bring both to one size with --size"),
+        ("GOOD --data SMALL --metrics mse", "bring both to one size with --size"),
+        ("GOOD --data GOOD --metrics icp", "has no labels to train a classifier on"),
+        ("GOOD --data GOOD --metrics prdc --network pixels --samples 3", "has 3 images; prdc: expected at least 6"),
+        ("GOOD --data GOOD --metrics fd --network pixels --format html", "--format is 'html'; expected one of"),
+        ("GOOD --data GOOD --metrics 1nn", "1nn measures the codes of a run"),
+        ("GOOD --data GOOD --metrics fid --network pixels --split test", "has no split 'test'"),
+    ],
+)
+def test_wrong_requests_are_refused(
+    arguments: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = {"GOOD": pictures(tmp_path / "good", 8), "SMALL": pictures(tmp_path / "small", 8, (8, 8))}
+    words = [str(folders.get(word, word)) for word in arguments.split()]
+    assert genae("evaluate", *words, "--out", tmp_path / "m.jsonl") == 2
+    assert message in capsys.readouterr().err
+
+
+def test_tables_in_markdown_and_latex(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a, b = pictures(tmp_path / "a_1", 20), pictures(tmp_path / "b", 20, seed=1)
+    command = ["evaluate", a, "--data", b, "--network", "pixels", "--metrics", "fd,kid", "--out", tmp_path / "m.jsonl"]
+    assert genae(*command, "--format", "latex") == 0
+    text = capsys.readouterr().out
+    assert text.startswith("\\begin{tabular}{lr}\n")
+    assert "a\\_1 \\\\\n\\hline\nfd20-pixels & " in text
+    assert genae(*command, "--format", "markdown") == 0
+    assert "| fd20-pixels | " in capsys.readouterr().out
+
+
+def test_a_classifier_judges_images_of_labelled_data(tmp_path: Path) -> None:
+    data = open_data("digits")
+    some = data.split("test")
+    np.save(tmp_path / "digits.npy", data.pixels[some].numpy())
+    found = api.evaluate_images(
+        open_stream(str(tmp_path / "digits.npy")), open_stream("digits"), labelled=lambda: data,
+        metrics=["icp", "fd"], networks=["classifier"],
+    )  # fmt: skip
+    score = next(r for r in found if r["metric"] == f"icp{len(some)}-1split")
+    assert score["value"] > 8
+    assert score["fingerprint"]["network"] == "classifier-digits-8x8"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("runs") / "tiny"
+    train(Config("stacked-wae", "digits", images=64, options=tiny_options("stacked-wae")), path)
+    return path
+
+
+def test_every_metric_of_a_run(run: Path) -> None:
+    chosen = [name for name in METRICS if name not in ("ms_ssim", "lpips", "fid", "is")]
+    records = api.evaluate(run, samples=1000, metrics=chosen, networks=["classifier", "pixels"])
+    found = {(r["of"], r["metric"]) for r in records}
+    for prior in ("normal", "uniform"):
+        for metric in ("icp1k", "fd1k-classifier", "fd1k-pixels", "kid1k-pixels", "precision1k-classifier",
+                       "coverage1k-pixels", "nearest1k", "copies1k", "code_fd1k", "mse"):  # fmt: skip
+            assert (prior, metric) in found
+    for metric in ("rfd179-classifier", "rkid179-pixels", "code_std", "code_rank", "1nn", "svm"):
+        assert ("code", metric) in found
+    assert ("real data", "nearest179") in found
+    assert all(explain(metric) for _, metric in found)
+    assert all(np.isfinite(r["value"]) for r in records)
+
+
+def test_the_codes_of_a_run_are_measured(run: Path) -> None:
+    model = load(run)
+    data = model.open_data()
+    codes = model.encode_data(data, data.split("test"))
+    records = {(r["of"], r["metric"]): r["value"] for r in api.evaluate(run, samples=300, metrics=["codes"])}
+    spread = codes.double().var(0).mean().sqrt()
+    assert records["code", "code_std"] == pytest.approx(float(spread), rel=1e-5)
+    drawn = model.sample_codes(300, 0, "normal")
+    expected = moments(drawn).distance(moments(codes))
+    assert records["normal", "code_fd300"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_model_that_makes_nan_is_refused(run: Path) -> None:
+    from genae.metrics import evaluate as measuring
+    from genae.metrics.evaluate import Judges
+
+    model = load(run)
+    data = model.open_data()
+    with torch.no_grad():
+        for parameter in model.autoencoder.decoder.parameters():  # type: ignore[union-attr]
+            parameter.fill_(torch.nan)
+    with pytest.raises(GenaeError, match=r"64 of 64 reconstructions through code hold NaN .*training went wrong"):
+        measuring.evaluate_model(
+            model.autoencoder, model.sample_codes, data, Judges(pairs=["mse"]), ["mse"], samples=10
+        )
+
+
+def test_unlike_numbers_are_named_in_every_respect(run: Path) -> None:
+    records = api.evaluate(run, samples=300, metrics=["fd"])
+    changes = {"resize": "other", "split": "train", "count": 5, "network_digest": "0", "format": "jpeg", "genae": "9"}
+    for key, value in changes.items():
+        other = [r | {"fingerprint": r["fingerprint"] | {key: value}} for r in records]
+        notes = tables.compare({"a": records, "b": other})[2]
+        assert any(f"{key} {records[0]['fingerprint'][key]} / {value}" in note for note in notes), key
+
+
+@pytest.mark.slow
+def test_two_processes_measure_what_one_does(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    metrics = "mse,ssim,icp,fd,kid,prdc,nearest,codes,1nn"
+    one, two = tmp_path / "one", tmp_path / "two"
+    shutil.copytree(run, one, ignore=shutil.ignore_patterns("metrics.jsonl"))
+    shutil.copytree(one, two)
+
+    def command(path: Path) -> list[str]:
+        return ["-m", "genae", "evaluate", str(path), "--metrics", metrics, "--samples", "1000"]
+
+    subprocess.run([sys.executable, *command(one)], check=True, capture_output=True)
+    monkeypatch.setenv("GENAE_CACHE", str(tmp_path / "cache"))  # the reference is computed by both, too
+    launcher = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29517"]
+    done = subprocess.run([sys.executable, *launcher, *command(two)], check=True, capture_output=True, text=True)
+    assert done.stdout.count("icp1k") == 1, "one process prints"
+    first, second = ((path / "metrics.jsonl").read_text() for path in (one, two))
+    assert len(first) > 1000
+    assert first == second, "to the last bit"
