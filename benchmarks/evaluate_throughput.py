@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
 from genae.data.sources import open_data
 from genae.data.stream import open_stream
@@ -73,6 +74,14 @@ def main() -> None:
             rates.append((arguments.count / bare, arguments.count / whole))
     middle = statistics.median(ratios)
     bare, whole = (statistics.median(side) for side in zip(*rates, strict=True))
+        if arguments.network == "inception" and not arguments.weights:
+            theirs = FeatureExtractorInceptionV3("other", ["2048"], str(folder / "random.pth"))
+            with torch.no_grad():
+                theirs(batches[0])
+                begun = time.perf_counter()
+                for batch in batches:
+                    theirs(batch)
+            print(f"torch-fidelity's Inception-v3: {arguments.count / (time.perf_counter() - begun):.1f} images/s")
     print(f"{network.name}, {arguments.count} PNG files of {arguments.side} pixels, {torch.get_num_threads()} threads")
     print(f"bare forward {bare:.1f} images/s, evaluation {whole:.1f} images/s: {middle - 1:+.1%} time "
           f"({min(ratios) - 1:+.1%} to {max(ratios) - 1:+.1%})")  # fmt: skip
