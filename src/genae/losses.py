@@ -4,6 +4,9 @@ Squared costs are means over elements and critic losses are means over patches (
 0.001 of the adversarial term presumes it. Everything is computed in float32, whatever the precision of the networks.
 """
 
+from collections.abc import Callable
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -43,3 +46,14 @@ def generator_loss(fake: Tensor, kind: str = "non-saturating") -> Tensor:
     if kind == "ratio":
         return -mean(fake)
     raise ValueError(f"generator_loss: kind is {kind!r}; expected 'non-saturating' or 'ratio'")
+
+
+def gradient_penalty(critic: Callable[[Tensor], Tensor], at: Tensor, target: float = 1.0) -> Tensor:
+    """mean (||grad_x D(x)||_2 - target)^2 over the rows x of ``at`` [B, ...]; Gulrajani et al. 2017, Eq. 3.
+
+    Differentiable in the critic's parameters; in float32, also inside autocast.
+    """
+    with torch.autocast(at.device.type, enabled=False):
+        x = at.detach().float().requires_grad_()
+        (slope,) = torch.autograd.grad(critic(x).float().sum(), x, create_graph=True)
+        return mean((slope.flatten(1).norm(dim=1) - target).square())

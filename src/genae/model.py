@@ -51,6 +51,11 @@ class Model:
         return list(self.autoencoder.priors)
 
     @property
+    def spaces(self) -> list[str]:
+        """Where images can be encoded: ``code``, and the priors that have an encoder."""
+        return ["code", *(name for name, prior in self.autoencoder.priors.items() if prior.has_encoder)]
+
+    @property
     def digest(self) -> str:
         """Hash of the weights."""
         return weights_digest(self.autoencoder)
@@ -66,7 +71,10 @@ class Model:
 
     def decode(self, codes: Tensor, space: str = "code") -> Tensor:
         """Codes, or a prior's z -> images."""
-        expected = self.encode(torch.zeros(1, *self.image_shape), space).shape[1]
+        if space == "code":
+            expected = self.encode(torch.zeros(1, *self.image_shape)).shape[1]
+        else:
+            expected = self._prior(space).latent(1, torch.Generator()).shape[1]
         if codes.ndim != 2 or codes.shape[1] != expected:
             raise GenaeError(
                 f"codes have shape {list(codes.shape)}; {self.name} expects [N, {expected}] in space {space!r}"
@@ -149,7 +157,11 @@ class Model:
             return torch.cat([function(part.to(self.device)).float().cpu() for part in rows.split(BATCH)])
 
     def _up(self, codes: Tensor, space: str) -> Tensor:
-        return codes if space == "code" else self._prior(space).encode(codes)
+        if space == "code":
+            return codes
+        if not self._prior(space).has_encoder:
+            raise GenaeError(f"the {space} prior of {self.name} has no encoder: images have no z there; use space code")
+        return self._prior(space).encode(codes)
 
     def _down(self, z: Tensor, space: str) -> Tensor:
         return z if space == "code" else self._prior(space).decode(z)

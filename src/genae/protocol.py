@@ -109,6 +109,11 @@ class Prior(nn.Module):
     and `decode` between codes and z) can be stacked on one another.
     """
 
+    @property
+    def has_encoder(self) -> bool:
+        """Whether codes can be mapped to z."""
+        return type(self).encode is not Prior.encode
+
     def step(self, codes: Iterator[Tensor], images: int) -> Iterator[Update]:
         """One iteration, under the rules of `Autoencoder.step`; ``codes`` yields detached batches [B, D]."""
         raise NotImplementedError
@@ -200,6 +205,13 @@ def working_on(part: Part) -> Iterator[None]:
         yield
     finally:
         _part = before
+
+
+def normal(count: int, *shape: int, like: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """N(0, 1) numbers [count, *shape] on the device of ``like``: from a generator, or else by `draw`."""
+    if generator is None:
+        return draw(torch.randn, count, *shape, device=like.device)
+    return torch.randn(count, *shape, generator=generator, device=generator.device).to(like.device)
 
 
 def draw(random: Callable[..., Tensor], count: int, *shape: int, device: torch.device | str | None = None) -> Tensor:

@@ -80,7 +80,7 @@ def reconstructions(model: Autoencoder, codes: Tensor) -> dict[str, Tensor]:
 
     SWAE Fig. 5a.
     """
-    through = {name: prior.decode(prior.encode(codes)) for name, prior in model.priors.items()}
+    through = {name: prior.decode(prior.encode(codes)) for name, prior in model.priors.items() if prior.has_encoder}
     return {name: model.decode(c).float() for name, c in {CODE: codes, **through}.items()}
 
 

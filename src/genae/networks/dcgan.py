@@ -8,9 +8,8 @@ import math
 
 from torch import Tensor, nn
 
+from genae.networks.dense import LEAK
 from genae.networks.layers import centre_crop, initialise_normal, normalisation, pad_to_multiple
-
-LEAK = 0.1  # "Leaky ReLU slope 0.1", Table III
 
 
 def stages_for(height: int, width: int) -> int:

@@ -4,6 +4,8 @@ from torch import Tensor, nn
 
 from genae.networks.layers import initialise_normal
 
+LEAK = 0.1  # of critics' leaky ReLU, AAAE Table III
+
 
 class Dense(nn.Module):
     """[B, inputs] -> [B, outputs] through hidden layers of equal width (AAAE, Table III: three of 512).

@@ -22,6 +22,11 @@ class StackedPrior(Prior):
         super().__init__()
         self.levels = cast(Sequence[Prior], nn.ModuleList(levels))
 
+    @property
+    def has_encoder(self) -> bool:
+        """Whether every level has one."""
+        return all(level.has_encoder for level in self.levels)
+
     def step(self, codes: Iterator[Tensor], images: int) -> Iterator[Update]:
         """Every level in turn, each on the encodings of the level below."""
         h = next(codes)

@@ -9,10 +9,8 @@ import torch
 from torch import Tensor
 
 from genae.losses import critic_loss, generator_loss, mse
-from genae.networks.dense import Dense
+from genae.networks.dense import LEAK, Dense
 from genae.protocol import Prior, Update, at_least, draw, frozen
-
-LEAK = 0.1  # critics' leaky ReLU, AAAE Table III
 
 
 class WaeGanPrior(Prior):

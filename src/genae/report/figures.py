@@ -70,7 +70,7 @@ def space_title(space: str) -> str:
 
 def reconstruction_grid(model: Model, images: Tensor) -> Image.Image:
     """Inputs and every reconstruction, one row each (SWAE Fig. 5a)."""
-    spaces = ["code", *model.priors]
+    spaces = model.spaces
     rows = [images, *(model.reconstruct(images, space) for space in spaces)]
     return grid(torch.stack(rows), ["input", *map(space_title, spaces)], title="Reconstructions of held-out images")
 

@@ -62,7 +62,7 @@ def draw_figures(model: Model, data: ImageData, seed: int) -> dict[str, tuple[Im
     pairs = min(4, count // 2)
     if pairs:
         a, b = held_out[:pairs], held_out[pairs : 2 * pairs]
-        for space in ("code", *model.priors):
+        for space in model.spaces:
             drawn[f"interpolation-{space}"] = (
                 figures.interpolation_grid(model, a, b, space=space),
                 f"Straight lines in {'code' if space == 'code' else 'the ' + space + ' prior’s'} space; "
