@@ -72,8 +72,6 @@ def main() -> None:
             whole = time.perf_counter() - begun
             ratios.append(whole / bare)
             rates.append((arguments.count / bare, arguments.count / whole))
-    middle = statistics.median(ratios)
-    bare, whole = (statistics.median(side) for side in zip(*rates, strict=True))
         if arguments.network == "inception" and not arguments.weights:
             theirs = FeatureExtractorInceptionV3("other", ["2048"], str(folder / "random.pth"))
             with torch.no_grad():
@@ -82,6 +80,8 @@ def main() -> None:
                 for batch in batches:
                     theirs(batch)
             print(f"torch-fidelity's Inception-v3: {arguments.count / (time.perf_counter() - begun):.1f} images/s")
+    middle = statistics.median(ratios)
+    bare, whole = (statistics.median(side) for side in zip(*rates, strict=True))
     print(f"{network.name}, {arguments.count} PNG files of {arguments.side} pixels, {torch.get_num_threads()} threads")
     print(f"bare forward {bare:.1f} images/s, evaluation {whole:.1f} images/s: {middle - 1:+.1%} time "
           f"({min(ratios) - 1:+.1%} to {max(ratios) - 1:+.1%})")  # fmt: skip

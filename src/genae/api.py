@@ -80,7 +80,12 @@ def evaluate(
     data = data or model.open_data()
     labelled = data.labels is not None
     if metrics is None:
-        metrics = [m for m in RUN_METRICS if labelled or m not in ("icp", "fd")]
+        metrics = [
+            metric
+            for metric in RUN_METRICS
+            if (labelled or metric not in ("icp", "fd"))
+            and (model.autoencoder.has_encoder or METRICS[metric].of not in ("pairs", "codes"))
+        ]
     networks = networks or (["classifier"] if labelled else ["inception"])
     if Path(run).is_dir():
         RunFolder(run).prepare(needed_bytes=1_000_000)  # before the work, not after it

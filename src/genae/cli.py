@@ -94,7 +94,8 @@ def train(
         }
         console.print(
             f"{how[outcome.stopped]} at {outcome.images:,} images, {outcome.seconds:.0f} s; "
-            f"best validation MSE {outcome.best_mse:.4f}; run folder {escape(run)}",
+            + (f"best validation MSE {outcome.best_mse:.4f}; " if outcome.best_mse < float("inf") else "")
+            + f"run folder {escape(run)}",
             soft_wrap=True,
         )
     return 130 if outcome.stopped == "interrupted" else 0

@@ -4,7 +4,7 @@ Squared costs are means over elements and critic losses are means over patches (
 0.001 of the adversarial term presumes it. Everything is computed in float32, whatever the precision of the networks.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -57,3 +57,48 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], at: Tensor, target: flo
         x = at.detach().float().requires_grad_()
         (slope,) = torch.autograd.grad(critic(x).float().sum(), x, create_graph=True)
         return mean((slope.flatten(1).norm(dim=1) - target).square())
+
+
+def gaussian_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """Mean over rows of KL(N(mean, diag exp(log_variance)) || N(0, I)), in nats; both [B, D].
+
+    (exp(v) + m^2 - 1 - v) / 2, summed over dimensions. Kingma and Welling 2014, appendix B.
+    """
+    m, v = mean.float(), log_variance.float()
+    return ((v.exp() + m.square() - 1 - v) / 2).sum(1).mean()
+
+
+MMD_SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+
+
+def mmd(x: Tensor, y: Tensor, c: float) -> Tensor:
+    """Unbiased squared maximum mean discrepancy of x [N, D] and y [M, D] under k(a, b) = c / (c + ||a - b||^2).
+
+    Mean of k over pairs of different x + the same of y - 2 mean of k over all (x, y). Tolstikhin et al. 2018,
+    Algorithm 2.
+    """
+    return _mmd(*_squared_distances(x, y), [c])
+
+
+def multiscale_mmd(x: Tensor, y: Tensor, variance: float = 1.0) -> Tensor:
+    """Sum of `mmd` over c = 2 D variance s, s in `MMD_SCALES`: the authors' choice for y ~ N(0, variance I)."""
+    return _mmd(*_squared_distances(x, y), [2 * x.shape[1] * variance * scale for scale in MMD_SCALES])
+
+
+def _mmd(xx: Tensor, yy: Tensor, xy: Tensor, constants: Sequence[float]) -> Tensor:
+    def within(d: Tensor, c: float) -> Tensor:
+        return ((c / (c + d)).sum() - len(d)) / (len(d) * (len(d) - 1))  # the diagonal's kernel is 1
+
+    return torch.stack([within(xx, c) + within(yy, c) - 2 * (c / (c + xy)).mean() for c in constants]).sum()
+
+
+def _squared_distances(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Within x, within y, and between: three products, however many kernels they serve."""
+    with torch.autocast(x.device.type, enabled=False):
+        x, y = x.float(), y.float()
+        a, b = x.square().sum(1), y.square().sum(1)
+        xx, yy = (r[:, None] + r - 2 * v @ v.T for r, v in ((a, x), (b, y)))
+        between = a[:, None] + b - 2 * x @ y.T
+    eye = (torch.eye(len(v), dtype=torch.bool, device=v.device) for v in (x, y))
+    xx, yy = (d.clamp_min(0).masked_fill(diagonal, 0) for d, diagonal in zip((xx, yy), eye, strict=True))
+    return xx, yy, between.clamp_min(0)

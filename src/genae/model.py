@@ -51,8 +51,17 @@ class Model:
         return list(self.autoencoder.priors)
 
     @property
+    def code_dim(self) -> int:
+        """D of codes [N, D]."""
+        if self.autoencoder.has_encoder:
+            return self.encode(torch.zeros(1, *self.image_shape)).shape[1]
+        return self.sample_codes(1).shape[1]
+
+    @property
     def spaces(self) -> list[str]:
         """Where images can be encoded: ``code``, and the priors that have an encoder."""
+        if not self.autoencoder.has_encoder:
+            return []
         return ["code", *(name for name, prior in self.autoencoder.priors.items() if prior.has_encoder)]
 
     @property
@@ -63,6 +72,8 @@ class Model:
     def encode(self, images: Tensor, space: str = "code") -> Tensor:
         """Images -> codes, or a prior's latent variables z."""
         self._check_images(images)
+        if not self.autoencoder.has_encoder:
+            raise GenaeError(f"{self.name} ({self.config.model}) has no encoder: it can sample and decode, not encode")
         return self._batched(lambda x: self._up(self.autoencoder.encode(x), space), images)
 
     def encode_data(self, data: ImageData, indices: Tensor, space: str = "code") -> Tensor:
@@ -71,10 +82,7 @@ class Model:
 
     def decode(self, codes: Tensor, space: str = "code") -> Tensor:
         """Codes, or a prior's z -> images."""
-        if space == "code":
-            expected = self.encode(torch.zeros(1, *self.image_shape)).shape[1]
-        else:
-            expected = self._prior(space).latent(1, torch.Generator()).shape[1]
+        expected = self.code_dim if space == "code" else self._prior(space).latent(1, torch.Generator()).shape[1]
         if codes.ndim != 2 or codes.shape[1] != expected:
             raise GenaeError(
                 f"codes have shape {list(codes.shape)}; {self.name} expects [N, {expected}] in space {space!r}"

@@ -64,6 +64,11 @@ class Autoencoder(nn.Module):
         self.priors: Mapping[str, Prior] = {}
         """The priors that were trained with this autoencoder, by name; they can be sampled."""
 
+    @property
+    def has_encoder(self) -> bool:
+        """Whether images can be mapped to codes: False for generators such as WGAN-GP."""
+        return type(self).encode is not Autoencoder.encode
+
     def stage(self, images: int) -> Stage:
         """The schedule after ``images`` images."""
         done = min(1.0, images / self.anneal) if self.anneal else 0.0

@@ -1,12 +1,29 @@
 """One file per paper. `AUTOENCODERS` is the whole registry: tests, command line and docs read it."""
 
 from genae.autoencoders.aaae import AdversariallyApproximatedAutoencoder
+from genae.autoencoders.aae import CodeAdversarialAutoencoder
 from genae.autoencoders.adversarial import AdversarialAutoencoder
+from genae.autoencoders.ae import PlainAutoencoder
+from genae.autoencoders.ali import Ali, Alice, BiGan
 from genae.autoencoders.swae import StackedWassersteinAutoencoder
+from genae.autoencoders.vae import VariationalAutoencoder
+from genae.autoencoders.vae_gan import VaeGan
+from genae.autoencoders.wae import WaeGan, WaeMmd
+from genae.autoencoders.wgan_gp import WganGp
 from genae.protocol import Autoencoder
 
 AUTOENCODERS: dict[str, type[Autoencoder]] = {
     "aaae": AdversariallyApproximatedAutoencoder,
+    "aae": CodeAdversarialAutoencoder,
     "adversarial": AdversarialAutoencoder,
+    "ae": PlainAutoencoder,
+    "ali": Ali,
+    "alice": Alice,
+    "bigan": BiGan,
     "stacked-wae": StackedWassersteinAutoencoder,
+    "vae": VariationalAutoencoder,
+    "vae-gan": VaeGan,
+    "wae-gan": WaeGan,
+    "wae-mmd": WaeMmd,
+    "wgan-gp": WganGp,
 }

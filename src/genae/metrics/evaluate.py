@@ -226,7 +226,10 @@ def evaluate_model(
         return h.cpu(), errors, judges.observe(to_uint8(decoded[CODE]).cpu())
 
     tallies = judges.tallies(len(indices))
-    paired = bool(judges.pairs) or bool(judges.networks) or bool(metrics & {"codes", "1nn", "svm"})
+    encoded = {metric for metric in metrics if METRICS[metric].of in ("pairs", "codes")}
+    if encoded and not model.has_encoder:
+        raise GenaeError(f"this model has no encoder; {', '.join(sorted(encoded))} need one")
+    paired = model.has_encoder and bool(encoded or judges.networks)
     done = 0
     for h, errors, observed in distributed.in_order(indices.split(BATCH) if paired else (), data.images, reconstruct):
         done += len(h)
@@ -240,7 +243,7 @@ def evaluate_model(
             tally.add(part)
     for of, totals in sums.items():
         judges.record_errors(base, of, totals, len(indices))
-    if judges.networks:
+    if paired and judges.networks:
         judges.judge(base, CODE, [tally.finish() for tally in tallies], real)
 
     def decode(h: Tensor) -> Tensor:

@@ -6,9 +6,10 @@ stride-2 stages until the smaller side of the map is 2 or 3.
 
 import math
 
+import torch
 from torch import Tensor, nn
 
-from genae.networks.dense import LEAK
+from genae.networks.dense import LEAK, Dense
 from genae.networks.layers import centre_crop, initialise_normal, normalisation, pad_to_multiple
 
 
@@ -96,5 +97,30 @@ class PatchCritic(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Conv2d(inputs, 1, 3, 1, 1))
         initialise_normal(self)
 
+    def features(self, x: Tensor) -> Tensor:
+        """The last hidden layer, [B, channels, h, w] (VAE-GAN's Dis_l)."""
+        return self.layers[:-1](x)
+
+    def judge(self, features: Tensor) -> Tensor:
+        """`features` -> logits."""
+        return self.layers[-1](features)
+
     def forward(self, x: Tensor) -> Tensor:
-        return self.layers(x)
+        return self.judge(self.features(x))
+
+
+class JointCritic(nn.Module):
+    """Images [B, C, H, W] and codes [B, code_dim] -> one logit per pair [B, 1] (ALI, BiGAN); no normalisation.
+
+    The patch critic's layers on the image, then three dense layers of 512 on its features and the code.
+    """
+
+    def __init__(self, image_shape: tuple[int, int, int], code_dim: int, width: int = 64, hidden: int = 512) -> None:
+        super().__init__()
+        self.image = PatchCritic(image_shape, width).layers[:-1]
+        features = math.prod(self.image(torch.zeros(1, *image_shape)).shape)
+        self.pair = Dense(features + code_dim, 1, hidden, leak=LEAK, initial="kaiming")
+        initialise_normal(self.image)
+
+    def forward(self, x: Tensor, code: Tensor) -> Tensor:
+        return self.pair(torch.cat([self.image(x).flatten(1), code], 1))

@@ -51,14 +51,16 @@ def draw_figures(model: Model, data: ImageData, seed: int) -> dict[str, tuple[Im
     test = data.split("test")
     count = min(12, len(test))
     held_out = data.images(test[:count])
-    drawn = {
-        "reconstructions": (
+    drawn: dict[str, tuple[Image.Image, str]] = {}
+    if model.spaces:
+        drawn["reconstructions"] = (
             figures.reconstruction_grid(model, held_out),
             "Held-out images and what each path gives back.",
         )
-    }
     for prior in model.priors:
         drawn[f"samples-{prior}"] = (figures.sample_grid(model, 64, seed, prior), f"New images from the {prior} prior.")
+    if not model.spaces:  # no encoder: there is nothing between images to show
+        return drawn
     pairs = min(4, count // 2)
     if pairs:
         a, b = held_out[:pairs], held_out[pairs : 2 * pairs]

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
+import torch._functorch.config
 from torch import Tensor, nn
 
 from genae import distributed
@@ -56,6 +57,7 @@ class Loop:
         if compiled:
             # All instances of a class share one recompile limit; several priors soon pass the default of 8.
             torch._dynamo.config.recompile_limit = max(64, 8 * len(self.networks))
+            torch._functorch.config.donated_buffer = False  # updates with keep_graph need what it would give away
             for network in self.networks.values():
                 network.compile()
 

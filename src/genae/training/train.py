@@ -222,6 +222,8 @@ class _Run:
 
         ``counts`` is False for the extra one at the end of a training, which a longer training would not have.
         """
+        if not self.model.has_encoder:
+            return
         start = time.perf_counter()
         indices = self.data.split("validation")
         with torch.no_grad(), evaluating(self.model):

@@ -1,0 +1,95 @@
+"""Variational autoencoder, and beta-VAE.
+
+Kingma and Welling 2014, Eq. 10; Higgins et al. 2017, Eq. 4; learned decoder variance: Rybkin, Daniilidis, Levine 2021.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from genae.autoencoders.ae import PlainAutoencoder
+from genae.losses import gaussian_kl, mse
+from genae.priors.gaussian import GaussianPrior
+from genae.protocol import Prior, Update, at_least, normal
+
+
+def posterior(outputs: Tensor) -> tuple[Tensor, Tensor]:
+    """An encoder's outputs [B, 2 D] as mean and log variance [B, D] of q(z|x)."""
+    mean, log_variance = outputs.float().chunk(2, dim=1)
+    return mean, log_variance
+
+
+def reparameterise(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """z = mean + sigma e, e ~ N(0, I)."""
+    return mean + (log_variance / 2).exp() * normal(*mean.shape, like=mean)
+
+
+class GaussianEncoding(PlainAutoencoder):
+    """What VAE and VAE-GAN share: q(z|x) is a Gaussian, its mean the code; the prior is N(0, I).
+
+    ``beta`` weights the divergence (1 is the VAE). ``plain`` are the options of `PlainAutoencoder`.
+    """
+
+    code_outputs = 2
+
+    def __init__(self, image_shape: tuple[int, int, int], *, beta: float = 1.0, **plain: Any) -> None:
+        super().__init__(image_shape, **plain)
+        at_least(0, beta=beta)
+        self.divergence_weight = beta / math.prod(image_shape)  # errors are means over the values of an image
+        self.priors = cast(Mapping[str, Prior], nn.ModuleDict({"normal": GaussianPrior(self.code_dim)}))
+
+    def encode(self, x: Tensor) -> Tensor:
+        """The mean of q(z|x): images [B, C, H, W] in [-1, 1] -> codes [B, code_dim]."""
+        return posterior(self.encoder(x))[0]
+
+
+class VariationalAutoencoder(GaussianEncoding):
+    """Encoder E: x -> mean and log variance of q(z|x), decoder G: z -> mean of p(x|z), prior N(0, I).
+
+    p(x|z) is a Gaussian with one ``variance`` for every value, which is learned if ``learn_variance``. ``encoding`` are
+    the options of `GaussianEncoding`.
+    """
+
+    def __init__(
+        self,
+        image_shape: tuple[int, int, int],
+        *,
+        variance: float = 0.1,
+        learn_variance: bool = True,
+        **encoding: Any,
+    ) -> None:
+        super().__init__(image_shape, **encoding)
+        if not 0 < variance < math.inf:
+            raise ValueError(f"variance is {variance}; expected a positive number")
+        self.likelihood = Gaussian(variance, learn_variance)
+
+    def step(self, batches: Iterator[Tensor], images: int) -> Iterator[Update]:
+        """E, G: -log p(x|z) + beta KL(q(z|x) || N(0, I)), in nats per value of the image."""
+        x = next(batches)
+        mean, log_variance = posterior(self.encoder(x))
+        reconstruction = mse(self.decoder(reparameterise(mean, log_variance)), x)
+        divergence = gaussian_kl(mean, log_variance)
+        loss = self.likelihood(reconstruction) + self.divergence_weight * divergence
+        trains = [self.encoder, self.decoder, *([self.likelihood] if self.likelihood.learned else [])]
+        yield Update(loss, trains, {"mse": reconstruction, "kl": divergence})
+
+
+class Gaussian(nn.Module):
+    """-log p(x|z) per value, without its constant: e / (2 v) + log(v) / 2 for a squared error e and the variance v."""
+
+    def __init__(self, variance: float, learned: bool) -> None:
+        super().__init__()
+        self.learned = learned
+        value = torch.tensor(math.log(variance))
+        self.log_variance: Tensor
+        if learned:
+            self.log_variance = nn.Parameter(value)
+        else:
+            self.register_buffer("log_variance", value)
+
+    def forward(self, error: Tensor) -> Tensor:
+        """Mean squared error -> nats per value."""
+        return (error * (-self.log_variance).exp() + self.log_variance) / 2

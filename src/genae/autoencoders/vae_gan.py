@@ -1,0 +1,55 @@
+"""VAE-GAN: a variational autoencoder whose reconstruction error lives in the features of a discriminator.
+
+Larsen, Sonderby, Larochelle, Winther 2016, Algorithm 1.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from genae.autoencoders.vae import GaussianEncoding, posterior, reparameterise
+from genae.losses import critic_loss, gaussian_kl, generator_loss, mse
+from genae.networks.dcgan import PatchCritic
+from genae.protocol import Update, at_least, frozen, normal
+
+
+class VaeGan(GaussianEncoding):
+    """Encoder and decoder of a VAE, and a critic whose last hidden layer is Dis_l.
+
+    ``style_weight`` is the paper's gamma, the weight of the reconstruction beside the adversarial term in the decoder's
+    loss. ``encoding`` are the options of `GaussianEncoding`.
+    """
+
+    def __init__(self, image_shape: tuple[int, int, int], *, style_weight: float = 1.0, **encoding: Any) -> None:
+        super().__init__(image_shape, **encoding)
+        at_least(0, style_weight=style_weight)
+        self.style_weight = style_weight
+        self.critic = PatchCritic(image_shape, self.width)
+
+    def step(self, batches: Iterator[Tensor], images: int) -> Iterator[Update]:
+        """Dis; Enc; Dec (Algorithm 1), on one set of forward passes."""
+        x = next(batches)
+        mean, log_variance = posterior(self.encoder(x))
+        x_hat = self.decoder(reparameterise(mean, log_variance))
+        x_new = self.decoder(normal(*mean.shape, like=mean))  # from z_p ~ N(0, I)
+
+        # Dis: -log Dis(x) - log(1 - Dis(x_hat)) - log(1 - Dis(x_new)), the fakes together weigh as much as x
+        fake = torch.cat([self.critic(x_hat.detach()), self.critic(x_new.detach())])
+        loss = critic_loss(self.critic(x), fake)
+        yield Update(loss, [self.critic])
+
+        with frozen(self.critic):
+            features = self.critic.features(x_hat)
+            likeness = mse(features, self.critic.features(x).detach())  # L_llike in Dis_l
+            deceit = (generator_loss(self.critic.judge(features)) + generator_loss(self.critic(x_new))) / 2
+        divergence = self.divergence_weight * gaussian_kl(mean, log_variance)
+
+        # Enc: KL + L_llike
+        yield Update(likeness + divergence, [self.encoder], {"kl": divergence}, keep_graph=True)
+
+        # Dec: gamma L_llike - L_GAN; in the non-saturating form, whose gradient has the sign of its definition
+        yield Update(
+            self.style_weight * likeness + deceit, [self.decoder], {"likeness": likeness, "adversarial": deceit}
+        )
