@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
-import torch._functorch.config
 from torch import Tensor, nn
 
 from genae import distributed
 from genae.data.sampler import mix_seed
+from genae.errors import GenaeError
 from genae.protocol import Autoencoder, Part, Prior, ProtocolError, Update, networks_of, working_on
 
 
@@ -54,10 +54,10 @@ class Loop:
         self.optimisers = {
             name: torch.optim.Adam(parameters, betas=betas, fused=fused) for name, parameters in self.parameters.items()
         }
+        self.compiled = compiled
         if compiled:
             # All instances of a class share one recompile limit; several priors soon pass the default of 8.
             torch._dynamo.config.recompile_limit = max(64, 8 * len(self.networks))
-            torch._functorch.config.donated_buffer = False  # updates with keep_graph need what it would give away
             for network in self.networks.values():
                 network.compile()
 
@@ -128,6 +128,12 @@ class Loop:
 
     def _backward(self, update: Update, index: int, before: Sequence[Record]) -> None:
         parameters = self._parameters(update)
+        if update.keep_graph and self.compiled:
+            # Seen with torch 2.15: the second backward pass through a compiled network is silently wrong.
+            raise GenaeError(
+                f"{type(self.model).__name__} differentiates a forward pass twice, which compiled networks get wrong; "
+                "train it without --compile"
+            )
         try:
             (update.loss / self.accumulate).backward(inputs=parameters, retain_graph=update.keep_graph)
         except RuntimeError as error:
