@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from genae.autoencoders.ae import PlainAutoencoder
-from genae.autoencoders.vae import posterior, reparameterise
 from genae.losses import critic_loss, generator_loss, mse
 from genae.networks.dcgan import JointCritic, PatchCritic
+from genae.networks.variational import posterior, reparameterise
 from genae.priors.gaussian import GaussianPrior
 from genae.protocol import Prior, Update, at_least, frozen, normal
 

@@ -7,24 +7,13 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
-import torch
 from torch import Tensor, nn
 
 from genae.autoencoders.ae import PlainAutoencoder
 from genae.losses import gaussian_kl, mse
+from genae.networks.variational import GaussianLikelihood, posterior, reparameterise
 from genae.priors.gaussian import GaussianPrior
-from genae.protocol import Prior, Update, at_least, normal
-
-
-def posterior(outputs: Tensor) -> tuple[Tensor, Tensor]:
-    """An encoder's outputs [B, 2 D] as mean and log variance [B, D] of q(z|x)."""
-    mean, log_variance = outputs.float().chunk(2, dim=1)
-    return mean, log_variance
-
-
-def reparameterise(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """z = mean + sigma e, e ~ N(0, I)."""
-    return mean + (log_variance / 2).exp() * normal(*mean.shape, like=mean)
+from genae.protocol import Prior, Update, at_least
 
 
 class GaussianEncoding(PlainAutoencoder):
@@ -62,9 +51,7 @@ class VariationalAutoencoder(GaussianEncoding):
         **encoding: Any,
     ) -> None:
         super().__init__(image_shape, **encoding)
-        if not 0 < variance < math.inf:
-            raise ValueError(f"variance is {variance}; expected a positive number")
-        self.likelihood = Gaussian(variance, learn_variance)
+        self.likelihood = GaussianLikelihood(variance, learn_variance)
 
     def step(self, batches: Iterator[Tensor], images: int) -> Iterator[Update]:
         """E, G: -log p(x|z) + beta KL(q(z|x) || N(0, I)), in nats per value of the image."""
@@ -75,21 +62,3 @@ class VariationalAutoencoder(GaussianEncoding):
         loss = self.likelihood(reconstruction) + self.divergence_weight * divergence
         trains = [self.encoder, self.decoder, *([self.likelihood] if self.likelihood.learned else [])]
         yield Update(loss, trains, {"mse": reconstruction, "kl": divergence})
-
-
-class Gaussian(nn.Module):
-    """-log p(x|z) per value, without its constant: e / (2 v) + log(v) / 2 for a squared error e and the variance v."""
-
-    def __init__(self, variance: float, learned: bool) -> None:
-        super().__init__()
-        self.learned = learned
-        value = torch.tensor(math.log(variance))
-        self.log_variance: Tensor
-        if learned:
-            self.log_variance = nn.Parameter(value)
-        else:
-            self.register_buffer("log_variance", value)
-
-    def forward(self, error: Tensor) -> Tensor:
-        """Mean squared error -> nats per value."""
-        return (error * (-self.log_variance).exp() + self.log_variance) / 2

@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genae.autoencoders.vae import GaussianEncoding, posterior, reparameterise
+from genae.autoencoders.vae import GaussianEncoding
 from genae.losses import critic_loss, gaussian_kl, generator_loss, mse
 from genae.networks.dcgan import PatchCritic
+from genae.networks.variational import posterior, reparameterise
 from genae.protocol import Update, at_least, frozen, normal
 
 

@@ -1,0 +1,38 @@
+"""Gaussians at the ends of networks: what variational models share."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from genae.protocol import normal
+
+
+def posterior(outputs: Tensor) -> tuple[Tensor, Tensor]:
+    """An encoder's outputs [B, 2 D] as mean and log variance [B, D] of q(z|x)."""
+    mean, log_variance = outputs.float().chunk(2, dim=1)
+    return mean, log_variance
+
+
+def reparameterise(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """z = mean + sigma e, e ~ N(0, I)."""
+    return mean + (log_variance / 2).exp() * normal(*mean.shape, like=mean)
+
+
+class GaussianLikelihood(nn.Module):
+    """-log p(x|z) per value, without its constant: e / (2 v) + log(v) / 2 for a squared error e and the variance v."""
+
+    def __init__(self, variance: float, learned: bool = True) -> None:
+        super().__init__()
+        if not 0 < variance < math.inf:
+            raise ValueError(f"variance is {variance}; expected a positive number")
+        self.learned = learned
+        value = torch.tensor(math.log(variance))
+        self.log_variance: Tensor
+        if learned:
+            self.log_variance = nn.Parameter(value)
+        else:
+            self.register_buffer("log_variance", value)
+
+    def forward(self, error: Tensor) -> Tensor:
+        return (error * (-self.log_variance).exp() + self.log_variance) / 2

@@ -1,0 +1,99 @@
+"""Flow matching on codes: a velocity field that carries noise to codes along straight lines.
+
+Lipman, Chen, Ben-Hamu, Nickel, Le 2023, Eq. 23 (optimal-transport paths, sigma_min = 0); Liu, Gong, Liu 2023.
+"""
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.utils import parameters_to_vector
+
+from genae.losses import mse
+from genae.protocol import Prior, Update, at_least, draw, normal
+
+
+class FlowMatchingPrior(Prior):
+    """dx/dt = v(x, t) from x_0 ~ N(0, I) to codes x_1, solved by ``solver_steps`` steps of Heun's rule.
+
+    Samples come from an average of the weights with a half-life of ``half_life`` codes.
+    """
+
+    def __init__(
+        self, code_dim: int, width: int = 512, blocks: int = 4, solver_steps: int = 50, half_life: int = 200_000
+    ) -> None:
+        super().__init__()
+        at_least(1, width=width, blocks=blocks, solver_steps=solver_steps, half_life=half_life)
+        self.code_dim = code_dim
+        self.solver_steps = solver_steps
+        self.half_life = half_life
+        self.velocity = _VelocityField(code_dim, width, blocks)
+        self.register_buffer("average", parameters_to_vector(self.velocity.parameters()).detach().clone())
+        self.average: Tensor
+
+    def step(self, codes: Iterator[Tensor], images: int) -> Iterator[Update]:
+        """v: ||v(x_t, t) - (x_1 - x_0)||^2 with x_t = (1 - t) x_0 + t x_1, t ~ U(0, 1)."""
+        x_1 = next(codes)
+        x_0 = normal(*x_1.shape, like=x_1)
+        t = draw(torch.rand, len(x_1), 1, device=x_1.device)
+        error = mse(self.velocity(torch.lerp(x_0, x_1, t), t), x_1 - x_0)
+        yield Update(error, [self.velocity], {"velocity_mse": error})
+
+        with torch.no_grad():
+            kept = 0.5 ** (len(x_1) / min(self.half_life, 1 + images / 4))  # a shorter memory at the start
+            self.average.lerp_(parameters_to_vector(self.velocity.parameters()), 1 - kept)
+
+    def latent(self, count: int, generator: torch.Generator | None = None) -> Tensor:
+        """x_0 [count, D] ~ N(0, I)."""
+        return normal(count, self.code_dim, like=self.average, generator=generator)
+
+    def encode(self, codes: Tensor) -> Tensor:
+        """x_0 of codes x_1: the same path backwards."""
+        return self._solve(codes, 1.0, 0.0)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """x_1 of noise x_0: [B, D] -> [B, D]."""
+        return self._solve(z, 0.0, 1.0)
+
+    def _solve(self, x: Tensor, start: float, end: float) -> Tensor:
+        """Heun's rule with the averaged weights."""
+        weights, position = {}, 0
+        for name, p in self.velocity.named_parameters():
+            weights[name] = self.average[position : position + p.numel()].view_as(p)
+            position += p.numel()
+        length = (end - start) / self.solver_steps
+
+        def slope(x: Tensor, t: float) -> Tensor:
+            return functional_call(self.velocity, weights, (x, x.new_full((len(x), 1), t)))
+
+        for i in range(self.solver_steps):
+            t = start + i * length
+            first = slope(x, t)
+            x = x + length / 2 * (first + slope(x + length * first, t + length))
+        return x
+
+
+class _VelocityField(nn.Module):
+    """x [B, D] and t [B, 1] -> velocity [B, D]: residual blocks, each told the time."""
+
+    def __init__(self, code_dim: int, width: int, blocks: int, frequencies: int = 16) -> None:
+        super().__init__()
+        self.register_buffer("frequencies", math.pi * 2 ** torch.linspace(0, 6, frequencies))
+        self.frequencies: Tensor
+        self.first = nn.Linear(code_dim, width)
+        self.time = nn.Sequential(nn.Linear(2 * frequencies, width), nn.SiLU(), nn.Linear(width, width))
+        self.blocks = nn.ModuleList(
+            [nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
+             for _ in range(blocks)]
+        )  # fmt: skip
+        self.last = nn.Linear(width, code_dim)
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        angles = t * self.frequencies
+        when = self.time(torch.cat([angles.sin(), angles.cos()], 1))
+        h = self.first(x)
+        for block in self.blocks:
+            h = h + block(h + when)
+        return self.last(h)
