@@ -147,7 +147,7 @@ def test_lpips_and_ms_ssim_of_pairs(tmp_path: Path) -> None:
     files = {"vgg16": tmp_path / "vgg.pth", "lpips": tmp_path / "l.pth"}
     far = measure(a, b, metrics=["lpips", "ms_ssim"], weights=files)
     near = measure(a, a, metrics=["lpips", "ms_ssim"], weights=files)
-    assert near["lpips"] == 0 < far["lpips"]
+    assert near["lpips-other-weights"] == 0 < far["lpips-other-weights"]
     assert near["ms_ssim"] == pytest.approx(1)
     assert far["ms_ssim"] < 0.9
 
@@ -183,20 +183,22 @@ def test_what_differs_between_the_sides_is_said(tmp_path: Path, capsys: pytest.C
     big = pictures(tmp_path / "big", 20, (24, 32))
     command = ["--network", "pixels", "--metrics", "fd", "--out", tmp_path / "m.jsonl"]
     assert genae("evaluate", a, "--data", b, *command) == 0
-    assert f"the format of the images is jpeg, that of {b} is lossless" in capsys.readouterr().out
+    shown = capsys.readouterr()
+    assert f"the format of the images is jpeg-q50, that of {b} is lossless" in shown.err
+    assert "note" not in shown.out, "a table can be piped"
     assert genae("evaluate", big, "--data", b, *command, "--size", "12x16") == 0
-    assert "the resize of the images is bicubic-antialias crop 12x16, that of" in capsys.readouterr().out
+    assert "the resize of the images is bicubic-antialias crop 12x16, that of" in capsys.readouterr().err
     assert genae("evaluate", b, "--data", b, *command) == 0
-    assert "note:" not in capsys.readouterr().out
+    assert "note:" not in capsys.readouterr().err
     records = read_lines(tmp_path / "m.jsonl", "fingerprint")
-    assert [r["fingerprint"]["images_format"] for r in records] == ["jpeg", "lossless", "lossless"]
+    assert [r["fingerprint"]["images_format"] for r in records] == ["jpeg-q50", "lossless", "lossless"]
     assert genae("compare", tmp_path / "m.jsonl") == 0
 
 
 def test_jpeg_files_are_named_by_runs_too(tmp_path: Path) -> None:
     data = open_data(str(pictures(tmp_path / "a", 8, ending="jpg")))
-    assert data.format == "jpeg"
-    assert stream_of(data, torch.arange(3)).format == "jpeg"
+    assert data.format == "jpeg-q50"
+    assert stream_of(data, torch.arange(3)).format == "jpeg-q50"
 
 
 def faulty(tmp_path: Path, kind: str) -> Path:
@@ -217,6 +219,21 @@ def faulty(tmp_path: Path, kind: str) -> Path:
     elif kind == "float":
         Image.fromarray(np.zeros((12, 16), np.float32)).save(folder / "a.tiff")
         Image.fromarray(np.zeros((12, 16), np.float32)).save(folder / "b.tiff")
+    elif kind == "crc":
+        pictures(folder / "in", 3)
+        with zipfile.ZipFile(tmp_path / "crc.zip", "w") as archive:
+            for file in (folder / "in").iterdir():
+                archive.write(file, file.name)
+        folder = tmp_path / "crc.zip"
+        data = bytearray(folder.read_bytes())
+        data[80] ^= 255
+        folder.write_bytes(bytes(data))
+    elif kind == "integers":
+        for name in "ab":
+            Image.fromarray(np.full((12, 16), 70000, np.int32)).save(folder / f"{name}.tiff")
+    elif kind == "unknown range":
+        folder = tmp_path / "unknown.npy"
+        np.save(folder, np.random.default_rng(0).uniform(3, 250, (9, 12, 16, 3)).astype(np.float32))
     elif kind == "nan":
         folder = tmp_path / "nan.npy"
         array = np.random.default_rng(0).random((9, 12, 16, 3))
@@ -235,6 +252,9 @@ def faulty(tmp_path: Path, kind: str) -> Path:
         ("text", "000.png in"),
         ("cut", "000.png in"),
         ("float", "holds floats; expected 8 or 16 bits"),
+        ("crc", "is unreadable (Bad CRC-32 for file"),
+        ("integers", "it holds 32-bit integers, whose white is not known"),
+        ("unknown range", "say with --value-range LOW,HIGH which values are black and white"),
         ("nan", "1 images hold NaN or infinite values (the first is number 4)"),
     ],
 )
@@ -268,15 +288,24 @@ def test_bad_images_are_refused_in_one_sentence(
         ("GOOD --data GOOD --metrics prdc --network pixels --samples 3", "has 3 images; prdc: expected at least 6"),
         ("GOOD --data GOOD --metrics fd --network pixels --format html", "--format is 'html'; expected one of"),
         ("GOOD --data GOOD --metrics 1nn", "1nn measures the codes of a run"),
+        ("GOOD --data GOOD --skip-bad", "--skip-bad is for runs"),
+        ("GOOD --data GOOD --metrics fd --network pixels --out nowhere/m.jsonl", "cannot write nowhere/m.jsonl"),
+        ("RUN --weights GOOD/000.png", "does not say which network it is for; expected no network"),
+        ("RUN --size 9", "--size is for images"),
+        ("RUN --data shapes --metrics nearest", "nearest compares samples with the training images"),
+        ("RUN --metrics codes --samples 1", "codes: expected at least 2 images and 2 samples"),
         ("GOOD --data GOOD --metrics fid --network pixels --split test", "has no split 'test'"),
     ],
 )
 def test_wrong_requests_are_refused(
-    arguments: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    arguments: str, message: str, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folders = {"GOOD": pictures(tmp_path / "good", 8), "SMALL": pictures(tmp_path / "small", 8, (8, 8))}
-    words = [str(folders.get(word, word)) for word in arguments.split()]
-    assert genae("evaluate", *words, "--out", tmp_path / "m.jsonl") == 2
+    good, small = pictures(tmp_path / "good", 8), pictures(tmp_path / "small", 8, (8, 8))
+    for word, path in (("GOOD", good), ("SMALL", small), ("RUN", run)):
+        arguments = arguments.replace(word, str(path))
+    if "--out" not in arguments:
+        arguments += f" --out {tmp_path / 'm.jsonl'}"
+    assert genae("evaluate", *arguments.split()) == 2
     assert message in capsys.readouterr().err
 
 
@@ -360,6 +389,91 @@ def test_unlike_numbers_are_named_in_every_respect(run: Path) -> None:
         other = [r | {"fingerprint": r["fingerprint"] | {key: value}} for r in records]
         notes = tables.compare({"a": records, "b": other})[2]
         assert any(f"{key} {records[0]['fingerprint'][key]} / {value}" in note for note in notes), key
+
+
+def test_pairs_that_are_ambiguous_are_refused(tmp_path: Path) -> None:
+    a = pictures(tmp_path / "a", 4)
+    np.save(tmp_path / "a.npy", np.stack([np.array(Image.open(f)) for f in sorted(a.iterdir())]))
+    assert measure(tmp_path / "a.npy", tmp_path / "a.npy", metrics=["mse"], samples=2) == {"mse": 0}
+    with pytest.raises(GenaeError, match="has file names, the other has none"):
+        measure(a, tmp_path / "a.npy", metrics=["mse"])
+    Image.open(a / "001.png").save(a / "000.bmp")
+    with pytest.raises(GenaeError, match="has two files named '000'"):
+        measure(a, a, metrics=["mse"])
+
+
+def test_a_deep_grey_picture_becomes_colour_where_that_is_asked(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    Image.fromarray(np.full((4, 6), 257 * 9, np.uint16)).save(tmp_path / "deep" / "a.png")
+    assert open_stream(str(tmp_path / "deep"), channels=3).read(torch.tensor([0])).unique().tolist() == [9]
+
+
+def test_two_networks_of_one_name_do_not_share_a_column(tmp_path: Path) -> None:
+    import timm
+    from torchvision import models
+
+    a, b = pictures(tmp_path / "a", 8), pictures(tmp_path / "b", 8, seed=1)
+    torch.manual_seed(0)
+    torch.save(models.resnet18(weights=None).state_dict(), tmp_path / "tv.pth")
+    torch.save(timm.create_model("resnet18", pretrained=False).state_dict(), tmp_path / "timm.pth")
+    names = ["torchvision:resnet18", "timm:resnet18"]
+    files = dict(zip(names, (tmp_path / "tv.pth", tmp_path / "timm.pth"), strict=True))
+    found = measure(a, b, metrics=["fd"], networks=names, weights=files)
+    assert set(found) == {"fd8-torchvision-resnet18", "fd8-timm-resnet18"}
+
+
+def test_the_cache_tells_seeds_subsets_and_networks_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from genae.metrics import evaluate as measuring
+    from genae.metrics.evaluate import Judges
+    from genae.metrics.features import Observed
+
+    monkeypatch.setenv("GENAE_CACHE", str(tmp_path / "cache"))
+    stream = open_stream(str(pictures(tmp_path / "a", 20)))
+
+    def network(factor: float, digest: str) -> FeatureNetwork:
+        def compute(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            rows = images.flatten(1).float() / 255 * factor
+            return rows, rows[:, :3]
+
+        return FeatureNetwork("toy", "toy", digest, "none", compute)
+
+    def tallied(stream: Any, factor: float = 1, digest: str = "a", seed: int = 0, kinds: Any = ("fd", "kid")) -> Any:
+        return Judges([(network(factor, digest), set(kinds))], seed=seed).reference(stream)[0]
+
+    whole = tallied(stream)
+    assert torch.equal(tallied(stream).rows, whole.rows)
+    assert torch.equal(tallied(stream, 2, "b").rows, 2 * whole.rows), "other weights"
+    assert len(tallied(stream.take(10, 0)).rows) == 10
+    assert not torch.equal(tallied(stream.take(10, 1)).rows, tallied(stream.take(10, 0)).rows)
+    assert len(list((tmp_path / "cache" / "references").iterdir())) == 4
+    tallied(stream, kinds=["score"])
+    monkeypatch.setattr(Observed, "__new__", None)
+    for kinds in (["fd"], ["kid"], ["score"]):
+        tallied(stream, kinds=kinds)  # nothing is computed again
+    monkeypatch.setattr(measuring, "VERSION", "another")
+    with pytest.raises(TypeError):
+        tallied(stream)
+
+
+def test_kernel_distance_and_memorisation_of_a_run_are_those_of_their_functions(run: Path) -> None:
+    from genae.metrics.kernel import kernel_distance
+    from genae.metrics.neighbours import training_distances
+
+    model = load(run)
+    data = model.open_data()
+    records = api.evaluate(run, samples=300, metrics=["kid", "nearest"], networks=["pixels"], seed=5)
+    value = {(r["of"], r["metric"]): r["value"] for r in records}
+    images = (model.sample(300, 5, "normal").clamp(-1, 1) + 1).mul(127.5).round() / 127.5 - 1
+    rows = data.images(data.split("test")).flatten(1)
+    expected = kernel_distance(images.flatten(1), rows, 100, 179, 5)[0]
+    assert value["normal", "kid300-pixels"] == pytest.approx(expected, rel=1e-4)
+    train = data.images(data.split("train")).flatten(1)
+    ours, honest = training_distances(images.flatten(1), train), training_distances(rows, train)
+    assert value["normal", "nearest300"] == pytest.approx(float(ours.median()), rel=1e-4)
+    assert value["normal", "copies300"] == pytest.approx(
+        float((ours < honest.quantile(0.01)).double().mean()), abs=0.01
+    )
+    assert value["real data", "nearest179"] == pytest.approx(float(honest.median()), rel=1e-4)
 
 
 @pytest.mark.slow

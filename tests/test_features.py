@@ -171,7 +171,37 @@ def test_torchvisions_networks_give_the_input_of_their_last_layer(tmp_path: Path
         preset = models.get_model_weights(member).DEFAULT.transforms()
         mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (preset.mean, preset.std))
         assert torch.allclose(last(observed.features), full((x / 255 - mean) / std), rtol=1e-4, atol=1e-3)
-    assert network.suffix == member
+    assert network.suffix == f"torchvision-{member}"
+
+
+@pytest.mark.parametrize("member", ["googlenet", "inception_v3"])
+def test_networks_with_a_range_of_their_own(tmp_path: Path, member: str) -> None:
+    from torchvision import models
+
+    torch.manual_seed(0)
+    pretrained = models.get_model(member, weights=None, transform_input=True, init_weights=False).eval()
+    torch.save(pretrained.state_dict(), tmp_path / "w.pth")
+    network = open_network(f"torchvision:{member}", CPU, {f"torchvision:{member}": tmp_path / "w.pth"})
+    preset = models.get_model_weights(member).DEFAULT.transforms()
+    x = images(2, 3, preset.crop_size[0], preset.crop_size[0])
+    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (preset.mean, preset.std))
+    with torch.no_grad():
+        logits = pretrained((x / 255 - mean) / std)
+        assert torch.allclose(pretrained.fc(network(x).features), logits, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("damage", ["nan", "integers"])
+def test_damaged_weights_are_refused(tmp_path: Path, damage: str) -> None:
+    from torchvision import models
+
+    state = models.resnet18(weights=None).state_dict()
+    if damage == "nan":
+        state["fc.weight"][3, 4] = torch.nan
+    else:
+        state = {key: value.long() for key, value in state.items()}
+    torch.save(state, tmp_path / "w.pth")
+    with pytest.raises(GenaeError, match="the file is damaged"):
+        open_network("torchvision:resnet18", CPU, {"torchvision:resnet18": tmp_path / "w.pth"})
 
 
 def test_timms_networks(tmp_path: Path) -> None:

@@ -274,6 +274,11 @@ def test_nearest_where_float32_cancels() -> None:
     assert float(distance) == pytest.approx(4e-4, rel=1e-9)
 
 
+def test_nearest_far_from_the_origin() -> None:
+    a, b = 1000 + 0.01 * normal(40, 32), 1000 + 0.01 * normal(500, 32, seed=1)
+    assert torch.equal(nearest(a, b)[1], torch.cdist(a - 1000, b - 1000).min(1).indices)
+
+
 def test_one_nearest_neighbour() -> None:
     v = VECTORS["one_nn"]
     train, test = t(*v["train"]), t(*v["test"])

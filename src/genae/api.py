@@ -1,5 +1,6 @@
 """The verbs that work on runs, as Python functions: what the command line calls."""
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,6 @@ from genae.presets import PRESETS
 from genae.report import tables
 from genae.report.page import write_report
 from genae.storage import append_line, read_lines
-from genae.training.checkpoint import RunFolder
 from genae.training.config import resolve
 from genae.training.train import train as train_run
 
@@ -49,9 +49,12 @@ def train(model: str, run: Path | str, **settings: Any) -> Model:
 
 def classifier_for(data: ImageData, device: torch.device, progress: measuring.Progress = silent) -> FeatureNetwork:
     """The classifier that scores samples of labelled data, trained and cached when it is first needed."""
-    if distributed.rank() == 0 and not classifier_path(data).exists():
-        train_classifier(data, device, progress=progress)
-    distributed.barrier()
+
+    def train_once() -> None:
+        if not classifier_path(data).exists():
+            train_classifier(data, device, progress=progress)
+
+    distributed.writer_first(train_once)
     return load_classifier(data, device)
 
 
@@ -65,6 +68,7 @@ def evaluate(
     split: str = "test",
     samples: int = 10_000,
     seed: int = 0,
+    out: Path | None = None,
     progress: measuring.Progress = silent,
 ) -> list[dict[str, Any]]:
     """Measure a run on its own or on other data: see `genae.metrics.evaluate.evaluate_model` for the records.
@@ -73,8 +77,8 @@ def evaluate(
     networks: those that fd, kid and prdc compare in: ``classifier`` (the default for labelled data), ``inception``,
     ``pixels``, ``torchvision:NAME``, ``timm:NAME``. weights: network -> weight file that replaces its download.
 
-    Records are appended to the run's ``metrics.jsonl``. Under torchrun, processes share the work and the result is that
-    of one. Raises `GenaeError`.
+    Records are appended to ``out``, by default the run's ``metrics.jsonl``. Under torchrun, processes share the work
+    and the result is that of one. Raises `GenaeError`.
     """
     model = load(run)
     data = data or model.open_data()
@@ -84,17 +88,19 @@ def evaluate(
             metric
             for metric in RUN_METRICS
             if (labelled or metric not in ("icp", "fd"))
+            and (data.digest == model.trained_on or metric != "nearest")
             and (model.autoencoder.has_encoder or METRICS[metric].of not in ("pairs", "codes"))
         ]
+    if "nearest" in metrics and data.digest != model.trained_on:
+        raise GenaeError(f"nearest compares samples with the training images of {run}; leave out --data {data.name}")
     networks = networks or (["classifier"] if labelled else ["inception"])
-    if Path(run).is_dir():
-        RunFolder(run).prepare(needed_bytes=1_000_000)  # before the work, not after it
+    out = out or (Path(run) / "metrics.jsonl" if Path(run).is_dir() else None)
+    _prepare(out)
     judges = _judges(metrics, networks, weights or {}, lambda: data, model.device, seed, progress)
     records = measuring.evaluate_model(
         model.autoencoder, model.sample_codes, data, judges, metrics, split=split, samples=samples
     )
-    if Path(run).is_dir():
-        _keep(records, Path(run) / "metrics.jsonl")
+    _keep(records, out)
     return records
 
 
@@ -118,11 +124,12 @@ def evaluate_images(
     labelled: opens the labelled data whose classifier ``icp`` and the network ``classifier`` use. samples: at most so
     many images, drawn at random. out: file of JSON lines that records are appended to. The rest as in `evaluate`.
     """
-    judges = _judges(metrics, networks, weights or {}, labelled, distributed.start(device), seed, progress)
+    device_used = distributed.start(device)
+    _prepare(out)
+    judges = _judges(metrics, networks, weights or {}, labelled, device_used, seed, progress)
     chosen = images.take(samples, seed) if samples else images
     records = measuring.evaluate_images(chosen, reference, judges, metrics, split=split)
-    if out:
-        _keep(records, out)
+    _keep(records, out)
     return records
 
 
@@ -151,16 +158,28 @@ def _judges(
     return Judges(opened, lpips, pairs, seed, progress)
 
 
-def _keep(records: Iterable[Mapping[str, Any]], path: Path) -> None:
-    if distributed.rank() == 0:
+def _prepare(out: Path | None) -> None:
+    """Refuse a file that cannot be written before the work, not after it."""
+
+    def try_it() -> None:
+        if out and not os.access(out if out.exists() else out.parent, os.W_OK):
+            raise GenaeError(f"cannot write {out}: {'it' if out.exists() else 'its folder'} is missing or read-only")
+
+    distributed.by_writer(try_it)
+
+
+def _keep(records: Iterable[Mapping[str, Any]], out: Path | None) -> None:
+    if out and distributed.rank() == 0:
         for record in records:
-            append_line(path, record)
+            append_line(out, record)
 
 
 def measurements(run: Path | str) -> list[dict[str, Any]]:
     """Every record of a run's ``metrics.jsonl``, or of such a file. Raises `GenaeError` where nothing was measured."""
     path = Path(run)
-    records = read_lines(path / "metrics.jsonl" if path.is_dir() else path, "fingerprint")
+    if not path.exists():
+        raise GenaeError(f"there is no run {str(run)!r}")
+    records = read_lines(path / "metrics.jsonl" if path.is_dir() else path, "metric")
     if not records:
         raise GenaeError(f"{run} has no measurements; run genae evaluate {run} first")
     return records

@@ -13,7 +13,7 @@ import typer
 from rich.markup import escape
 
 from genae.errors import GenaeError, nearest
-from genae.screen import Progress, Work, console, print_settings, print_table
+from genae.screen import Progress, Work, console, note, print_settings, print_table
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -126,11 +126,17 @@ def evaluate(
     ] = None,
     seed: Seed = 0,
     size: Annotated[str | None, typer.Option(help="Bring images to this size.")] = None,
-    fit: Annotated[str, typer.Option(help="How: crop, pad or stretch.")] = "crop",
+    fit: Annotated[str | None, typer.Option(help="How: crop (the default), pad or stretch.")] = None,
     channels: Annotated[int | None, typer.Option(help="Bring images to 1, 3 or 4 channels.")] = None,
+    value_range: Annotated[
+        str | None, typer.Option(help="LOW,HIGH: which values of an array are black, white.")
+    ] = None,
     skip_bad: SkipBad = False,
     format: Annotated[str, typer.Option(help="table, markdown or latex.")] = "table",
-    out: Annotated[str, typer.Option(help="Of images: file that numbers are appended to.")] = "metrics.jsonl",
+    out: Annotated[
+        str | None,
+        typer.Option(help="File that numbers are appended to; by default metrics.jsonl of the run, or here."),
+    ] = None,
 ) -> None:
     """Measure a run, or any images against others; numbers go to metrics.jsonl with the protocol that made them.
 
@@ -142,43 +148,51 @@ def evaluate(
     from genae.data.stream import open_stream
     from genae.model import is_run
     from genae.report import tables
+    from genae.training.config import parse_range
 
     _expect_format(format)
-    wanted = metrics.split(",") if metrics else None
-    networks = network.split(",") if network else None
-    files = _weight_files(weights or [], wanted or api.IMAGE_METRICS, networks or ["inception"])
-    common: dict[str, Any] = {"networks": networks, "weights": files, "seed": seed}
+    wanted = [name.strip() for name in metrics.split(",")] if metrics else None
+    networks = [name.strip() for name in network.split(",")] if network else None
+    shape: dict[str, Any] = {"size": size, "fit": fit, "channels": channels, "value_range": value_range}
     if is_run(subject):
-        if size or channels:
-            raise GenaeError("--size and --channels are for images; a run's data are brought to the run's own size")
+        given = [key.replace("_", "-") for key, value in shape.items() if value is not None]
+        if given:
+            raise GenaeError(
+                f"--{given[0]} is for images; the data of a run are brought to what the run was trained on"
+            )
         model = _load(subject)
         source = model.open_data(data, data_root, skip_bad=skip_bad or None)
         if source.labels is None and wanted is None and distributed.rank() == 0:
-            console.print(
-                f"{escape(source.name)} has no labels: no classifier to score samples; --metrics fid uses Inception",
-                soft_wrap=True,
-            )
+            note(f"{source.name} has no labels: no classifier to score samples; --metrics fid uses Inception")
+        used = networks or (["inception"] if source.labels is None else ["classifier"])
+        files = _weight_files(weights or [], wanted or api.RUN_METRICS, used)
         with Work() as progress:
             records = api.evaluate(
-                subject, source, metrics=wanted, split=split or _default_split(model, data),
-                samples=samples or 10_000, progress=progress, **common,
+                subject, source, metrics=wanted, networks=networks, weights=files,
+                split=split or _default_split(model, data), samples=samples or 10_000, seed=seed,
+                out=Path(out or "metrics.jsonl") if out or not Path(subject).is_dir() else None, progress=progress,
             )  # fmt: skip
     else:
         if data is None:
             raise GenaeError(f"{subject} is not a run; images need --data SOURCE, what they are to be compared with")
-        shape: dict[str, Any] = {"size": size, "fit": fit, "channels": channels, "data_root": data_root}
+        if skip_bad:
+            raise GenaeError("--skip-bad is for runs; among images that are measured none may be missing")
+        wanted, networks = wanted or list(api.IMAGE_METRICS), networks or ["inception"]
+        files = _weight_files(weights or [], wanted, networks)
+        low_high = parse_range(value_range) if value_range else None
+        shape |= {"fit": fit or "crop", "value_range": low_high, "data_root": data_root}
         with Work() as progress:
             progress("reading headers", 0, 1)
             images, reference = open_stream(subject, **shape), open_stream(data, split=split or "all", **shape)
             records = api.evaluate_images(
-                images, reference, labelled=lambda: open_data(data, **shape), metrics=wanted or api.IMAGE_METRICS,
-                split=split or "all", samples=samples, out=Path(out), progress=progress,
-                **common | {"networks": networks or ["inception"]},
+                images, reference, labelled=lambda: open_data(data, **shape), metrics=wanted, networks=networks,
+                weights=files, split=split or "all", samples=samples, seed=seed, out=Path(out or "metrics.jsonl"),
+                progress=progress,
             )  # fmt: skip
     if distributed.rank() == 0:
         _show_table(*tables.table(records), format)
-        for note in tables.cautions(records):
-            console.print(f"note: {escape(note)}", soft_wrap=True)
+        for remark in tables.cautions(records):
+            note(remark)
 
 
 @app.command()
@@ -360,10 +374,10 @@ def compare(
     from genae.api import compare as side_by_side
 
     _expect_format(format)
-    header, rows, notes = side_by_side(runs)
+    header, rows, remarks = side_by_side(runs)
     _show_table(header, rows, format)
-    for note in notes:
-        console.print(f"note: {escape(note)}", soft_wrap=True)
+    for remark in remarks:
+        note(remark)
 
 
 @app.command("data", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -388,8 +402,8 @@ def inspect(
         console.print(f"  {len(data.classes)} classes: {escape(shown)}{', ...' if len(data.classes) > 12 else ''}")
     if data.attributes:
         console.print(f"  attributes: {escape(', '.join(data.attributes))}")
-    for note in data.describe():
-        console.print(f"  {escape(note)}", soft_wrap=True)
+    for fact in data.describe():
+        console.print(f"  {escape(fact)}", soft_wrap=True)
 
 
 @app.command("list")

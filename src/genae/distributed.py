@@ -68,6 +68,22 @@ def writer_first(make: Callable[[], T]) -> T:
     return made
 
 
+def by_writer(act: Callable[[], T]) -> T:
+    """Process 0 alone acts; what it gets, or its `GenaeError`, is what every process gets."""
+    if not active():
+        return act()
+    told: list[Any] = [None, None]
+    if rank() == 0:
+        try:
+            told[0] = act()
+        except GenaeError as error:
+            told[1] = str(error)
+    dist.broadcast_object_list(told)
+    if told[1] is not None:
+        raise GenaeError(told[1])
+    return told[0]
+
+
 def in_order(items: Sequence[S], load: Callable[[S], T], compute: Callable[[T], U]) -> Iterator[U]:
     """``compute(load(item))`` of every item, in order, in every process; each is computed by one process alone.
 

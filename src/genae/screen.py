@@ -10,6 +10,12 @@ from rich.markup import escape
 from rich.table import Table
 
 console = Console(highlight=False)
+_notes = Console(highlight=False, stderr=True)
+
+
+def note(message: str) -> None:
+    """A remark beside the result: on standard error, so that a table can be piped."""
+    _notes.print(f"note: {escape(message)}", soft_wrap=True)
 
 
 def print_settings(config: Any) -> None:

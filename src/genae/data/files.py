@@ -101,13 +101,27 @@ def read_pictures(source: Path, size: tuple[int, int] | None, fit: str, channels
     deep = pixels.float() if depth else pixels
     return Raw(
         deep, labels, classes, splits, depth=depth, names=tuple(kept), notes=tuple(notes),
-        format="+".join(sorted(formats)), resize=resized,
+        format=formats_name(formats), resize=resized,
     )  # fmt: skip
 
 
 def file_format(picture: Image.Image) -> str:
-    """``lossless`` for formats that keep every pixel; ``jpeg``, ``gif``, ``webp`` for those that may not."""
-    return "lossless" if picture.format in ("PNG", "BMP", "TIFF", "PPM") else str(picture.format).lower()
+    """``lossless`` for formats that keep every pixel; ``jpeg-qN`` with its quality, ``gif``, ... for others."""
+    tables = getattr(picture, "quantization", None)
+    if tables:  # the quality in libjpeg's scale, from the mean of the first table (57.625 at quality 50)
+        scale = 100 * sum(tables[0]) / len(tables[0]) / 57.625
+        return f"jpeg-q{round(5000 / scale if scale > 100 else (200 - scale) / 2)}"
+    if picture.format in ("PNG", "BMP", "PPM"):
+        return "lossless"
+    if picture.format == "TIFF" and "jpeg" not in str(picture.info.get("compression")):
+        return "lossless"
+    return str(picture.format).lower()
+
+
+def formats_name(formats: set[str]) -> str:
+    """The formats of many files, as fingerprints say it; more than three are ``various``."""
+    kinds = {kind.partition("-")[0] for kind in formats}
+    return "+".join(sorted(formats)) if len(formats) <= 3 else f"{'+'.join(sorted(kinds))} (various)"
 
 
 def decode(data: bytes, channels: int | None) -> Tensor:

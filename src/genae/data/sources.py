@@ -12,9 +12,18 @@ from torch import Tensor
 from genae.data import builtin
 from genae.data.arrays import read_array
 from genae.data.attributes import read_attributes
-from genae.data.files import MODES, read_pictures
+from genae.data.files import read_pictures
 from genae.data.sampler import mix_seed
-from genae.data.transforms import FITS, RESIZE, parse_size, resize, resize_name, size_of, to_unit_range
+from genae.data.transforms import (
+    FITS,
+    RESIZE,
+    convert_channels,
+    parse_size,
+    resize,
+    resize_name,
+    size_of,
+    to_unit_range,
+)
 from genae.errors import GenaeError, nearest
 
 SPLITS = ("train", "validation", "test")
@@ -132,7 +141,7 @@ def open_data(
         resized = resize_name(wanted, fit)
         pixels = torch.cat([resize(chunk, wanted, fit, fill=low) for chunk in pixels.split(1024)])
     if channels is not None and pixels.shape[1] != channels:
-        pixels = _convert_channels(pixels, channels, high)
+        pixels = convert_channels(pixels, channels, high)
         notes.append(f"converted from {raw.pixels.shape[1]} to {channels} channels")
     splits, note = _splits(raw, len(pixels))
     table = read_attributes(attributes, raw.names, len(pixels)) if attributes else raw.attributes
@@ -164,21 +173,6 @@ def _open_path(
     if path.suffix.lower() in (".npz", ".npy"):
         return read_array(path, layout)
     raise GenaeError(f"{source} is neither a folder of images, a .zip of one, nor an .npz or .npy array")
-
-
-def _convert_channels(pixels: Tensor, channels: int, white: float) -> Tensor:
-    """Between grey, RGB and RGBA; ``white`` is the value of full opacity. Other counts raise `GenaeError`."""
-    have = pixels.shape[1]
-    if have not in MODES or channels not in MODES:
-        raise GenaeError(f"channels is {channels}; images with {have} channels cannot be converted to that")
-    if have == 1:
-        pixels = pixels.expand(-1, 3, -1, -1)
-    if channels == 4:
-        return torch.cat([pixels, torch.full_like(pixels[:, :1], white)], dim=1)
-    if channels == 3:
-        return pixels[:, :3].contiguous()
-    grey = (pixels[:, :3].float() * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
-    return grey.round().to(torch.uint8) if pixels.dtype == torch.uint8 else grey
 
 
 def _value_range(raw: builtin.Raw) -> tuple[float, float]:

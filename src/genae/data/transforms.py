@@ -53,6 +53,21 @@ def resize_name(size: tuple[int, int], fit: str) -> str:
     return f"{RESIZE} {fit} {size[0]}x{size[1]}"
 
 
+def convert_channels(pixels: Tensor, channels: int, white: float) -> Tensor:
+    """Between grey, RGB and RGBA; ``white`` is the value of full opacity. Other counts raise `GenaeError`."""
+    have = pixels.shape[1]
+    if have not in (1, 3, 4) or channels not in (1, 3, 4):
+        raise GenaeError(f"channels is {channels}; images with {have} channels cannot be converted to that")
+    if have == 1:
+        pixels = pixels.expand(-1, 3, -1, -1)
+    if channels == 4:
+        return torch.cat([pixels, torch.full_like(pixels[:, :1], white)], dim=1)
+    if channels == 3:
+        return pixels[:, :3].contiguous()
+    grey = (pixels[:, :3].float() * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    return grey.round().to(torch.uint8) if pixels.dtype == torch.uint8 else grey
+
+
 def size_of(images: Tensor) -> str:
     """``HEIGHTxWIDTH``."""
     return f"{images.shape[-2]}x{images.shape[-1]}"

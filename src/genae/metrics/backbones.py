@@ -64,7 +64,9 @@ def _torchvision(name: str, member: str, device: torch.device, weights: Mapping[
     if member not in models.list_models(module=models):
         near = nearest(member, models.list_models(module=models))
         raise GenaeError(f"torchvision has no classification network {member!r}; {near}")
-    network = models.get_model(member, weights=None, **({"init_weights": False} if "inception" in member else {}))
+    # What these two do when they are pretrained: they bring images back to their first authors' range.
+    own = {"transform_input": True, "init_weights": False} if member in ("googlenet", "inception_v3") else {}
+    network = models.get_model(member, weights=None, **own)
     published = models.get_model_weights(member).DEFAULT
     file_hash = Path(published.url).stem.rpartition("-")[2]
     path = fetch(name, Published(published.url, file_hash), weights)
@@ -75,9 +77,7 @@ def _torchvision(name: str, member: str, device: torch.device, weights: Mapping[
     parent, _, last = layers[-1].rpartition(".")
     setattr(network.get_submodule(parent), last, nn.Identity())
     preset = published.transforms()
-    return _pretrained(
-        name, member, network, device, preset.crop_size[0], preset.interpolation, preset.mean, preset.std
-    )
+    return _pretrained(name, network, device, preset.crop_size[0], preset.interpolation, preset.mean, preset.std)
 
 
 def _timm(name: str, member: str, device: torch.device, weights: Mapping[str, Path]) -> FeatureNetwork:
@@ -99,12 +99,12 @@ def _timm(name: str, member: str, device: torch.device, weights: Mapping[str, Pa
     config = timm.data.resolve_model_data_config(network)  # type: ignore
     interpolation = InterpolationMode(config["interpolation"])
     return _pretrained(
-        name, member, network.eval(), device, config["input_size"][-1], interpolation, config["mean"], config["std"]
+        name, network.eval(), device, config["input_size"][-1], interpolation, config["mean"], config["std"]
     )
 
 
 def _pretrained(
-    name: str, suffix: str, network: Any, device: torch.device, side: int, filter: Any, mean: Any, std: Any
+    name: str, network: Any, device: torch.device, side: int, filter: Any, mean: Any, std: Any
 ) -> FeatureNetwork:
     """A network that takes square RGB images with the mean and deviation of its training data."""
     digest = weights_digest(network)
@@ -114,7 +114,7 @@ def _pretrained(
         x = tv.resize(_rgb(images, name).to(device), [side, side], interpolation=filter, antialias=True)
         return network(tv.normalize(x.float() / 255, list(mean), list(std))), None
 
-    return FeatureNetwork(name, suffix, digest, f"{filter.value}-antialias {side}", compute)
+    return FeatureNetwork(name, name.replace(":", "-"), digest, f"{filter.value}-antialias {side}", compute)
 
 
 def _rgb(images: Tensor, name: str) -> Tensor:

@@ -1,14 +1,16 @@
 """Every number that is asked for, each with the protocol that made it."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from genae import distributed
-from genae.data.sampler import mix_seed
+from genae.data.sampler import mix_seed, shuffled
 from genae.data.sources import ImageData
 from genae.data.stream import ImageStream, stream_of
 from genae.data.transforms import to_uint8, to_unit_range
@@ -29,6 +31,7 @@ from genae.version import VERSION
 
 BATCH = 64  # also the unit that processes share: the same batches, whatever their number, give the same features
 NEAREST = 1000
+PSNR_OF_EQUALS = 100.0  # dB: an infinite one would make every mean infinite
 REAL = "real data"
 KEEPS = {"fd": "moments", "kid": "rows", "prdc": "rows", "score": "scores"}
 
@@ -84,25 +87,37 @@ class Judges:
         values = {name: METRICS[name].function(x_hat, x) for name in self.pairs if name != "lpips"}
         if self.lpips:
             values["lpips"] = self.lpips(x_hat, x)
-        return {name: value.double().cpu() for name, value in values.items()}
+        values = {name: value.double().cpu() for name, value in values.items()}
+        if "psnr" in values:
+            values["psnr"].clamp_(max=PSNR_OF_EQUALS)
+        return values
 
     def record_errors(self, fingerprint: Mapping[str, Any], of: str, sums: Mapping[str, float], count: int) -> None:
         """Means over images of what `errors` gave."""
         for metric, total in sums.items():
             more = self.lpips.protocol if metric == "lpips" and self.lpips else {"range": "[-1, 1]"}
-            self.record(fingerprint, of, metric, total / count, **more)
+            name = self.lpips.name if metric == "lpips" and self.lpips else metric
+            self.record(fingerprint, of, name, total / count, images=count, **more)
 
     def reference(self, stream: ImageStream) -> list[Tally]:
         """Tallies of real images, from the cache where they are known."""
         found: list[Tally | None] = []
         keys = []
         for network, kinds in self.networks:
-            what = (stream.digest, stream.indices.tolist(), network.name, network.digest, network.resize, self.seed)
+            what = (stream.digest, stream.indices.tolist(), network.protocol, self.seed, VERSION, torch.__version__)
             keys.append(f"{mix_seed(repr(what)):016x}")
-            found.append(Tally.cached(keys[-1], len(stream), {KEEPS[kind] for kind in kinds}, self.seed))
-        distributed.barrier()  # all have looked before one writes: every process goes the same way
+            keeps = {KEEPS[kind] for kind in kinds}
+            found.append(distributed.by_writer(partial(Tally.cached, keys[-1], len(stream), keeps, self.seed)))
         missing = [number for number, tally in enumerate(found) if tally is None]
-        judge = Judges([self.networks[number] for number in missing], seed=self.seed, progress=self.progress)
+        # What the cache has already is made again with what it lacks: the file that replaces it loses nothing.
+        wanted = [
+            (
+                self.networks[number][0],
+                self.networks[number][1] | {k for k in KEEPS if KEEPS[k] in Tally.kept(keys[number])},
+            )
+            for number in missing
+        ]
+        judge = Judges(wanted, seed=self.seed, progress=self.progress)
         made = judge.watch(f"features of {stream.name}", stream) if missing else []
         for number, tally in zip(missing, made, strict=True):
             found[number] = tally
@@ -208,8 +223,10 @@ def evaluate_model(
     base = _base(stream_of(data, indices), split) | {"data_digest": data.digest, "weights": weights_digest(model)}
     judges.require_sides(data.image_shape)
     judges.require(len(indices), f"the {split} split of {data.name}")
-    if judges.networks and model.priors:
+    if model.priors:
         judges.require(samples, "each sample of a prior")
+    if "codes" in metrics and min(len(indices), samples) < 2:
+        raise GenaeError(f"codes: expected at least 2 images and 2 samples; there are {len(indices)} and {samples}")
     real = judges.reference(stream_of(data, indices))
 
     sums: dict[str, dict[str, float]] = {}
@@ -266,13 +283,15 @@ def evaluate_model(
             _check_finite(drawn, "codes")
             distance = moments(drawn).distance(moments(torch.cat(codes)))
             name = f"code_fd{short_count(len(drawn))}"
-            judges.record(base, prior, name, distance, images=len(drawn), seed=judges.seed)
+            more = {"images": len(drawn), "seed": judges.seed, "code_dim": drawn.shape[1]}
+            judges.record(base, prior, name, distance, **more)
     if first_samples:
         _record_memorisation(judges, base, first_samples, data)
     if "codes" in metrics:
         statistics = code_statistics(torch.cat(codes))
-        judges.record(base, CODE, "code_std", statistics.deviation)
-        judges.record(base, CODE, "code_rank", statistics.rank)
+        dimensions = codes[0].shape[1]
+        judges.record(base, CODE, "code_std", statistics.deviation, code_dim=dimensions)
+        judges.record(base, CODE, "code_rank", statistics.rank, code_dim=dimensions)
     if metrics & {"1nn", "svm"}:
         _record_probes(judges, base, metrics, model, data, torch.cat(codes), indices)
     judges.judge(base, REAL, real, None)
@@ -292,6 +311,7 @@ def evaluate_images(
         "images_format": images.format,
         "images_resize": images.resize,
         "images_size": _size(images),
+        "seed": judges.seed,
     }
     for metric in metrics:
         if METRICS[metric].of == "codes":
@@ -374,24 +394,31 @@ def _check_finite(values: Tensor, what: str) -> None:
 
 
 def _pairs(images: ImageStream, reference: ImageStream) -> Tensor:
-    """The reference position of every image."""
-    stems = [
-        [s.names[i].rpartition(".")[0] for i in s.indices.tolist()] if s.names else [] for s in (images, reference)
-    ]
-    if all(stems):
-        where = {name: position for position, name in enumerate(stems[1])}
-        alone = [name for name in stems[0] if name not in where]
-        if alone:
-            raise GenaeError(
-                f"{alone[0]!r} of {images.name} has no partner in {reference.name} ({len(alone)} of {len(images)}); "
-                "reconstructions are compared with images of the same name"
-            )
-        return torch.tensor([where[name] for name in stems[0]])
-    if len(images) != len(reference):
+    """The reference position of every image: of the same file name without its ending, or of the same number."""
+    if bool(images.names) != bool(reference.names):
         raise GenaeError(
-            f"{images.name} has {len(images)} images and {reference.name} {len(reference)}: they are no pairs"
+            f"one of {images.name} and {reference.name} has file names, the other has none: "
+            "pairs need two folders (or zips), or two arrays"
         )
-    return torch.arange(len(images))
+    if not images.names and images.total != reference.total:
+        raise GenaeError(
+            f"{images.name} has {images.total} images and {reference.name} {reference.total}: they are no pairs"
+        )
+    keys: list[list[Any]] = [
+        [s.names[i].rpartition(".")[0] if s.names else i for i in s.indices.tolist()] for s in (images, reference)
+    ]
+    for stream, found in zip((images, reference), keys, strict=True):
+        twice = [key for key, count in Counter(found).items() if count > 1]
+        if twice:
+            raise GenaeError(f"{stream.name} has two files named {twice[0]!r}: which one is meant is not known")
+    where = {key: position for position, key in enumerate(keys[1])}
+    alone = [key for key in keys[0] if key not in where]
+    if alone:
+        raise GenaeError(
+            f"{alone[0]!r} of {images.name} has no partner in {reference.name} ({len(alone)} of {len(images)}); "
+            "reconstructions are compared with images of the same name"
+        )
+    return torch.tensor([where[key] for key in keys[0]])
 
 
 def _record_memorisation(
@@ -399,7 +426,8 @@ def _record_memorisation(
 ) -> None:
     """``samples``: the first images of every prior, uint8."""
     train = _pixel_rows(data, data.split("train"))
-    held_out = _pixel_rows(data, data.split("test")[:NEAREST])
+    test = data.split("test")
+    held_out = _pixel_rows(data, test[shuffled(0, min(NEAREST, len(test)), len(test), judges.seed)])
     honest = training_distances(held_out, train)
     protocol = {**base, "seed": judges.seed, "held_out": len(held_out), "train": len(train)}
     for prior, images in samples.items():
@@ -440,4 +468,4 @@ def _record_probes(
     sides = torch.cat(train), data.labels[learn], codes, data.labels[indices]
     for name, probe in (("1nn", one_nn), ("svm", linear_svm)):
         if name in metrics:
-            judges.record(base, CODE, name, probe(*sides), train=len(learn), features="code")
+            judges.record(base, CODE, name, probe(*sides), train=len(learn), features="code", code_dim=codes.shape[1])

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from genae.errors import GenaeError
+
 
 class Observed(NamedTuple):
     """What a network says of a batch; on the CPU."""
@@ -40,6 +42,8 @@ class FeatureNetwork:
         exact = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
         with torch.no_grad(), exact:
             features, logits = self.compute(images)
+        if not features.isfinite().all():
+            raise GenaeError(f"{self.name} gave features that are NaN or infinite: its weights are damaged")
         return Observed(features.float().cpu(), None if logits is None else logits.double().softmax(1).cpu())
 
     @property

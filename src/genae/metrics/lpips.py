@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torchvision.models import vgg16
 
 from genae.errors import GenaeError
-from genae.metrics.weights import LPIPS_VGG, VGG16, fetch, fill
+from genae.metrics.weights import LPIPS_VGG, VGG16, fetch, fill, is_published
 from genae.storage import weights_digest
 
 SLICES = (4, 9, 16, 23, 30)  # after relu1_2, relu2_2, relu3_3, relu4_3, relu5_3
@@ -24,8 +24,10 @@ class Lpips(nn.Module):
     length over channels. The sides must be at least 16 pixels. Raises `GenaeError` for other shapes.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, published: bool = False) -> None:
         super().__init__()
+        self.name = "lpips" if published else "lpips-other-weights"
+        """What its numbers are called."""
         with torch.device("meta"):  # the dense layers, nine tenths of VGG-16, are never made
             features = vgg16(weights=None, init_weights=False).features[: SLICES[-1]]
         self.features = features.to_empty(device="cpu")
@@ -56,13 +58,14 @@ class Lpips(nn.Module):
 def open_lpips(device: torch.device, weights: Mapping[str, Path] | None = None) -> Lpips:
     """LPIPS with its published weights: VGG-16's (``vgg16`` in ``weights``) and its own (``lpips``). `GenaeError`."""
     given = weights or {}
-    network = Lpips()
+    files = {"vgg16": fetch("vgg16", VGG16, given), "lpips": fetch("lpips", LPIPS_VGG, given)}
+    network = Lpips(is_published(files["vgg16"], VGG16) and is_published(files["lpips"], LPIPS_VGG))
     backbone = nn.ModuleDict({"features": network.features})
-    fill(backbone, fetch("vgg16", VGG16, given), "torchvision's vgg16", ignore=("classifier.",))
+    fill(backbone, files["vgg16"], "torchvision's vgg16", ignore=("classifier.",))
     layers = nn.Module()
     for number, channels in enumerate(CHANNELS):  # lin0.model.1.weight ...: the names of the published file
         layer = nn.Sequential(nn.Identity(), nn.Conv2d(channels, 1, 1, bias=False))
         layers.add_module(f"lin{number}", nn.ModuleDict({"model": layer}))
-    fill(layers, fetch("lpips", LPIPS_VGG, given), "LPIPS (VGG-16, version 0.1)")
+    fill(layers, files["lpips"], "LPIPS (VGG-16, version 0.1)")
     network.weights = nn.ParameterList([*layers.parameters()])
     return network.eval().requires_grad_(False).to(device)

@@ -16,17 +16,23 @@ def squared_distances(a: Tensor, b: Tensor) -> Tensor:
 def nearest(queries: Tensor, references: Tensor) -> tuple[Tensor, Tensor]:
     """Euclidean distance [N], float64, and index [N] of the nearest reference [M, D] of every query [N, D].
 
-    Rows of any dtype. Products in float32 find four candidates in each chunk of references; their distances are then
-    computed in float64, without cancellation. Ties go to the lowest index.
+    Rows of any dtype. Products in float32, of rows less the references' mean, find four candidates in each chunk of
+    references; their distances are then computed in float64, without cancellation. Ties go to the lowest index.
     """
     distances, indices = [], []
+    parts = [part.double().sum(0) for part in references.split(REFERENCES)]
+    mean = (torch.stack(parts).sum(0) / len(references)).to(queries.device)
     for q in queries.split(QUERIES):
-        rough = q.float()
+        rough = (q - mean).float()
         best = torch.full((len(q),), torch.inf, dtype=torch.float64, device=q.device)
         where = torch.zeros(len(q), dtype=torch.long, device=q.device)
         for start in range(0, len(references), REFERENCES):
             chunk = references[start : start + REFERENCES].to(q.device)
-            found = squared_distances(rough, chunk.float()).topk(min(CANDIDATES, len(chunk)), largest=False).indices
+            found = (
+                squared_distances(rough, (chunk - mean).float())
+                .topk(min(CANDIDATES, len(chunk)), largest=False)
+                .indices
+            )
             exact = torch.stack([(q.double() - chunk[column].double()).square().sum(1) for column in found.T], 1)
             least = exact.min(1).values
             index = torch.where(exact == least[:, None], found, len(references)).min(1).values + start

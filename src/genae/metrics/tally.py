@@ -68,22 +68,25 @@ class Tally:
                     }
         try:
             _path(key).parent.mkdir(parents=True, exist_ok=True)
-            save_tensors(_path(key), tensors, {"count": str(self.count), "keeps": ",".join(sorted(self.keeps))})
+            save_tensors(_path(key), tensors, {"keeps": ",".join(sorted(self.keeps))})
         except OSError:
             return
+
+    @staticmethod
+    def kept(key: str) -> set[str]:
+        """What the cache has under this key; nothing where it has no readable file."""
+        try:
+            return set(load_tensors(_path(key))[1]["keeps"].split(","))
+        except (GenaeError, KeyError):
+            return set()
 
     @classmethod
     def cached(cls, key: str, count: int, keeps: Iterable[str], seed: int) -> Self | None:
         """What `save` wrote under this key, if it has everything that is needed."""
         tally = cls(count, keeps, seed)
-        if not _path(key).exists():
+        if not tally.keeps <= cls.kept(key):  # also where the file is cut short: it is made again
             return None
-        try:
-            tensors, metadata = load_tensors(_path(key))
-        except GenaeError:  # written by another version, or cut short: made again
-            return None
-        if metadata["count"] != str(count) or not tally.keeps <= set(metadata["keeps"].split(",")):
-            return None
+        tensors, _ = load_tensors(_path(key))
         if "moments" in tally.keeps:
             state = {name[8:]: value for name, value in tensors.items() if name.startswith("moments.")}
             tally.moments = Moments.from_state(state)

@@ -77,10 +77,13 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             loaded = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise GenaeError(f"there is no weight file {path}") from None
-    except (OSError, RuntimeError, ValueError, EOFError, KeyError, SafetensorError, pickle.UnpicklingError,
+    except pickle.UnpicklingError:
+        raise GenaeError(f"{path} is not a readable weight file: it holds something other than tensors") from None
+    except (OSError, RuntimeError, ValueError, EOFError, KeyError, SafetensorError,
             zipfile.BadZipFile) as error:  # fmt: skip
         raise GenaeError(f"{path} is not a readable weight file: {reason(error)}") from None
-    if not isinstance(loaded, dict) or not all(isinstance(value, Tensor) for value in loaded.values()):
+    named = isinstance(loaded, dict) and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in loaded.items())
+    if not named:
         raise GenaeError(f"{path} does not hold named tensors; expected the state of a network")
     return loaded
 
@@ -97,5 +100,8 @@ def fill(network: nn.Module, path: Path, name: str, ignore: tuple[str, ...] = ()
     wrong = wrong or sorted(key for key, value in tensors.items() if value.shape != state[key].shape)
     if wrong:
         raise GenaeError(f"{path} does not hold the weights of {name}: {wrong[0]!r} differs ({len(wrong)} in all)")
+    for key, value in tensors.items():
+        if value.is_floating_point() != state[key].is_floating_point() or not value.isfinite().all():
+            raise GenaeError(f"{path}: {key!r} is {value.dtype}, or holds NaN or infinite values: the file is damaged")
     network.load_state_dict(tensors, strict=False)
     return network.eval().requires_grad_(False)

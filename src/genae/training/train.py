@@ -65,7 +65,6 @@ def train(
     """
     device = distributed.start(config.device)
     folder = RunFolder(run)
-    writer = distributed.rank() == 0
     data = data or open_data(config.data, **config.data_options())
     if config.value_range is None and data.pixels.is_floating_point():
         config = replace(config, value_range=f"{data.low!r},{data.high!r}")  # other data will be read in the same range
@@ -78,14 +77,7 @@ def train(
     model = build_model(config, data.image_shape).to(device)
     _check_batch(config, model, data)
     with ExitStack() as stack:
-        failure = None
-        if writer:
-            try:
-                _claim(folder, config, model, stack)
-            except GenaeError as error:
-                failure = error
-        if distributed.anywhere(failure is not None, device):
-            raise failure or GenaeError("process 0 could not prepare the run")
+        distributed.by_writer(lambda: _claim(folder, config, model, stack))
         return _Run(config, folder, data.to(device), model, progress).go()
 
 
