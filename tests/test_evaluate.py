@@ -378,7 +378,7 @@ def test_a_model_that_makes_nan_is_refused(run: Path) -> None:
             parameter.fill_(torch.nan)
     with pytest.raises(GenaeError, match=r"64 of 64 reconstructions through code hold NaN .*training went wrong"):
         measuring.evaluate_model(
-            model.autoencoder, model.sample_codes, data, Judges(pairs=["mse"]), ["mse"], samples=10
+            model.autoencoder, model.sample_codes, data, Judges(pairs=["mse"]), ["mse"], weights="", samples=10
         )
 
 

@@ -23,6 +23,7 @@ _HOMES = {
     "compare": "genae.api",
     "evaluate": "genae.api",
     "evaluate_images": "genae.api",
+    "fit_prior": "genae.api",
     "frechet_distance": "genae.metrics.frechet",
     "load": "genae.model",
     "open_data": "genae.data.sources",

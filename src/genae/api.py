@@ -1,9 +1,11 @@
 """The verbs that work on runs, as Python functions: what the command line calls."""
 
+import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import torch
 
@@ -11,7 +13,7 @@ from genae import distributed
 from genae.autoencoders import AUTOENCODERS
 from genae.data.sources import ImageData
 from genae.data.stream import ImageStream
-from genae.errors import GenaeError
+from genae.errors import GenaeError, nearest
 from genae.metrics import METRICS
 from genae.metrics import evaluate as measuring
 from genae.metrics.backbones import open_network
@@ -21,10 +23,12 @@ from genae.metrics.features import FeatureNetwork
 from genae.metrics.lpips import open_lpips
 from genae.model import Model, load
 from genae.presets import PRESETS
+from genae.priors import PRIORS
 from genae.report import tables
 from genae.report.page import write_report
-from genae.storage import append_line, read_lines
-from genae.training.config import resolve
+from genae.storage import append_line, read_lines, save_tensors
+from genae.training.config import parse_value, resolve
+from genae.training.fit import Fit, fit, prior_options
 from genae.training.train import train as train_run
 
 RUN_METRICS = ("mse", "psnr", "ssim", "icp", "fd", "nearest", "codes")
@@ -65,6 +69,7 @@ def evaluate(
     metrics: Sequence[str] | None = None,
     networks: Sequence[str] | None = None,
     weights: Mapping[str, Path] | None = None,
+    priors: Sequence[str] | None = None,
     split: str = "test",
     samples: int = 10_000,
     seed: int = 0,
@@ -76,11 +81,14 @@ def evaluate(
     metrics: names in `METRICS`; by default `RUN_METRICS`, without ``icp`` and ``fd`` where data have no labels.
     networks: those that fd, kid and prdc compare in: ``classifier`` (the default for labelled data), ``inception``,
     ``pixels``, ``torchvision:NAME``, ``timm:NAME``. weights: network -> weight file that replaces its download.
+    priors: those whose samples are measured, by default all.
 
     Records are appended to ``out``, by default the run's ``metrics.jsonl``. Under torchrun, processes share the work
     and the result is that of one. Raises `GenaeError`.
     """
     model = load(run)
+    for name in priors or ():
+        model.check_prior(name)
     data = data or model.open_data()
     labelled = data.labels is not None
     if metrics is None:
@@ -98,8 +106,9 @@ def evaluate(
     _prepare(out)
     judges = _judges(metrics, networks, weights or {}, lambda: data, model.device, seed, progress)
     records = measuring.evaluate_model(
-        model.autoencoder, model.sample_codes, data, judges, metrics, split=split, samples=samples
-    )
+        model.autoencoder, model.sample_codes, data, judges, metrics, weights=model.digest, priors=priors, split=split,
+        samples=samples,
+    )  # fmt: skip
     _keep(records, out)
     return records
 
@@ -172,6 +181,44 @@ def _keep(records: Iterable[Mapping[str, Any]], out: Path | None) -> None:
     if out and distributed.rank() == 0:
         for record in records:
             append_line(out, record)
+
+
+def fit_prior(
+    run: Path | str,
+    kind: str,
+    data: ImageData | None = None,
+    *,
+    name: str | None = None,
+    progress: measuring.Progress = silent,
+    **settings: Any,
+) -> Path:
+    """Fit a prior (a name in `PRIORS`) to the frozen codes of a run's training images, and keep it in the run.
+
+    It is then one of the run's priors, called ``name`` (by default its kind). ``settings`` are fields of `Fit` and
+    arguments of the prior's class. Codes are encoded once and cached in the run. Returns the prior's file.
+    """
+    model = load(run)
+    if not Path(run).is_dir():
+        raise GenaeError(f"{run} is not a run folder; a prior is kept in one")
+    if kind not in PRIORS:
+        raise GenaeError(f"there is no prior {kind!r}; {nearest(kind, PRIORS)}")
+    own = {f.name: f.type for f in fields(Fit) if f.name not in ("kind", "options")}
+    hints = get_type_hints(Fit)
+    chosen = {key: parse_value(key, settings.pop(key), hints[key]) for key in own if key in settings}
+    fit_settings = Fit(kind, **chosen, options=prior_options(kind, settings))
+    folder = Path(run) / "priors"
+    path = folder / f"{name or kind}.safetensors"
+    if path.stem in model.priors and not path.exists():
+        raise GenaeError(f"{run} was trained with a prior {path.stem!r}; choose another --name")
+    folder.mkdir(exist_ok=True)
+    data = data or model.open_data()
+    partial = folder / f".{path.stem}.partial"
+    fitted, seconds = fit(model.training_codes(data, Path(run)), fit_settings, partial, progress)
+    metadata = {"fit": json.dumps(asdict(fit_settings)), "code_dim": str(model.code_dim), "weights": model.digest,
+                "seconds": repr(seconds)}  # fmt: skip
+    save_tensors(path, fitted.state_dict(), metadata)
+    partial.unlink(missing_ok=True)
+    return path
 
 
 def measurements(run: Path | str) -> list[dict[str, Any]]:

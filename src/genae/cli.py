@@ -119,6 +119,9 @@ def evaluate(
     weights: Annotated[
         list[str] | None, typer.Option(help="FILE, or NETWORK=FILE: weights instead of a download.")
     ] = None,
+    prior: Annotated[
+        str | None, typer.Option(help="Of a run: priors to sample, comma separated; by default all.")
+    ] = None,
     data_root: DataRoot = None,
     split: Split = None,
     samples: Annotated[
@@ -169,6 +172,7 @@ def evaluate(
         with Work() as progress:
             records = api.evaluate(
                 subject, source, metrics=wanted, networks=networks, weights=files,
+                priors=prior.split(",") if prior else None,
                 split=split or _default_split(model, data), samples=samples or 10_000, seed=seed,
                 out=Path(out or "metrics.jsonl") if out or not Path(subject).is_dir() else None, progress=progress,
             )  # fmt: skip
@@ -193,6 +197,27 @@ def evaluate(
         _show_table(*tables.table(records), format)
         for remark in tables.cautions(records):
             note(remark)
+
+
+@app.command("prior", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def fit_prior(
+    context: typer.Context,
+    run: Run,
+    kind: Annotated[str, typer.Argument(help="gaussian, mixture, vae, flow, flow-matching, wae-gan or wgan-gp.")],
+    name: Annotated[str | None, typer.Option(help="What it is called in the run; by default its kind.")] = None,
+    data_root: DataRoot = None,
+) -> None:
+    """Fit a prior to the frozen codes of a run; sample, evaluate and interpolate then know it.
+
+    Settings are flags: --images 3000000 (codes seen), --batch-size, --learning-rate, --seed, and those of the prior:
+    --components 50. The same command goes on where it was interrupted.
+    """
+    from genae import api
+
+    data = _load(run).open_data(None, data_root) if data_root else None
+    with Work() as progress:
+        path = api.fit_prior(run, kind, data, name=name, progress=progress, **_settings(context.args))
+    console.print(f"{kind} prior: {escape(str(path))}", soft_wrap=True)
 
 
 @app.command()

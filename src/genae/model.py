@@ -1,12 +1,13 @@
 """A trained model, as a person uses it: encode, decode, reconstruct, sample, interpolate, edit."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from genae import distributed
 from genae.data.sampler import mix_seed
@@ -15,9 +16,10 @@ from genae.errors import GenaeError, nearest
 from genae.latent import interpolate
 from genae.latent.directions import direction
 from genae.protocol import Autoencoder, Prior
-from genae.storage import load_tensors, load_weights, weights_digest
+from genae.storage import load_tensors, load_weights, save_tensors, weights_digest
 from genae.training.checkpoint import RunFolder
 from genae.training.config import Config, parse_range
+from genae.training.fit import Fit
 from genae.training.train import build_model
 
 BATCH = 256
@@ -31,8 +33,17 @@ class Model:
     """
 
     def __init__(
-        self, autoencoder: Autoencoder, config: Config, device: torch.device, name: str, trained_on: str
+        self,
+        autoencoder: Autoencoder,
+        config: Config,
+        device: torch.device,
+        name: str,
+        trained_on: str,
+        fitted: Mapping[str, Prior] | None = None,
     ) -> None:
+        self.digest = weights_digest(autoencoder)
+        """Hash of the weights, without those of priors that were fitted later."""
+        autoencoder.priors = cast(Mapping[str, Prior], nn.ModuleDict({**autoencoder.priors, **(fitted or {})}))
         self.autoencoder = autoencoder.to(device).eval()
         self.config = config
         self.device = device
@@ -63,11 +74,6 @@ class Model:
         if not self.autoencoder.has_encoder:
             return []
         return ["code", *(name for name, prior in self.autoencoder.priors.items() if prior.has_encoder)]
-
-    @property
-    def digest(self) -> str:
-        """Hash of the weights."""
-        return weights_digest(self.autoencoder)
 
     def encode(self, images: Tensor, space: str = "code") -> Tensor:
         """Images -> codes, or a prior's latent variables z."""
@@ -174,6 +180,22 @@ class Model:
     def _down(self, z: Tensor, space: str) -> Tensor:
         return z if space == "code" else self._prior(space).decode(z)
 
+    def training_codes(self, data: ImageData, run: Path) -> Tensor:
+        """Codes [N, D] of the training images, encoded once: they are kept in the run's ``codes/``."""
+        if not self.autoencoder.has_encoder:
+            raise GenaeError(f"{self.name} ({self.config.model}) has no encoder: there are no codes to fit a prior to")
+        path = run / "codes" / f"train-{self.digest}-{data.digest}.safetensors"
+        if path.exists():
+            return load_tensors(path)[0]["codes"]
+        codes = self.encode_data(data, data.split("train"))
+        path.parent.mkdir(exist_ok=True)
+        save_tensors(path, {"codes": codes}, {})
+        return codes
+
+    def check_prior(self, name: str) -> None:
+        """Raise `GenaeError` if there is no prior of this name."""
+        self._prior(name)
+
     def _any_prior(self) -> str:
         if not self.priors:
             raise GenaeError(f"{self.name} ({self.config.model}) has no prior to sample from")
@@ -215,4 +237,17 @@ def load(run: Path | str, device: str = "auto") -> Model:
     channels, height, width = json.loads(metadata["image_shape"])
     model = build_model(config, (channels, height, width))
     load_weights(model, tensors, weights)
-    return Model(model, config, distributed.start(device), path.name, metadata["data"])
+    fitted = fitted_priors(path / "priors", weights_digest(model)) if path.is_dir() else {}
+    return Model(model, config, distributed.start(device), path.name, metadata["data"], fitted)
+
+
+def fitted_priors(folder: Path, digest: str) -> dict[str, Prior]:
+    """The priors of `genae prior` in a run's ``priors/`` that were fitted to codes of the weights with this hash."""
+    priors: dict[str, Prior] = {}
+    for file in sorted(folder.glob("*.safetensors")):
+        tensors, metadata = load_tensors(file)
+        if metadata.get("weights") == digest:
+            fit = Fit(**json.loads(metadata["fit"]))
+            priors[file.stem] = fit.build(int(metadata["code_dim"]))
+            load_weights(priors[file.stem], tensors, file)
+    return priors

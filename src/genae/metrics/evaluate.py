@@ -26,7 +26,6 @@ from genae.metrics.probes import linear_svm, one_nn
 from genae.metrics.reconstruction import CODE, MS_SSIM_SIDE, reconstructions
 from genae.metrics.tally import Tally
 from genae.protocol import Autoencoder
-from genae.storage import weights_digest
 from genae.version import VERSION
 
 BATCH = 64  # also the unit that processes share: the same batches, whatever their number, give the same features
@@ -208,19 +207,22 @@ def evaluate_model(
     judges: Judges,
     metrics: Iterable[str],
     *,
+    weights: str,
+    priors: Sequence[str] | None = None,
     split: str = "test",
     samples: int = 10_000,
 ) -> list[Record]:
-    """Measure reconstructions of a split and samples of every prior.
+    """Measure reconstructions of a split and samples of every prior, or of some.
 
     Records have ``of`` (``real data``, ``code``: through the code, or a prior's name), ``metric``, ``value``, for
     scores over splits ``deviation``, and ``fingerprint``. Images are rounded to 8 bits before any feature network sees
-    them, as files would be. ``sample_codes(count, seed, prior)`` draws codes. Raises `GenaeError`.
+    them, as files would be. ``sample_codes(count, seed, prior)`` draws codes; ``weights`` is the hash of the model's.
+    Raises `GenaeError`.
     """
     metrics = set(metrics)
     device = next(model.parameters()).device
     indices = data.split(split)
-    base = _base(stream_of(data, indices), split) | {"data_digest": data.digest, "weights": weights_digest(model)}
+    base = _base(stream_of(data, indices), split) | {"data_digest": data.digest, "weights": weights}
     judges.require_sides(data.image_shape)
     judges.require(len(indices), f"the {split} split of {data.name}")
     if model.priors:
@@ -229,6 +231,7 @@ def evaluate_model(
         raise GenaeError(f"codes: expected at least 2 images and 2 samples; there are {len(indices)} and {samples}")
     real = judges.reference(stream_of(data, indices))
 
+    chosen = list(model.priors) if priors is None else priors
     sums: dict[str, dict[str, float]] = {}
     codes: list[Tensor] = []
 
@@ -253,6 +256,8 @@ def evaluate_model(
         judges.progress("reconstructions", done, len(indices))
         codes.append(h)
         for of, values in errors.items():
+            if of != CODE and of not in chosen:
+                continue
             of_sums = sums.setdefault(of, {})
             for metric, value in values.items():
                 of_sums[metric] = of_sums.get(metric, 0.0) + float(value.sum())
@@ -270,7 +275,7 @@ def evaluate_model(
         return to_uint8(images).cpu()
 
     first_samples: dict[str, Tensor] = {}
-    for prior in model.priors if judges.networks or metrics & {"nearest", "codes"} else ():
+    for prior in chosen if judges.networks or metrics & {"nearest", "codes"} else ():
         drawn = sample_codes(samples, judges.seed, prior)
         if judges.networks:
             watched = judges.gather(

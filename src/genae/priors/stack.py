@@ -38,6 +38,13 @@ class StackedPrior(Prior):
         """z [count, d] of the highest level."""
         return self.levels[-1].latent(count, generator)
 
+    def sample(self, count: int, generator: torch.Generator) -> Tensor:
+        """Draw codes [count, D]: from the highest level, then down."""
+        codes = self.levels[-1].sample(count, generator)
+        for level in reversed(self.levels[:-1]):
+            codes = level.decode(codes)
+        return codes
+
     def encode(self, codes: Tensor) -> Tensor:
         """Codes [B, D] -> z [B, d], up through every level."""
         for level in self.levels:

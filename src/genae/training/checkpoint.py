@@ -99,7 +99,7 @@ class RunFolder:
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir()
             self._save_weights(temporary / "model.safetensors", loop.model, images, config, state["data"])
-            save_tensors(temporary / "optimisers.safetensors", _optimiser_tensors(loop), {"images": str(images)})
+            save_tensors(temporary / "optimisers.safetensors", optimiser_tensors(loop), {"images": str(images)})
             write_atomically(temporary / "state.json", json.dumps({"images": images, **state}, indent=2))
             flush_folder(temporary)
             os.rename(temporary, final)
@@ -135,7 +135,7 @@ class RunFolder:
             state: dict[str, Any] = json.loads((newest / "state.json").read_text())
             if state["images"] != int(_images(newest)) or not {"best", "seconds", "data"} <= state.keys():
                 raise ValueError("state.json is incomplete or of another checkpoint")
-            _restore_optimisers(loop, moments)
+            restore_optimisers(loop, moments)
         except (GenaeError, OSError, ValueError, KeyError, TypeError) as error:
             raise GenaeError(
                 f"checkpoint {newest} is damaged ({error}); delete it to resume from the one before"
@@ -171,7 +171,8 @@ def _images(checkpoint: Path) -> str:
     return checkpoint.name.removeprefix("images-")
 
 
-def _optimiser_tensors(loop: Loop) -> dict[str, Tensor]:
+def optimiser_tensors(loop: Loop) -> dict[str, Tensor]:
+    """The state of every optimiser, by network, number of the parameter, and name."""
     return {
         f"{network}/{i}/{key}": torch.as_tensor(value)
         for network, optimiser in loop.optimisers.items()
@@ -180,7 +181,8 @@ def _optimiser_tensors(loop: Loop) -> dict[str, Tensor]:
     }
 
 
-def _restore_optimisers(loop: Loop, tensors: Mapping[str, Tensor]) -> None:
+def restore_optimisers(loop: Loop, tensors: Mapping[str, Tensor]) -> None:
+    """Undo `optimiser_tensors`; raises ValueError for those of another model."""
     keys = ("step", "exp_avg", "exp_avg_sq")
     known = {f"{n}/{i}/{key}" for n, ps in loop.parameters.items() for i in range(len(ps)) for key in keys}
     if set(tensors) - known or len(tensors) % len(keys):

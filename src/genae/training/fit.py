@@ -1,0 +1,154 @@
+"""A prior on frozen codes: closed-form ones are fitted, learned ones trained, after the autoencoder."""
+
+import hashlib
+import inspect
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from genae.data.sampler import mix_seed, shuffled
+from genae.errors import GenaeError, nearest
+from genae.priors import PRIORS
+from genae.priors.gaussian import GaussianPrior
+from genae.priors.stack import StackedPrior
+from genae.protocol import Part, Prior
+from genae.storage import load_tensors, load_weights, save_tensors
+from genae.training.checkpoint import optimiser_tensors, restore_optimisers
+from genae.training.config import parse_value
+from genae.training.loop import Loop
+
+SAVE_EVERY = 60.0  # seconds
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How a prior is fitted to codes; the fields beside ``kind`` and ``options`` are for learned priors."""
+
+    kind: str
+    """A name in `PRIORS`."""
+    images: int = 3_000_000
+    """Codes to see, over all passes."""
+    batch_size: int = 512
+    learning_rate: float = 1e-3
+    """Adam's step size, which falls to zero along half a cosine."""
+    seed: int = 0
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Arguments of the prior's class."""
+
+    def __post_init__(self) -> None:
+        if self.kind not in PRIORS:
+            raise GenaeError(f"there is no prior {self.kind!r}; {nearest(self.kind, PRIORS)}")
+        for name in ("images", "batch_size"):
+            if getattr(self, name) < 1:
+                raise GenaeError(f"{name.replace('_', '-')} is {getattr(self, name)}; expected at least 1")
+
+    @property
+    def learned(self) -> bool:
+        """Whether it is trained; else it has a closed form."""
+        return PRIORS[self.kind].step is not Prior.step
+
+    def build(self, code_dim: int) -> Prior:
+        """The prior, unfitted. A learned one works on whitened codes: its networks see unit variance in every run."""
+        try:
+            prior = PRIORS[self.kind](code_dim, **self.options)
+        except ValueError as error:
+            raise GenaeError(str(error)) from None
+        return StackedPrior([GaussianPrior(code_dim), prior]) if self.learned else prior
+
+
+def prior_options(kind: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings, perhaps text, as arguments of a prior's class. Unknown ones raise `GenaeError`."""
+    parameters = dict(inspect.signature(PRIORS[kind].__init__).parameters)
+    known = {name: p.annotation for name, p in parameters.items() if name not in ("self", "code_dim")}
+    for name in settings:
+        if name not in known:
+            hint = nearest(name.replace("_", "-"), [k.replace("_", "-") for k in known] or ["none"])
+            raise GenaeError(f"a {kind} prior has no setting {name.replace('_', '-')!r}; {hint}")
+    return {name: parse_value(name, value, known[name]) for name, value in settings.items()}
+
+
+def fit(
+    codes: Tensor,
+    settings: Fit,
+    partial: Path,
+    progress: Callable[[str, int, int], None] = lambda message, done, total: None,
+) -> tuple[Prior, float]:
+    """Fit a prior to codes [N, D]; returns it and the seconds that it took.
+
+    A learned one is saved in ``partial`` once a minute and when it is interrupted: the same call goes on from there,
+    bit for bit. Raises `GenaeError`.
+    """
+    if settings.batch_size > len(codes):
+        raise GenaeError(f"a batch of {settings.batch_size} is larger than the {len(codes)} codes; lower --batch-size")
+    torch.manual_seed(mix_seed("prior", settings.seed))
+    prior = settings.build(codes.shape[1])
+    begun = time.perf_counter()
+    if not settings.learned:
+        progress(f"fitting {settings.kind}", 0, 1)
+        prior.fit(codes)
+        return prior.eval(), time.perf_counter() - begun
+    assert isinstance(prior, StackedPrior)
+    prior.levels[0].fit(codes)
+    whitened = prior.levels[0].encode(codes)
+    seconds = _train(prior.levels[1], whitened, settings, partial, progress)
+    return prior.eval(), seconds
+
+
+def _train(
+    prior: Prior, codes: Tensor, settings: Fit, partial: Path, progress: Callable[[str, int, int], None]
+) -> float:
+    def batches(images: int, _: Part) -> Iterator[Tensor]:
+        draw = 0
+        while True:
+            yield codes[shuffled(images, settings.batch_size, len(codes), settings.seed, draw)]
+            draw += 1
+
+    loop = Loop(prior, batches, seed=settings.seed)
+    what = hashlib.sha256(repr(sorted(asdict(settings).items())).encode() + codes.numpy().tobytes()).hexdigest()
+    images, before = _restore(prior, loop, what, partial)
+    begun = saved = time.perf_counter()
+
+    def save() -> None:
+        elapsed = before + time.perf_counter() - begun
+        tensors = {f"model/{name}": value for name, value in prior.state_dict().items()}
+        tensors |= {f"optimiser/{name}": value for name, value in optimiser_tensors(loop).items()}
+        known = {"what": what, "images": str(images), "seconds": repr(elapsed)}
+        save_tensors(partial, tensors, known)
+
+    try:
+        while images < settings.images:
+            rate = settings.learning_rate * (1 + math.cos(math.pi * images / settings.images)) / 2
+            records = loop.iteration(images, rate)
+            images += settings.batch_size
+            if images // settings.batch_size % 50 == 0:
+                for record in records:
+                    if not all(value.isfinite() for value in record.values.values()):
+                        raise GenaeError(
+                            f"the {settings.kind} prior diverged at code {images:,}; lower --learning-rate"
+                        )
+                progress(f"training {settings.kind}", min(images, settings.images), settings.images)
+            if time.perf_counter() - saved > SAVE_EVERY:
+                save()
+                saved = time.perf_counter()
+    except KeyboardInterrupt:
+        save()
+        raise
+    return before + time.perf_counter() - begun
+
+
+def _restore(prior: Prior, loop: Loop, what: str, partial: Path) -> tuple[int, float]:
+    """Bring prior and loop to what ``partial`` holds, if it is of the same settings and codes; codes seen, seconds."""
+    if not partial.exists():
+        return 0, 0.0
+    tensors, metadata = load_tensors(partial)
+    if metadata.get("what") != what:
+        return 0, 0.0
+    load_weights(prior, {n[6:]: t for n, t in tensors.items() if n.startswith("model/")}, partial)
+    restore_optimisers(loop, {n[10:]: t for n, t in tensors.items() if n.startswith("optimiser/")})
+    return int(metadata["images"]), float(metadata["seconds"])
