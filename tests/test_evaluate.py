@@ -17,7 +17,7 @@ from genae import api, cli
 from genae.data.sources import open_data
 from genae.data.stream import open_stream, stream_of
 from genae.errors import GenaeError
-from genae.metrics import METRICS, explain
+from genae.metrics import METRICS, explain, kind_of
 from genae.metrics.features import FeatureNetwork
 from genae.metrics.frechet import moments
 from genae.model import load
@@ -351,7 +351,8 @@ def test_every_metric_of_a_run(run: Path) -> None:
     for metric in ("rfd179-classifier", "rkid179-pixels", "code_std", "code_rank", "1nn", "svm"):
         assert ("code", metric) in found
     assert ("real data", "nearest179") in found
-    assert all(explain(metric) for _, metric in found)
+    assert all(explain(kind_of(metric)) for _, metric in found)
+    assert {kind_of("rfd10k-classifier"), kind_of("recall10k"), kind_of("rrecall10k")} == {"fd", "recall"}
     assert all(np.isfinite(r["value"]) for r in records)
 
 

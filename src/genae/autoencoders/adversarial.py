@@ -12,7 +12,7 @@ from torch import Tensor
 from genae.autoencoders.ae import PlainAutoencoder
 from genae.losses import ADVERSARIAL, critic_loss, generator_loss, mse
 from genae.networks.dcgan import PatchCritic
-from genae.protocol import Update, at_least, frozen
+from genae.protocol import Update, at_least, frozen, normal
 
 
 class AdversarialAutoencoder(PlainAutoencoder):
@@ -20,7 +20,8 @@ class AdversarialAutoencoder(PlainAutoencoder):
 
     ``critic_weight`` is the papers' lambda; 0 is the ablation without critic, which is then never built.
     ``adversarial`` is the decoder's adversarial loss, ``non-saturating`` or ``ratio`` (`losses.generator_loss`).
-    ``plain`` are the options of `PlainAutoencoder`.
+    ``code_noise`` is no part of the papers: noise on the codes before they are decoded, as a share of each dimension's
+    deviation in the batch, so that near codes give near images. ``plain`` are the options of `PlainAutoencoder`.
     """
 
     def __init__(
@@ -29,20 +30,25 @@ class AdversarialAutoencoder(PlainAutoencoder):
         *,
         critic_weight: float = 0.001,
         adversarial: str = "non-saturating",
+        code_noise: float = 0.0,
         **plain: Any,
     ) -> None:
         super().__init__(image_shape, **plain)
-        at_least(0, critic_weight=critic_weight)
+        at_least(0, critic_weight=critic_weight, code_noise=code_noise)
         if adversarial not in ADVERSARIAL:
             raise ValueError(f"adversarial is {adversarial!r}; expected one of {', '.join(ADVERSARIAL)}")
         self.critic_weight = critic_weight
+        self.code_noise = code_noise
         self.adversarial = adversarial
         self.critic = PatchCritic(image_shape, self.width) if critic_weight else None
 
     def step(self, batches: Iterator[Tensor], images: int) -> Iterator[Update]:
         """D1; E1 and G1 (SWAE Algorithm 1, lines 5-10)."""
         x = next(batches)
-        x_hat = self.decoder(self.encoder(x))  # G1(E1(x)), once for both updates
+        h0 = self.encoder(x)
+        if self.code_noise:
+            h0 = h0 + self.code_noise * h0.detach().std(0) * normal(*h0.shape, like=h0)
+        x_hat = self.decoder(h0)  # G1(E1(x)), once for both updates
         reconstruction = mse(x_hat, x)
 
         if self.critic is None:  # "w/o D1"

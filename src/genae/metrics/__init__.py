@@ -92,10 +92,24 @@ METRICS: dict[str, Metric] = {
 }  # fmt: skip
 
 
-def explain(name: str) -> str:
-    """What a recorded number says; empty for names that no metric records."""
-    known = {start: text for metric in METRICS.values() for start, text in metric.records.items()}
-    fitting = [start for start in known if name.startswith(start)]
-    if fitting:
-        return known[max(fitting, key=len)]
-    return f"of reconstructions: {explain(name[1:])}" if name.startswith("r") and explain(name[1:]) else ""
+_TEXTS = {start: text for metric in METRICS.values() for start, text in metric.records.items()}
+
+
+def kind_of(name: str) -> str:
+    """How the names of a recorded number and its like begin: ``fd`` of ``rfd10k-classifier``; empty if unknown."""
+    for candidate in (name, name[1:] if name.startswith("r") else ""):
+        fitting = [start for start in _TEXTS if candidate.startswith(start)]
+        if fitting:
+            return max(fitting, key=len)
+    return ""
+
+
+def explain(kind: str) -> str:
+    """What the numbers of a kind say."""
+    return _TEXTS.get(kind, "")
+
+
+def position(name: str) -> int:
+    """Where a number stands among others in a table: in the order of `METRICS`."""
+    kind = kind_of(name)
+    return list(_TEXTS).index(kind) if kind else len(_TEXTS)

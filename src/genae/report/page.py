@@ -12,7 +12,7 @@ from PIL import Image
 
 from genae.data.sampler import shuffled
 from genae.data.sources import ImageData
-from genae.metrics import explain
+from genae.metrics import explain, kind_of
 from genae.model import Model
 from genae.report import figures, tables
 from genae.storage import read_lines, write_atomically
@@ -141,7 +141,10 @@ def _measured(records: tables.Records) -> str:
     header, rows = tables.table(records)
     head = "".join(f"<th>{html.escape(h)}</th>" for h in header)
     body = "".join("<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in row) + "</tr>" for row in rows)
-    legend = "; ".join(f"<b>{html.escape(row[0])}</b>: {explain(row[0])}" for row in rows if explain(row[0]))
+    kinds = dict.fromkeys(kind_of(row[0]) for row in rows)
+    legend = "; ".join(f"<b>{kind}</b>: {explain(kind)}" for kind in kinds if kind)
+    if any(row[0].startswith(f"r{kind_of(row[0])}") for row in rows):
+        legend += "; names that begin with <b>r</b> are of reconstructions"
     fingerprint = max((r["fingerprint"] for r in records), key=len)
     protocol = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in fingerprint.items() if k != "images")
     notes = "".join(f"<p>Note: {html.escape(note)}.</p>" for note in tables.cautions(records))

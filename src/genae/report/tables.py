@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from genae.metrics import position
 from genae.metrics.evaluate import REAL
 
 Records = Sequence[Mapping[str, Any]]
@@ -37,8 +38,9 @@ def show(record: Mapping[str, Any]) -> str:
 
 def table(records: Records) -> tuple[list[str], list[list[str]]]:
     """Header and rows of one evaluation: a row for every metric. A dash marks what was not measured."""
-    metrics = list(dict.fromkeys(r["metric"] for r in records))
-    subjects = list(dict.fromkeys(subject(r, records) for r in records))
+    metrics = sorted(dict.fromkeys(r["metric"] for r in records), key=position)
+    real_last = sorted(records, key=lambda r: r["of"] == REAL)
+    subjects = list(dict.fromkeys(subject(r, records) for r in real_last))
     cells = {(subject(r, records), r["metric"]): show(r) for r in records}
     return ["", *subjects], [[metric, *(cells.get((of, metric), "-") for of in subjects)] for metric in metrics]
 
@@ -63,7 +65,7 @@ def compare(runs: Mapping[str, Records]) -> tuple[list[str], list[list[str]], li
     Numbers are alike when their fingerprints agree in everything but the model's weights.
     """
     named = {name: newest(records) for name, records in runs.items()}
-    metrics = list(dict.fromkeys(r["metric"] for records in named.values() for r in records))
+    metrics = sorted(dict.fromkeys(r["metric"] for records in named.values() for r in records), key=position)
     rows, notes = [], []
     for name, records in named.items():
         for of in dict.fromkeys(subject(r, records) for r in records):
