@@ -20,6 +20,7 @@ class StackedWassersteinAutoencoder(AdversarialAutoencoder):
 
     ``priors`` names the distributions p_Z, trained at once on the same encoded batches (Fig. 3): ``normal,uniform``;
     a slash stacks one on the latent variables of another: ``uniform/normal``.
+    Their z have ``prior_dim`` dimensions, their networks hidden layers of ``prior_width``.
     ``inner_steps`` is the paper's k, ``prior_weight`` the weight of the adversarial term in stage II (paper: 1), and
     ``prior_initial`` the initial weights of its networks (`networks.dense.Dense`).
     ``stage_one`` are the options of `AdversarialAutoencoder`.

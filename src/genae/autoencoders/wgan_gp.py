@@ -18,7 +18,8 @@ from genae.protocol import Autoencoder, Prior, Update, at_least, draw, frozen, n
 class WganGp(Autoencoder):
     """Generator G: z -> x, z ~ N(0, I), and a critic on images; `encode` raises NotImplementedError.
 
-    ``penalty`` is lambda, ``critic_steps`` the paper's n_critic; each takes a fresh batch of images.
+    ``penalty`` is lambda, ``critic_steps`` the paper's n_critic; each takes a fresh batch of images. ``width`` and
+    ``norm`` are those of `PlainAutoencoder`.
     """
 
     def __init__(

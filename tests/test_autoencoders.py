@@ -1,0 +1,137 @@
+"""What each autoencoder's updates are, against the equations of its paper written out by hand."""
+
+import pytest
+import torch
+from conftest import random_batches, tiny_model, tiny_options
+from torch import nn
+
+from genae.autoencoders import AUTOENCODERS
+from genae.losses import gaussian_kl, mse
+from genae.networks.variational import posterior
+from genae.protocol import Part, Update
+
+
+def updates(name: str, **options: object) -> tuple[nn.Module, torch.Tensor, list[Update]]:
+    """A model, the first batch of an iteration, and its updates; no optimiser steps between them."""
+    torch.manual_seed(0)
+    model = tiny_model(name, norm="none", **options)
+    x = next(random_batches(0, Part()))
+    torch.manual_seed(1)
+    return model, x, list(model.step(random_batches(0, Part()), 0))
+
+
+def test_the_vae_minimises_its_bound() -> None:
+    model, x, (update,) = updates("vae", beta=3.0, variance=0.2, learn_variance=False)
+    mean, log_variance = posterior(model.encoder(x))
+    torch.manual_seed(1)
+    z = mean + (log_variance / 2).exp() * torch.randn(8, 6)
+    x_hat = model.decoder(z)
+    likelihood = torch.distributions.Normal(x_hat, 0.2**0.5).log_prob(x) + 0.5 * torch.log(torch.tensor(2 * torch.pi))
+    bound = -likelihood.flatten(1).sum(1).mean() + 3.0 * gaussian_kl(mean, log_variance)
+    assert float(update.loss) == pytest.approx(float(bound) / 64, rel=1e-5)
+
+
+def test_the_learned_variance_becomes_the_error() -> None:
+    model, _, _ = updates("vae")
+    error = torch.tensor(0.037)
+    optimiser = torch.optim.Adam(model.likelihood.parameters(), 1e-3)
+    for _ in range(1000):
+        optimiser.zero_grad()
+        model.likelihood(error).backward()
+        optimiser.step()
+    assert float(model.likelihood.log_variance.exp()) == pytest.approx(0.037, rel=1e-3)
+
+
+def test_the_decoder_of_vae_gan_deceives_the_critic() -> None:
+    # Its gradient from the adversarial term raises the critic's logits on its images: a library has the sign wrong.
+    model, _, found = updates("vae-gan", style_weight=0.0)
+    decoder = found[2]
+    assert decoder.trains == [model.decoder]
+    z = torch.randn(64, 6)
+    with torch.no_grad():
+        before = model.critic(model.decoder(z)).mean()
+    torch.manual_seed(1)
+    for update in model.step(random_batches(0, Part()), 0):
+        gradients = torch.autograd.grad(
+            update.loss, list(update.trains[0].parameters()), retain_graph=True, allow_unused=True
+        )
+        if update.trains == [model.decoder]:
+            with torch.no_grad():
+                for p, gradient in zip(model.decoder.parameters(), gradients, strict=True):
+                    p -= 1.0 * gradient
+    with torch.no_grad():
+        assert model.critic(model.decoder(z)).mean() > before
+
+
+def test_the_encoder_of_vae_gan_gets_no_adversarial_gradient() -> None:
+    model, x, found = updates("vae-gan")
+    encoder = found[1]
+    assert encoder.trains == [model.encoder]
+    mean, log_variance = posterior(model.encoder(x))
+    torch.manual_seed(1)
+    x_hat = model.decoder(mean + (log_variance / 2).exp() * torch.randn(8, 6))
+    likeness = mse(model.critic.features(x_hat), model.critic.features(x))
+    expected = likeness + gaussian_kl(mean, log_variance) / 64
+    assert float(encoder.loss) == pytest.approx(float(expected), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["bigan", "ali"])
+def test_the_joint_game_is_symmetric(name: str) -> None:
+    # At a blind critic both sides pay: D 2 log 2, E and G 2 log 2.
+    model = tiny_model(name)
+    for p in model.critic.parameters():
+        nn.init.zeros_(p)
+    critic, both = model.step(random_batches(0, Part()), 0)
+    assert critic.trains == [model.critic]
+    assert both.trains == [model.encoder, model.decoder]
+    assert float(critic.loss) == pytest.approx(2 * 0.6931472, rel=1e-5)
+    assert float(both.loss) == pytest.approx(2 * 0.6931472, rel=1e-5)
+
+
+def test_alice_adds_its_cycle() -> None:
+    _, _, found = updates("alice", cycle_weight=2.0)
+    assert float(found[1].loss) == pytest.approx(
+        float(found[1].terms["adversarial"] + 2 * found[1].terms["mse"]), rel=1e-5
+    )
+    adversarial, _, found = updates("alice", cycle="adversarial")
+    assert [len(update.trains) for update in found] == [1, 1, 2]
+    assert found[1].trains == [adversarial.pair_critic]
+    with pytest.raises(ValueError, match="cycle is 'both'; expected 'explicit' or 'adversarial'"):
+        updates("alice", cycle="both")
+
+
+def test_noise_on_codes_is_relative_to_their_spread() -> None:
+    def error(scale: float, noise: float) -> float:
+        torch.manual_seed(0)
+        model = tiny_model("adversarial", norm="none", code_noise=noise, critic_weight=0.0)
+        with torch.no_grad():
+            model.encoder.linear.weight *= scale
+            model.decoder.linear.weight /= scale
+        torch.manual_seed(1)
+        return float(next(iter(model.step(random_batches(0, Part()), 0))).loss)
+
+    assert error(1.0, 0.5) != pytest.approx(error(1.0, 0.0), rel=1e-4)
+    assert error(1.0, 0.5) == pytest.approx(error(100.0, 0.5), rel=1e-2), "larger codes do not escape it"
+
+
+def test_wgan_gp_takes_a_fresh_batch_for_every_critic_step() -> None:
+    taken = 0
+
+    def counted() -> object:
+        nonlocal taken
+        for batch in random_batches(0, Part()):
+            taken += 1
+            yield batch
+
+    model = tiny_model("wgan-gp", critic_steps=3)
+    found = list(model.step(counted(), 0))
+    assert taken == 3
+    assert [update.trains[0] is model.critic for update in found] == [True, True, True, False]
+
+
+@pytest.mark.parametrize("name", AUTOENCODERS)
+def test_every_option_is_documented(name: str) -> None:
+    texts = " ".join(cls.__doc__ or "" for cls in AUTOENCODERS[name].__mro__)
+    common = {"batch_size", "learning_rate", "code_dim", "image_shape"}
+    missing = [option for option in tiny_options(name) if f"``{option}``" not in texts and option not in common]
+    assert not missing
