@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import TINY_FLAGS, tiny_options
+from conftest import TINY_FLAGS, random_batches, tiny_model, tiny_options
 from safetensors.torch import load_file
 
 from genae.errors import GenaeError
 from genae.model import load
 from genae.presets import PRESETS
+from genae.protocol import Part
 from genae.storage import load_tensors, save_tensors
 from genae.training.checkpoint import RunFolder
 from genae.training.config import Config, resolve
@@ -352,3 +353,45 @@ def test_two_processes_under_torchrun_train_what_one_does(tmp_path: Path) -> Non
     assert refused.returncode != 0
     assert f"is being written by process {os.getpid()}" in refused.stderr
     assert "Gloo" not in refused.stderr
+
+
+def test_a_healthy_training_is_measured_and_not_warned_about(tmp_path: Path) -> None:
+    options = tiny_options("stacked-wae", code_dim=8)
+    train(Config("stacked-wae", "digits", images=8000, validate_every=4000, options=options), tmp_path / "run")
+    last = [line for line in RunFolder(tmp_path / "run").history() if "validation" in line][-1]
+    assert {"code_std", "code_rank", "hole_normal", "diversity_uniform"} <= set(last["diagnostics"])
+    assert last["diagnostics"]["code_std"] > 0.01
+
+
+@pytest.mark.parametrize(
+    ("break_it", "warning"),
+    [
+        (lambda m: [p.data.zero_() for p in m.encoder.linear.parameters()], "the codes have collapsed"),
+        (lambda m: m.encoder.linear.weight.data[1:].zero_(), "the codes fill about one dimension"),
+        (
+            lambda m: [p.data.zero_() for p in m.priors["normal"].decoder.layers[-1].parameters()],
+            "samples of the normal prior are nearly all alike",
+        ),
+        (
+            lambda m: m.priors["normal"].decoder.layers[-1].bias.data.fill_(50.0),
+            "the normal prior does not reach the codes",
+        ),
+    ],
+)
+def test_silent_failures_are_said_in_plain_words(break_it: Any, warning: str) -> None:
+    from genae.training.diagnostics import diagnose, warnings
+
+    model = tiny_model("stacked-wae").eval()
+    x = next(random_batches(0, Part(), whole=64))
+    with torch.no_grad():
+        break_it(model)
+        said = warnings(diagnose(model, x), {})
+    assert any(sentence.startswith(warning) for sentence in said), said
+
+
+def test_a_critic_that_wins_is_named() -> None:
+    from genae.training.diagnostics import warnings
+
+    losses = {"critic": {"loss": 0.004}, "encoder+decoder": {"loss": 0.001}, "priors.normal.critic": {"loss": 1.38}}
+    assert [sentence.split(" ")[0] for sentence in warnings({}, losses)] == ["critic"]
+    assert not warnings({}, {"critic": {"loss": -3.0, "penalty": 0.1}}), "a Wasserstein critic's loss has no floor"

@@ -63,8 +63,10 @@ class Progress(_Line):
         """Take a line of the log."""
         if "validation" in event:
             errors = "  ".join(f"{name} {value:.4f}" for name, value in event["validation"].items())
-            line = f"{event['images']:>10,} images  {event['seconds']:6.0f} s  validation {errors}"
+            line = f"{event['images']:>10,} images  {event['seconds']:6.0f} s  validation {errors or '(no encoder)'}"
             console.print(line, soft_wrap=True)
+            for warning in event["warnings"]:
+                console.print(f"{'':>10} warning: {escape(warning)}", soft_wrap=True)
         else:
             terms = {key: value for term in event["losses"].values() for key, value in term.items() if key == "mse"}
             losses = "  ".join(f"{key} {value:.4f}" for key, value in terms.items())

@@ -113,6 +113,7 @@ def render(
         if history
         else "<p>No training log.</p>",
     ]
+    parts += _diagnosed(history)
     headings = {"reconstructions": "Reconstructions", "samples": "Samples", "interpolation": "Interpolation",
                 "manifold": "Between four images", "edit": "Editing"}  # fmt: skip
     for kind, heading in headings.items():
@@ -152,6 +153,21 @@ def _measured(records: tables.Records) -> str:
         f'<div class="scroll"><table><tr>{head}</tr>{body}</table></div>'
         f"<p>{legend}.</p>{notes}<p>Protocol: {html.escape(protocol)}.</p>"
     )
+
+
+def _diagnosed(history: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The latest diagnostics of the training, and every warning that it gave."""
+    checks = [h for h in history if h.get("diagnostics")]
+    if not checks:
+        return []
+    numbers = ", ".join(f"{key.replace('_', ' ')} {value:.3g}" for key, value in checks[-1]["diagnostics"].items())
+    said = [f"at {h['images']:,} images: {text}" for h in checks for text in h["warnings"]]
+    return [
+        f"<p>At the end: {html.escape(numbers)}. (Code std and rank: spread and effective dimensions of the codes; "
+        "hole: how far a prior’s samples are from the codes, in units of the codes’ variance; diversity: spread of "
+        "samples over that of real images.)</p>",
+        *(["<ul>", *(f"<li>warning {html.escape(text)}</li>" for text in said), "</ul>"] if said else []),
+    ]
 
 
 def _figure(name: str, picture: Image.Image, caption: str) -> str:

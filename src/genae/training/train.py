@@ -23,6 +23,7 @@ from genae.protocol import Autoencoder, Part, evaluating
 from genae.storage import write_atomically
 from genae.training.checkpoint import RunFolder
 from genae.training.config import Config
+from genae.training.diagnostics import SAMPLES, diagnose, warnings
 from genae.training.loop import Loop, Record
 
 LOG_EVERY = 50  # iterations; also how late a NaN is noticed, since looking at a loss waits for the device
@@ -120,6 +121,7 @@ class _Run:
         self.seconds = 0.0
         self.waiting = 0.0
         self.records: list[Record] = []
+        self.losses: dict[str, dict[str, float]] = {}
 
     def batches(self, images: int, part: Part) -> Iterator[Tensor]:
         """This part's rows of the batches of the iteration at ``images``; each draw has its own random order."""
@@ -195,6 +197,7 @@ class _Run:
         sums: dict[str, dict[str, list[float]]] = {}
         for (_, name, key), number in zip(keys, numbers, strict=True):
             sums.setdefault(name, {}).setdefault(key, []).append(number)
+        self.losses = {n: {k: sum(v) / len(v) for k, v in terms.items()} for n, terms in sums.items()}
         now = time.perf_counter()
         elapsed = now - self.logged_at
         self.emit(
@@ -203,7 +206,7 @@ class _Run:
                 "seconds": round(self.seconds, 3),
                 "images_per_second": round((self.images - self.logged_images) / elapsed, 2),
                 "data_share": round(self.waiting / elapsed, 5),
-                "losses": {n: {k: sum(v) / len(v) for k, v in terms.items()} for n, terms in sums.items()},
+                "losses": self.losses,
             }
         )
         self.records, self.waiting = [], 0.0
@@ -214,19 +217,25 @@ class _Run:
 
         ``counts`` is False for the extra one at the end of a training, which a longer training would not have.
         """
-        if not self.model.has_encoder:
-            return
         start = time.perf_counter()
         indices = self.data.split("validation")
+        errors: dict[str, float] = {}
+        numbers: dict[str, float] = {}
         with torch.no_grad(), evaluating(self.model):
-            errors = reconstruction_mse(self.model, (self.data.images(i).to(self.device) for i in indices.split(256)))
-        if errors["mse"] < self.best["mse"]:
+            if self.model.has_encoder:
+                batches = (self.data.images(i).to(self.device) for i in indices.split(256))
+                errors = reconstruction_mse(self.model, batches)
+            if len(indices) > 1:
+                numbers = diagnose(self.model, self.data.images(indices[:SAMPLES]).to(self.device))
+        said = warnings(numbers, self.losses)
+        if errors and errors["mse"] < self.best["mse"]:
             self.best = {"mse": errors["mse"], "images": self.images, "since": 0}
             if distributed.rank() == 0:
                 self.folder.save_best(self.model, self.images, self.config, self.data.digest)
-        elif counts:
+        elif errors and counts:
             self.best["since"] += 1
-        self.emit({"images": self.images, "seconds": round(self.seconds, 3), "validation": errors})
+        event = {"images": self.images, "seconds": round(self.seconds, 3), "validation": errors}
+        self.emit(event | {"diagnostics": numbers, "warnings": said})
         self.logged_at += time.perf_counter() - start  # validation is not training time
 
     def save(self) -> None:
