@@ -93,6 +93,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "prior_initial": "kaiming",
         "learning_rate": 1e-3,
         "inner_steps": 4,
+        "penalty": 1.0,
         "patience": 0,
         "validate_every": 5_000,
         "checkpoint_every": 5_000,
