@@ -405,6 +405,41 @@ def compare(
         note(remark)
 
 
+@app.command()
+def reproduce(
+    table: Annotated[str, typer.Argument(help="swae/table1, aaae/table1 or aaae/table2.")],
+    budget: Annotated[str, typer.Option(help="smoke (minutes), cpu, or gpu (the papers' settings).")] = "cpu",
+    seeds: Annotated[str, typer.Option(help="Comma separated.")] = "0",
+    rows: Annotated[str | None, typer.Option(help="Only these rows, comma separated.")] = None,
+    columns: Annotated[str | None, typer.Option(help="Only these columns, comma separated.")] = None,
+    data: Annotated[list[str] | None, typer.Option(help="NAME=SOURCE, such as celeba=FOLDER.")] = None,
+    data_root: DataRoot = None,
+    runs: Annotated[str, typer.Option(help="Folder of the runs, which are resumed.")] = "runs/reproduce",
+    out: Annotated[str, typer.Option(help="Folder of the tables.")] = "results",
+) -> None:
+    """A paper's table: train what is missing, measure it, and write paper / measured with the protocol."""
+    import shlex
+
+    from genae.reproduce import reproduce as run_table
+
+    try:
+        numbers = [int(seed) for seed in seeds.split(",")]
+    except ValueError:
+        raise GenaeError(f"--seeds is {seeds!r}; expected whole numbers such as 0,1,2") from None
+    sources = {}
+    for text in data or []:
+        name, equals, source = text.partition("=")
+        if not equals:
+            raise GenaeError(f"--data is {text!r}; expected NAME=SOURCE such as celeba=FOLDER")
+        sources[name] = source
+    path = run_table(
+        table, budget=budget, seeds=numbers, rows=rows.split(",") if rows else None,
+        columns=columns.split(",") if columns else None, sources=sources, data_root=data_root, runs=runs, out=out,
+        command="genae " + shlex.join(sys.argv[1:]), say=lambda text: console.print(escape(text), soft_wrap=True),
+    )  # fmt: skip
+    console.print(escape(str(path)), soft_wrap=True)
+
+
 @app.command("data", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def inspect(
     context: typer.Context, source: Annotated[str, typer.Argument(help="A name, folder, .zip or array.")]

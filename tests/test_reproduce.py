@@ -1,0 +1,74 @@
+"""The papers' tables: what is measured, what is not and why, and that nothing is done twice."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from genae import reproduce as reproducing
+from genae.autoencoders import AUTOENCODERS
+from genae.errors import GenaeError
+from genae.reproduce import BUDGETS, DATA, TABLES, measure_of, reproduce
+from genae.training.config import option_types, resolve
+
+
+def test_a_table_is_trained_measured_and_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+
+    def again() -> Path:
+        return reproduce(
+            "aaae/table1", budget="smoke", seeds=(0, 1), rows=["aaae", "wgan-gp"], columns=["mnist_icp", "mnist_mse"],
+            runs=tmp_path / "runs", out=tmp_path / "results", command="genae reproduce ...", say=said.append,
+        )  # fmt: skip
+
+    text = again().read_text()
+    table = json.loads((tmp_path / "results" / "aaae-table1.json").read_text())
+    cell = table["rows"]["aaae"]["mnist_mse"]
+    assert cell["paper"] == 0.011
+    assert cell["measured"]["n"] == 2
+    assert cell["measured"]["std"] > 0
+    assert cell["why"] is None
+    assert table["rows"]["wgan-gp"]["mnist_mse"]["why"] == "wgan-gp has no encoder"
+    assert table["rows"]["wgan-gp"]["mnist_icp"]["measured"]["n"] == 2
+    assert table["rows"]["ali"]["mnist_mse"] == {"paper": 0.38, "measured": None, "why": "not asked for"}
+    assert table["protocol"]["mnist_icp"]["network"] == "classifier-digits-8x8"
+    assert "the figures mean nothing" in text
+    assert "wgan-gp, mnist_mse: wgan-gp has no encoder" in text
+
+    monkeypatch.setattr(reproducing.api, "evaluate", None)
+    assert again().read_text() == text, "nothing is measured twice"
+
+
+def test_what_cannot_be_had_is_said(tmp_path: Path) -> None:
+    reproduce("aaae/table2", budget="cpu", rows=["lambda1=0.1"], runs=tmp_path / "runs", out=tmp_path)
+    cell = json.loads((tmp_path / "aaae-table2.json").read_text())["rows"]["lambda1=0.1"]["celeba_fid"]
+    assert cell == {"paper": 22.245, "measured": None, "why": "no data: give a folder with --data celeba=FOLDER"}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"table": "aae/table1"}, "no table 'aae/table1'; did you mean 'aaae/table1'"),
+        ({"budget": "tiny"}, "budget is 'tiny'; expected one of cpu, gpu, smoke"),
+        ({"rows": ["alise"]}, "no row 'alise'; did you mean 'alice'"),
+        ({"columns": ["mnist"]}, "no column 'mnist'; did you mean"),
+        ({"sources": {"celeb": "x"}}, "no data set 'celeb'; did you mean 'celeba'"),
+    ],
+)
+def test_wrong_requests_are_explained(options: dict[str, object], message: str, tmp_path: Path) -> None:
+    with pytest.raises(GenaeError, match=message):
+        reproduce(**{"table": "swae/table1", "out": tmp_path / "results", **options})  # type: ignore[arg-type]
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_tables_are_complete_and_their_settings_are_real(table: str) -> None:
+    columns, rows = TABLES[table]
+    assert all(measure_of(column)[0] in DATA for column in columns)
+    for row, published in rows.values():
+        assert len(published) == len(columns)
+        if row.model:
+            known = {*option_types(AUTOENCODERS[row.model]), "patience"}
+            assert set(row.options) <= known
+            resolve(row.model, {"data": "digits", **row.options}, {}, AUTOENCODERS)
+    assert set(BUDGETS) == {"smoke", "cpu", "gpu"}
