@@ -20,8 +20,8 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 from genae.data.sources import open_data
 from genae.data.stream import open_stream
 from genae.metrics.backbones import open_network
-from genae.metrics.evaluate import BATCH, Judges
 from genae.metrics.features import FeatureNetwork
+from genae.metrics.judges import BATCH, Judges
 from genae.networks.inception import FidInception
 
 

@@ -370,7 +370,7 @@ def test_the_codes_of_a_run_are_measured(run: Path) -> None:
 
 def test_a_model_that_makes_nan_is_refused(run: Path) -> None:
     from genae.metrics import evaluate as measuring
-    from genae.metrics.evaluate import Judges
+    from genae.metrics.judges import Judges
 
     model = load(run)
     data = model.open_data()
@@ -424,9 +424,9 @@ def test_two_networks_of_one_name_do_not_share_a_column(tmp_path: Path) -> None:
 
 
 def test_the_cache_tells_seeds_subsets_and_networks_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from genae.metrics import evaluate as measuring
-    from genae.metrics.evaluate import Judges
+    from genae.metrics import judges as judging
     from genae.metrics.features import Observed
+    from genae.metrics.judges import Judges
 
     monkeypatch.setenv("GENAE_CACHE", str(tmp_path / "cache"))
     stream = open_stream(str(pictures(tmp_path / "a", 20)))
@@ -451,7 +451,7 @@ def test_the_cache_tells_seeds_subsets_and_networks_apart(tmp_path: Path, monkey
     monkeypatch.setattr(Observed, "__new__", None)
     for kinds in (["fd"], ["kid"], ["score"]):
         tallied(stream, kinds=kinds)  # nothing is computed again
-    monkeypatch.setattr(measuring, "VERSION", "another")
+    monkeypatch.setattr(judging, "VERSION", "another")
     with pytest.raises(TypeError):
         tallied(stream)
 

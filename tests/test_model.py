@@ -14,7 +14,7 @@ from genae import api
 from genae.data.sources import open_data
 from genae.errors import GenaeError
 from genae.metrics.classifier import load_classifier, train_classifier
-from genae.metrics.evaluate import short_count
+from genae.metrics.judges import short_count
 from genae.model import Model, load
 from genae.report import figures, tables
 from genae.report.page import write_report

@@ -18,8 +18,8 @@ from genae.metrics import METRICS
 from genae.metrics import evaluate as measuring
 from genae.metrics.backbones import open_network
 from genae.metrics.classifier import classifier_path, load_classifier, train_classifier
-from genae.metrics.evaluate import Judges, networks_needed
 from genae.metrics.features import FeatureNetwork
+from genae.metrics.judges import Judges, Progress, networks_needed
 from genae.metrics.lpips import open_lpips
 from genae.model import Model, load
 from genae.presets import PRESETS
@@ -51,7 +51,7 @@ def train(model: str, run: Path | str, **settings: Any) -> Model:
     return load(run)
 
 
-def classifier_for(data: ImageData, device: torch.device, progress: measuring.Progress = silent) -> FeatureNetwork:
+def classifier_for(data: ImageData, device: torch.device, progress: Progress = silent) -> FeatureNetwork:
     """The classifier that scores samples of labelled data, trained and cached when it is first needed."""
 
     def train_once() -> None:
@@ -74,7 +74,7 @@ def evaluate(
     samples: int = 10_000,
     seed: int = 0,
     out: Path | None = None,
-    progress: measuring.Progress = silent,
+    progress: Progress = silent,
 ) -> list[dict[str, Any]]:
     """Measure a run on its own or on other data: see `genae.metrics.evaluate.evaluate_model` for the records.
 
@@ -126,7 +126,7 @@ def evaluate_images(
     seed: int = 0,
     device: str = "auto",
     out: Path | None = None,
-    progress: measuring.Progress = silent,
+    progress: Progress = silent,
 ) -> list[dict[str, Any]]:
     """Measure anybody's images against reference images; no genae model is needed.
 
@@ -149,7 +149,7 @@ def _judges(
     labelled: Callable[[], ImageData] | None,
     device: torch.device,
     seed: int,
-    progress: measuring.Progress,
+    progress: Progress,
 ) -> Judges:
     """Open every network that the metrics need."""
     opened = []
@@ -189,7 +189,7 @@ def fit_prior(
     data: ImageData | None = None,
     *,
     name: str | None = None,
-    progress: measuring.Progress = silent,
+    progress: Progress = silent,
     **settings: Any,
 ) -> Path:
     """Fit a prior (a name in `PRIORS`) to the frozen codes of a run's training images, and keep it in the run.

@@ -573,7 +573,7 @@ def _show_table(header: Sequence[str], rows: Sequence[Sequence[str]], format: st
 
 def _weight_files(given: Sequence[str], metrics: Sequence[str], networks: Sequence[str]) -> dict[str, Path]:
     """``NETWORK=FILE`` or, where one network alone is downloaded, ``FILE`` -> network and file."""
-    from genae.metrics.evaluate import networks_needed
+    from genae.metrics.judges import networks_needed
 
     names = [name for name in networks_needed(metrics, networks) if name not in ("classifier", "pixels")]
     names += ["vgg16", "lpips"] if "lpips" in metrics else []
