@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -202,9 +202,8 @@ def fit_prior(
         raise GenaeError(f"{run} is not a run folder; a prior is kept in one")
     if kind not in PRIORS:
         raise GenaeError(f"there is no prior {kind!r}; {nearest(kind, PRIORS)}")
-    own = {f.name: f.type for f in fields(Fit) if f.name not in ("kind", "options")}
-    hints = get_type_hints(Fit)
-    chosen = {key: parse_value(key, settings.pop(key), hints[key]) for key in own if key in settings}
+    own = {key: wanted for key, wanted in get_type_hints(Fit).items() if key not in ("kind", "options")}
+    chosen = {key: parse_value(key, settings.pop(key), wanted) for key, wanted in own.items() if key in settings}
     fit_settings = Fit(kind, **chosen, options=prior_options(kind, settings))
     folder = Path(run) / "priors"
     path = folder / f"{name or kind}.safetensors"

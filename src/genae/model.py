@@ -39,11 +39,9 @@ class Model:
         device: torch.device,
         name: str,
         trained_on: str,
-        fitted: Mapping[str, Prior] | None = None,
     ) -> None:
         self.digest = weights_digest(autoencoder)
         """Hash of the weights, without those of priors that were fitted later."""
-        autoencoder.priors = cast(Mapping[str, Prior], nn.ModuleDict({**autoencoder.priors, **(fitted or {})}))
         self.autoencoder = autoencoder.to(device).eval()
         self.config = config
         self.device = device
@@ -192,6 +190,11 @@ class Model:
         save_tensors(path, {"codes": codes}, {})
         return codes
 
+    def add_priors(self, fitted: Mapping[str, Prior]) -> None:
+        """Priors that were fitted later; they can then be used like those that were trained with the model."""
+        priors = nn.ModuleDict({**self.autoencoder.priors, **fitted})
+        self.autoencoder.priors = cast(Mapping[str, Prior], priors.to(self.device).eval())
+
     def check_prior(self, name: str) -> None:
         """Raise `GenaeError` if there is no prior of this name."""
         self._prior(name)
@@ -237,8 +240,9 @@ def load(run: Path | str, device: str = "auto") -> Model:
     channels, height, width = json.loads(metadata["image_shape"])
     model = build_model(config, (channels, height, width))
     load_weights(model, tensors, weights)
-    fitted = fitted_priors(path / "priors", weights_digest(model)) if path.is_dir() else {}
-    return Model(model, config, distributed.start(device), path.name, metadata["data"], fitted)
+    loaded = Model(model, config, distributed.start(device), path.name, metadata["data"])
+    loaded.add_priors(fitted_priors(path / "priors", loaded.digest))
+    return loaded
 
 
 def fitted_priors(folder: Path, digest: str) -> dict[str, Prior]:

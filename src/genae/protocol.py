@@ -72,8 +72,7 @@ class Autoencoder(nn.Module):
     def stage(self, images: int) -> Stage:
         """The schedule after ``images`` images."""
         done = min(1.0, images / self.anneal) if self.anneal else 0.0
-        learning_rate = self.learning_rate * (1 + math.cos(math.pi * done)) / 2
-        return Stage(max(self.image_shape[1:]), self.batch_size, learning_rate)
+        return Stage(max(self.image_shape[1:]), self.batch_size, annealed(self.learning_rate, done))
 
     def step(self, batches: Iterator[Tensor], images: int) -> Iterator[Update]:
         """One iteration of the algorithm, as a generator of updates.
@@ -142,6 +141,11 @@ class Prior(nn.Module):
     def sample(self, count: int, generator: torch.Generator) -> Tensor:
         """Draw codes [count, D]."""
         return self.decode(self.latent(count, generator))
+
+
+def annealed(learning_rate: float, done: float) -> float:
+    """The learning rate after the share ``done`` of a training: down to zero along half a cosine."""
+    return learning_rate * (1 + math.cos(math.pi * done)) / 2
 
 
 def at_least(smallest: float, **values: float) -> None:

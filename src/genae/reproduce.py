@@ -225,11 +225,7 @@ def _measure(
     config = resolve(model, settings, {}, AUTOENCODERS)
     if train(config, run, progress=progress).stopped == "interrupted":
         raise KeyboardInterrupt
-    of = CODE if metric == "mse" else row.prior
-    if metric == "mse" and row.through_prior:
-        of = row.prior
-    if not row.model:
-        of = REAL
+    of = REAL if not row.model else CODE if metric == "mse" and not row.through_prior else row.prior
     for attempt in (0, 1):
         digest = load(run).digest
         for record in reversed(read_lines(run / "metrics.jsonl", "metric")):

@@ -67,7 +67,7 @@ def evaluate_model(
         x = x.to(device)
         with torch.no_grad():
             h = model.encode(x)
-            decoded = reconstructions(model, h)
+            decoded = reconstructions(model, h, chosen if judges.pairs else ())
             for name, x_hat in decoded.items():
                 _check_finite(x_hat, f"reconstructions through {name}")
             errors = {name: judges.errors(x_hat, x) for name, x_hat in decoded.items()}
@@ -84,8 +84,6 @@ def evaluate_model(
         judges.progress("reconstructions", done, len(indices))
         codes.append(h)
         for of, values in errors.items():
-            if of != CODE and of not in chosen:
-                continue
             of_sums = sums.setdefault(of, {})
             for metric, value in values.items():
                 of_sums[metric] = of_sums.get(metric, 0.0) + float(value.sum())

@@ -75,12 +75,13 @@ def _similarity(x: Tensor, y: Tensor, data_range: float) -> tuple[Tensor, Tensor
     return whole, structure
 
 
-def reconstructions(model: Autoencoder, codes: Tensor) -> dict[str, Tensor]:
+def reconstructions(model: Autoencoder, codes: Tensor, priors: Iterable[str]) -> dict[str, Tensor]:
     """Every reconstruction from codes h0 [B, D]: ``code`` is G1(h0), others go through a prior, G1(G2(E2(h0))).
 
-    SWAE Fig. 5a.
+    SWAE Fig. 5a. ``priors`` names those to go through; one without an encoder is left out.
     """
-    through = {name: prior.decode(prior.encode(codes)) for name, prior in model.priors.items() if prior.has_encoder}
+    chosen = {name: model.priors[name] for name in priors}
+    through = {name: prior.decode(prior.encode(codes)) for name, prior in chosen.items() if prior.has_encoder}
     return {name: model.decode(c).float() for name, c in {CODE: codes, **through}.items()}
 
 
@@ -90,6 +91,6 @@ def reconstruction_mse(model: Autoencoder, batches: Iterable[Tensor]) -> dict[st
     count = 0
     for x in batches:
         count += len(x)
-        for name, x_hat in reconstructions(model, model.encode(x)).items():
+        for name, x_hat in reconstructions(model, model.encode(x), model.priors).items():
             sums[name] = sums.get(name, 0.0) + float(mse(x_hat, x).sum())
     return {"mse" if name == CODE else f"mse_{name}": total / count for name, total in sums.items()}

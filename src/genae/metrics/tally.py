@@ -14,8 +14,6 @@ from genae.metrics.frechet import Moments
 from genae.metrics.inception import SplitScores
 from genae.storage import load_tensors, save_tensors
 
-KEEPS = ("moments", "rows", "scores")
-
 
 class Tally:
     """Sums over a stream of ``count`` images: ``keeps`` names what later metrics need of it.
@@ -84,9 +82,12 @@ class Tally:
     def cached(cls, key: str, count: int, keeps: Iterable[str], seed: int) -> Self | None:
         """What `save` wrote under this key, if it has everything that is needed."""
         tally = cls(count, keeps, seed)
-        if not tally.keeps <= cls.kept(key):  # also where the file is cut short: it is made again
+        try:
+            tensors, metadata = load_tensors(_path(key))
+        except GenaeError:  # none, or one cut short: it is made again
             return None
-        tensors, _ = load_tensors(_path(key))
+        if not tally.keeps <= set(metadata["keeps"].split(",")):
+            return None
         if "moments" in tally.keeps:
             state = {name[8:]: value for name, value in tensors.items() if name.startswith("moments.")}
             tally.moments = Moments.from_state(state)

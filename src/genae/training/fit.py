@@ -2,7 +2,6 @@
 
 import hashlib
 import inspect
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -17,7 +16,7 @@ from genae.errors import GenaeError, nearest
 from genae.priors import PRIORS
 from genae.priors.gaussian import GaussianPrior
 from genae.priors.stack import StackedPrior
-from genae.protocol import Part, Prior
+from genae.protocol import Part, Prior, annealed
 from genae.storage import load_tensors, load_weights, save_tensors
 from genae.training.checkpoint import optimiser_tensors, restore_optimisers
 from genae.training.config import parse_value
@@ -123,8 +122,7 @@ def _train(
 
     try:
         while images < settings.images:
-            rate = settings.learning_rate * (1 + math.cos(math.pi * images / settings.images)) / 2
-            records = loop.iteration(images, rate)
+            records = loop.iteration(images, annealed(settings.learning_rate, images / settings.images))
             images += settings.batch_size
             if images // settings.batch_size % 50 == 0:
                 for record in records:
