@@ -467,6 +467,8 @@ def test_kernel_distance_and_memorisation_of_a_run_are_those_of_their_functions(
     images = (model.sample(300, 5, "normal").clamp(-1, 1) + 1).mul(127.5).round() / 127.5 - 1
     rows = data.images(data.split("test")).flatten(1)
     expected = kernel_distance(images.flatten(1), rows, 100, 179, 5)[0]
+    fingerprint = next(r["fingerprint"] for r in records if r["metric"] == "kid300-pixels")
+    assert (fingerprint["subsets"], fingerprint["subset_size"]) == (100, 179)
     assert value["normal", "kid300-pixels"] == pytest.approx(expected, rel=1e-4)
     train = data.images(data.split("train")).flatten(1)
     ours, honest = training_distances(images.flatten(1), train), training_distances(rows, train)

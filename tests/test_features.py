@@ -180,6 +180,9 @@ def test_networks_with_a_range_of_their_own(tmp_path: Path, member: str) -> None
 
     torch.manual_seed(0)
     pretrained = models.get_model(member, weights=None, transform_input=True, init_weights=False).eval()
+    for module in pretrained.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight)  # signals that do not fade on their way to the end
     torch.save(pretrained.state_dict(), tmp_path / "w.pth")
     network = open_network(f"torchvision:{member}", CPU, {f"torchvision:{member}": tmp_path / "w.pth"})
     preset = models.get_model_weights(member).DEFAULT.transforms()
@@ -188,6 +191,9 @@ def test_networks_with_a_range_of_their_own(tmp_path: Path, member: str) -> None
     with torch.no_grad():
         logits = pretrained((x / 255 - mean) / std)
         assert torch.allclose(pretrained.fc(network(x).features), logits, rtol=1e-4, atol=1e-4)
+        pretrained.transform_input = False
+        other = pretrained((x / 255 - mean) / std)
+        assert (other - logits).abs().max() > 0.1 * logits.abs().max(), "the range matters here"
 
 
 @pytest.mark.parametrize("damage", ["nan", "integers"])

@@ -192,6 +192,8 @@ def test_an_interrupted_fit_goes_on_bit_for_bit(tmp_path: Path) -> None:
     parts, _ = fit(codes, settings, tmp_path / "b")
     assert all(torch.equal(a, b) for a, b in zip(whole.state_dict().values(), parts.state_dict().values(), strict=True))
     other, _ = fit(codes + 1, settings, tmp_path / "b")  # of other codes: begun anew
+    anew, _ = fit(codes + 1, settings, tmp_path / "c")
+    assert torch.equal(other.sample(2, generator()), anew.sample(2, generator()))
     assert not torch.equal(other.sample(2, generator()), whole.sample(2, generator()))
 
 
@@ -200,6 +202,8 @@ def test_priors_of_other_weights_are_left_out(run: Path, tmp_path: Path) -> None
 
     copy = tmp_path / "copy"
     shutil.copytree(run, copy)
+    api.fit_prior(copy, "gaussian", name="kept")
+    assert "kept" in load(copy).priors
     train(Config("ae", "digits", images=128, options=tiny_options("ae")), copy)
     assert not load(copy).priors
 
