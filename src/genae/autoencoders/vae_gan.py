@@ -13,7 +13,7 @@ from genae.autoencoders.vae import GaussianEncoding
 from genae.losses import critic_loss, gaussian_kl, generator_loss, mse
 from genae.networks.dcgan import PatchCritic
 from genae.networks.variational import posterior, reparameterise
-from genae.protocol import Update, at_least, frozen, normal
+from genae.protocol import Update, at_least, normal
 
 
 class VaeGan(GaussianEncoding):
@@ -30,27 +30,24 @@ class VaeGan(GaussianEncoding):
         self.critic = PatchCritic(image_shape, self.width)
 
     def step(self, batches: Iterator[Tensor], images: int) -> Iterator[Update]:
-        """Dis; Enc; Dec (Algorithm 1), on one set of forward passes."""
+        """Enc; Dec; Dis (Algorithm 1): one set of forward passes, and every gradient taken before its network moves."""
         x = next(batches)
         mean, log_variance = posterior(self.encoder(x))
         x_hat = self.decoder(reparameterise(mean, log_variance))
         x_new = self.decoder(normal(*mean.shape, like=mean))  # from z_p ~ N(0, I)
+        # Apart, not in one batch: no backward pass then visits images that it does not concern.
+        features, features_hat = self.critic.features(x), self.critic.features(x_hat)  # Dis_l
+        fake = torch.cat([self.critic.judge(features_hat), self.critic(x_new)])
 
-        # Dis: -log Dis(x) - log(1 - Dis(x_hat)) - log(1 - Dis(x_new)), the fakes together weigh as much as x
-        fake = torch.cat([self.critic(x_hat.detach()), self.critic(x_new.detach())])
-        loss = critic_loss(self.critic(x), fake)
-        yield Update(loss, [self.critic])
-
-        with frozen(self.critic):
-            features = self.critic.features(x_hat)
-            likeness = mse(features, self.critic.features(x).detach())  # L_llike in Dis_l
-            deceit = (generator_loss(self.critic.judge(features)) + generator_loss(self.critic(x_new))) / 2
+        # Enc: KL + L_llike, the error in Dis_l
+        likeness = mse(features_hat, features.detach())
         divergence = self.divergence_weight * gaussian_kl(mean, log_variance)
-
-        # Enc: KL + L_llike
         yield Update(likeness + divergence, [self.encoder], {"kl": divergence}, keep_graph=True)
 
         # Dec: gamma L_llike - L_GAN; in the non-saturating form, whose gradient has the sign of its definition
-        yield Update(
-            self.style_weight * likeness + deceit, [self.decoder], {"likeness": likeness, "adversarial": deceit}
-        )
+        deceit = generator_loss(fake)
+        terms = {"likeness": likeness, "adversarial": deceit}
+        yield Update(self.style_weight * likeness + deceit, [self.decoder], terms, keep_graph=True)
+
+        # Dis: -log Dis(x) - log(1 - Dis(x_hat)) - log(1 - Dis(x_new)), the fakes together weigh as much as x
+        yield Update(critic_loss(self.critic.judge(features), fake), [self.critic])

@@ -9,6 +9,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from genae.networks.convolution import Conv2d, ConvTranspose2d
 from genae.networks.dense import LEAK, Dense
 from genae.networks.layers import centre_crop, initialise_normal, normalisation, pad_to_multiple
 
@@ -38,12 +39,12 @@ class ConvEncoder(nn.Module):
         self.size = padded_size(*size)
         stages = stages_for(*size)
         # 4 x 4 kernels at stride 1 lose a pixel: pad 1 before and 2 after.
-        layers: list[nn.Module] = [nn.ZeroPad2d((1, 2, 1, 2)), nn.Conv2d(channels, width, 4, bias=norm == "none")]
+        layers: list[nn.Module] = [nn.ZeroPad2d((1, 2, 1, 2)), Conv2d(channels, width, 4, bias=norm == "none")]
         layers += [normalisation(norm, width), nn.ELU(inplace=True)]
         for stage in range(stages):
             inputs, outputs = width * min(2**stage, 16), width * min(2 ** (stage + 1), 16)
             layers += [
-                nn.Conv2d(inputs, outputs, 4, 2, 1, bias=norm == "none"),
+                Conv2d(inputs, outputs, 4, 2, 1, bias=norm == "none"),
                 normalisation(norm, outputs),
                 nn.ELU(inplace=True),
             ]
@@ -69,9 +70,9 @@ class ConvDecoder(nn.Module):
         layers: list[nn.Module] = [normalisation(norm, outputs), nn.ELU(inplace=True)]
         for stage in reversed(range(stages)):
             inputs, outputs = outputs, width * min(2**stage, 16)
-            layers += [nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=norm == "none")]
+            layers += [ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=norm == "none")]
             layers += [normalisation(norm, outputs), nn.ELU(inplace=True)]
-        layers += [nn.Conv2d(outputs, channels, 3, 1, 1), nn.Tanh()]
+        layers += [Conv2d(outputs, channels, 3, 1, 1), nn.Tanh()]
         self.convolutions = nn.Sequential(*layers)
         initialise_normal(self)
 
@@ -92,9 +93,9 @@ class PatchCritic(nn.Module):
         layers: list[nn.Module] = []
         for stage in range(stages_for(*size)):
             outputs = width * min(2**stage, 16)
-            layers += [nn.Conv2d(inputs, outputs, 4, 2, 1), nn.LeakyReLU(LEAK, inplace=True)]
+            layers += [Conv2d(inputs, outputs, 4, 2, 1), nn.LeakyReLU(LEAK, inplace=True)]
             inputs = outputs
-        self.layers = nn.Sequential(*layers, nn.Conv2d(inputs, 1, 3, 1, 1))
+        self.layers = nn.Sequential(*layers, Conv2d(inputs, 1, 3, 1, 1))
         initialise_normal(self)
 
     def features(self, x: Tensor) -> Tensor:

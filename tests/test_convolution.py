@@ -1,0 +1,104 @@
+"""Convolutions as matrix products: against PyTorch's, to any derivative, and the rule that chooses between them."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from genae.networks import convolution
+from genae.networks.convolution import Conv2d, ConvTranspose2d
+
+
+@pytest.fixture(autouse=True)
+def always_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(convolution, "CHANNELS_PER_POSITION", 0)
+
+
+sides, kernels, strides = st.integers(1, 7), st.integers(1, 4), st.integers(1, 3)
+
+
+@given(sides, sides, kernels, kernels, strides, st.integers(0, 2), st.booleans(), st.integers(0, 99))
+@settings(max_examples=60, deadline=None)
+def test_convolution_equals_pytorchs(
+    height: int, width: int, rows: int, columns: int, stride: int, padding: int, bias: bool, seed: int
+) -> None:
+    torch.manual_seed(seed)
+    if min(height + 2 * padding - rows, width + 2 * padding - columns) < 0:
+        return
+    layer = Conv2d(3, 5, (rows, columns), stride, padding, bias=bias).double()
+    x = torch.randn(2, 3, height, width, dtype=torch.float64)
+    torch.testing.assert_close(layer(x), F.conv2d(x, layer.weight, layer.bias, stride, padding))
+
+
+@given(sides, sides, kernels, strides, st.integers(0, 2), st.integers(0, 1), st.booleans(), st.integers(0, 99))
+@settings(max_examples=60, deadline=None)
+def test_transposed_convolution_equals_pytorchs(
+    height: int, width: int, kernel: int, stride: int, padding: int, extra: int, bias: bool, seed: int
+) -> None:
+    torch.manual_seed(seed)
+    extra = min(extra, stride - 1)
+    if min((side - 1) * stride - 2 * padding + kernel + extra for side in (height, width)) < 1:
+        return
+    layer = ConvTranspose2d(3, 5, kernel, stride, padding, extra, bias=bias).double()
+    x = torch.randn(2, 3, height, width, dtype=torch.float64)
+    expected = F.conv_transpose2d(x, layer.weight, layer.bias, stride, padding, extra)
+    torch.testing.assert_close(layer(x), expected)
+
+
+@pytest.mark.parametrize("layer", [Conv2d(2, 3, 4, 2, 1), ConvTranspose2d(2, 3, 3, 2, 1, 1), Conv2d(2, 2, 3, 1, 1)])
+def test_first_and_second_derivatives(layer: torch.nn.Module) -> None:
+    layer = layer.double()
+    x = torch.randn(2, 2, 4, 3, dtype=torch.float64, requires_grad=True)
+    names = [name for name, _ in layer.named_parameters()]
+
+    def run(x: Tensor, *parameters: Tensor) -> Tensor:
+        return torch.func.functional_call(layer, dict(zip(names, parameters, strict=True)), (x,))
+
+    inputs = (x, *(p.detach().requires_grad_() for p in layer.parameters()))
+    assert torch.autograd.gradcheck(run, inputs)
+    assert torch.autograd.gradgradcheck(run, inputs)
+
+
+@pytest.mark.parametrize("layer", [Conv2d(4, 6, 4, 2, 1), ConvTranspose2d(4, 6, 4, 2, 1)])
+def test_a_backward_pass_computes_only_what_it_is_asked_for(
+    layer: torch.nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    for name in ("_down", "_up", "_across"):
+        of = getattr(convolution, name)
+
+        def counted(*args: object, of: convolution.Product = of, name: str = name) -> Tensor:
+            calls.append(name)
+            return of(*args)  # type: ignore[arg-type]
+
+        monkeypatch.setitem(convolution._DERIVATIVES, counted, convolution._DERIVATIVES[of])
+        monkeypatch.setattr(convolution, name, counted)
+    x = torch.randn(2, 4, 4, 4, requires_grad=True)
+    y = layer(x)
+    calls.clear()
+    y.sum().backward(inputs=[x], retain_graph=True)
+    assert "_across" not in calls
+    assert layer.weight.grad is None
+    calls.clear()
+    y.sum().backward(inputs=[layer.weight])
+    assert calls == ["_across"]
+
+
+def test_autocast_and_weights_of_pytorchs_layers() -> None:
+    ours, theirs = Conv2d(4, 6, 3, 1, 1), torch.nn.Conv2d(4, 6, 3, 1, 1)
+    ours.load_state_dict(theirs.state_dict())
+    x = torch.randn(2, 4, 3, 3)
+    with torch.autocast("cpu", torch.bfloat16):
+        y, expected = ours(x), theirs(x)
+    assert y.dtype == expected.dtype == torch.bfloat16
+    torch.testing.assert_close(y, expected, atol=0.05, rtol=0.05)
+
+
+def test_the_library_runs_large_maps_and_few_channels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(convolution, "CHANNELS_PER_POSITION", 32)
+    monkeypatch.setattr(convolution, "_down", None)  # would fail if it were called
+    Conv2d(2, 63, 4, 2, 1)(torch.randn(1, 2, 4, 4))  # 2 x 2 positions: from 128 channels
+    with pytest.raises(TypeError):
+        Conv2d(2, 128, 4, 2, 1)(torch.randn(1, 2, 4, 4))
