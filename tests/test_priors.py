@@ -247,3 +247,44 @@ def test_a_generator_without_encoder_says_so(tmp_path: Path) -> None:
     assert api.report(run).exists()
     assert model.sample(2).shape == (2, 1, 8, 8)
     assert math.isfinite(float(model.decode(model.sample_codes(2)).sum()))
+
+
+def test_the_posterior_of_a_mixture_is_that_of_bayes() -> None:
+    prior = MixturePrior(2, components=3).double()
+    prior.weights.copy_(torch.tensor([0.2, 0.5, 0.3]))
+    prior.means.copy_(torch.tensor([[0.0, 1.0], [2.0, -1.0], [-1.0, 0.5]]))
+    prior.factors.copy_(torch.tensor([[[1.0, 0.0], [0.5, 0.7]], [[0.3, 0.0], [0.1, 2.0]], [[1.5, 0.0], [-1.0, 0.4]]]))
+    c = torch.randn(7, 2, generator=generator()).double()
+    densities = torch.stack(
+        [
+            w * torch.distributions.MultivariateNormal(m, scale_tril=f).log_prob(c).exp()
+            for w, m, f in zip(prior.weights, prior.means, prior.factors, strict=True)
+        ],
+        1,
+    )
+    assert torch.allclose(prior.posterior(c), densities / densities.sum(1, keepdim=True))
+
+
+def test_a_temperature_shrinks_each_component_and_not_their_distance() -> None:
+    wide, narrow = MixturePrior(2, components=2), MixturePrior(2, components=2, temperature=0.5)
+    for prior in (wide, narrow):
+        prior.fit(two_clusters())
+    a, b = wide.sample(3000, generator()), narrow.sample(3000, generator())
+    right = a[:, 0] > 0
+    assert torch.equal(right, b[:, 0] > 0)
+    assert b[right].std(0).tolist() == pytest.approx((0.5 * a[right].std(0)).tolist(), rel=1e-3)
+    assert b[right].mean(0).tolist() == pytest.approx(a[right].mean(0).tolist(), abs=0.1)
+
+
+def test_flow_matching_from_a_mixture_needs_short_lines(tmp_path: Path) -> None:
+    codes = two_clusters()
+    options = {"width": 32, "blocks": 1, "components": 2}
+    settings = Fit("flow-matching", images=20_000, batch_size=250, options=options)
+    prior, _ = fit(codes, settings, tmp_path / "p")
+    with torch.no_grad():
+        samples = prior.sample(2000, generator())
+    assert (samples[:, 0].abs() < 1.2).float().mean() < 0.02, "no samples between the clusters, after 80 steps"
+    flow = prior.levels[1]  # type: ignore[attr-defined]
+    generator_ = torch.Generator().manual_seed(3)
+    lines = flow.decode(start := flow.latent(500, generator_)) - start
+    assert float(lines.norm(dim=1).median()) < 0.5, "codes are joined to noise of their own cluster"

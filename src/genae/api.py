@@ -18,6 +18,7 @@ from genae.metrics import METRICS
 from genae.metrics import evaluate as measuring
 from genae.metrics.backbones import open_network
 from genae.metrics.classifier import classifier_path, load_classifier, train_classifier
+from genae.metrics.cost import costs
 from genae.metrics.features import FeatureNetwork
 from genae.metrics.judges import Judges, Progress, networks_needed
 from genae.metrics.lpips import open_lpips
@@ -31,7 +32,7 @@ from genae.training.config import parse_value, resolve
 from genae.training.fit import Fit, fit, prior_options
 from genae.training.train import train as train_run
 
-RUN_METRICS = ("mse", "psnr", "ssim", "icp", "fd", "nearest", "codes")
+RUN_METRICS = ("mse", "psnr", "ssim", "icp", "fd", "nearest", "codes", "cost")
 IMAGE_METRICS = ("fid", "kid", "prdc")
 
 
@@ -107,7 +108,7 @@ def evaluate(
     judges = _judges(metrics, networks, weights or {}, lambda: data, model.device, seed, progress)
     records = measuring.evaluate_model(
         model.autoencoder, model.sample_codes, data, judges, metrics, weights=model.digest, priors=priors, split=split,
-        samples=samples,
+        samples=samples, spent=costs(Path(run), model.digest) if "cost" in metrics else {},
     )  # fmt: skip
     _keep(records, out)
     return records
@@ -212,9 +213,11 @@ def fit_prior(
     folder.mkdir(exist_ok=True)
     data = data or model.open_data()
     partial = folder / f".{path.stem}.partial"
-    fitted, seconds = fit(model.training_codes(data, Path(run)), fit_settings, partial, progress)
+    codes = model.training_codes(data, Path(run))
+    fitted, seconds = fit(codes, fit_settings, partial, progress)
+    seen = fit_settings.images if fit_settings.learned else len(codes)
     metadata = {"fit": json.dumps(asdict(fit_settings)), "code_dim": str(model.code_dim), "weights": model.digest,
-                "seconds": repr(seconds)}  # fmt: skip
+                "images": str(seen), "seconds": repr(seconds)}  # fmt: skip
     save_tensors(path, fitted.state_dict(), metadata)
     partial.unlink(missing_ok=True)
     return path

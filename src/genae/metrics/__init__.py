@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from genae.metrics.codes import code_statistics
+from genae.metrics.cost import costs
 from genae.metrics.frechet import Moments, frechet_distance, moments
 from genae.metrics.inception import inception_score
 from genae.metrics.kernel import kernel_distance, polynomial_mmd
@@ -14,7 +15,7 @@ from genae.metrics.probes import linear_svm, one_nn
 from genae.metrics.reconstruction import ms_ssim, mse, psnr, ssim
 
 __all__ = [
-    "METRICS", "Metric", "Moments", "code_statistics", "coverage", "frechet_distance", "inception_score",
+    "METRICS", "Metric", "Moments", "code_statistics", "costs", "coverage", "frechet_distance", "inception_score",
     "kernel_distance", "linear_svm", "memorisation", "moments", "ms_ssim", "mse", "nearest", "one_nn", "path_lengths",
     "polynomial_mmd", "psnr", "ssim", "trimmed_mean",
 ]  # fmt: skip
@@ -26,7 +27,7 @@ class Metric(NamedTuple):
     function: Callable[..., Any]
     """What it computes, on tensors."""
     of: str
-    """``pairs`` (an image and its reconstruction), ``features``, ``probabilities``, ``pixels`` or ``codes``."""
+    """``pairs`` (an image and its reconstruction), ``features``, ``probabilities``, ``pixels``, ``codes`` or ``training``."""
     records: dict[str, str]
     """How the names of its numbers begin, and what each says."""
 
@@ -86,6 +87,11 @@ METRICS: dict[str, Metric] = {
             "code_rank": "effective rank of the codes",
             "code_fd": "Fréchet distance between codes and the codes that a prior samples, lower is better",
         },
+    ),
+    "cost": Metric(
+        costs,
+        "training",
+        {"train_images": "images or codes seen in training", "train_seconds": "seconds of training"},
     ),
     "1nn": Metric(one_nn, "codes", {"1nn": "accuracy of the nearest neighbour's label in code space"}),
     "svm": Metric(linear_svm, "codes", {"svm": "accuracy of a linear support vector machine on codes"}),

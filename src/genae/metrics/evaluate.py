@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -39,13 +40,14 @@ def evaluate_model(
     priors: Sequence[str] | None = None,
     split: str = "test",
     samples: int = 10_000,
+    spent: Mapping[str, Mapping[str, float]] = MappingProxyType({}),
 ) -> list[Record]:
     """Measure reconstructions of a split and samples of every prior, or of some.
 
     Records have ``of`` (``real data``, ``code``: through the code, or a prior's name), ``metric``, ``value``, for
     scores over splits ``deviation``, and ``fingerprint``. Images are rounded to 8 bits before any feature network sees
-    them, as files would be. ``sample_codes(count, seed, prior)`` draws codes; ``weights`` is the hash of the model's.
-    Raises `GenaeError`.
+    them, as files would be. ``sample_codes(count, seed, prior)`` draws codes; ``weights`` is the hash of the model's;
+    ``spent`` are its `costs`. Raises `GenaeError`.
     """
     metrics = set(metrics)
     device = next(model.parameters()).device
@@ -126,6 +128,9 @@ def evaluate_model(
     if metrics & {"1nn", "svm"}:
         _record_probes(judges, base, metrics, model, data, torch.cat(codes), indices)
     judges.judge(base, REAL, real, None)
+    for of, numbers in spent.items():
+        for metric, value in numbers.items() if of == CODE or of in chosen else ():
+            judges.record(base, of, metric, value)
     return judges.records
 
 

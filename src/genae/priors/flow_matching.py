@@ -1,6 +1,8 @@
 """Flow matching on codes: a velocity field that carries noise to codes along straight lines.
 
-Lipman, Chen, Ben-Hamu, Nickel, Le 2023, Eq. 23 (optimal-transport paths, sigma_min = 0); Liu, Gong, Liu 2023.
+Lipman, Chen, Ben-Hamu, Nickel, Le 2023, Eq. 23 (optimal-transport paths, sigma_min = 0); Liu, Gong, Liu 2023. Any
+coupling of noise and codes is allowed (Tong et al. 2024, Proposition 3.4): codes are joined to noise of the mixture's
+component that they come from, so that lines are short and do not have to tear one Gaussian into many clusters.
 """
 
 import math
@@ -12,31 +14,53 @@ from torch.func import functional_call
 from torch.nn.utils import parameters_to_vector
 
 from genae.losses import mse
+from genae.priors.mixture import MixturePrior
 from genae.protocol import Prior, Update, at_least, draw, normal
 
 
 class FlowMatchingPrior(Prior):
-    """dx/dt = v(x, t) from x_0 ~ N(0, I) to codes x_1, solved by ``solver_steps`` steps of Heun's rule.
+    """dx/dt = v(x, t) from x_0 to codes x_1, solved by ``solver_steps`` steps of Heun's rule.
 
-    Samples come from an average of the weights with a half-life of ``half_life`` codes.
+    x_0 ~ N(0, I), or with ``components`` a Gaussian mixture fitted to the codes, drawn at ``temperature`` (see
+    `MixturePrior`). Samples come from an average of the weights with a half-life of ``half_life`` codes.
     """
 
     def __init__(
-        self, code_dim: int, width: int = 512, blocks: int = 4, solver_steps: int = 50, half_life: int = 200_000
+        self,
+        code_dim: int,
+        width: int = 512,
+        blocks: int = 4,
+        solver_steps: int = 50,
+        half_life: int = 200_000,
+        components: int = 0,
+        temperature: float = 1.0,
     ) -> None:
         super().__init__()
         at_least(1, width=width, blocks=blocks, solver_steps=solver_steps, half_life=half_life)
+        at_least(0, components=components)
         self.code_dim = code_dim
         self.solver_steps = solver_steps
         self.half_life = half_life
+        # One component that is never fitted is N(0, I).
+        self.source = MixturePrior(code_dim, max(components, 1), temperature)
+        self.source_is_fitted = components > 0
         self.velocity = _VelocityField(code_dim, width, blocks)
         self.register_buffer("average", parameters_to_vector(self.velocity.parameters()).detach().clone())
         self.average: Tensor
 
+    def fit(self, codes: Tensor) -> None:
+        """Fit the mixture that x_0 comes from to codes [N, D]; without ``components`` there is nothing to fit."""
+        if self.source_is_fitted:
+            self.source.fit(codes)
+
     def step(self, codes: Iterator[Tensor], images: int) -> Iterator[Update]:
         """v: ||v(x_t, t) - (x_1 - x_0)||^2 with x_t = (1 - t) x_0 + t x_1, t ~ U(0, 1)."""
         x_1 = next(codes)
-        x_0 = normal(*x_1.shape, like=x_1)
+        with torch.no_grad():
+            cumulated = self.source.posterior(x_1).cumsum(1)
+            ticket = draw(torch.rand, len(x_1), 1, device=x_1.device) * cumulated[:, -1:]
+            component = torch.searchsorted(cumulated, ticket)[:, 0].clamp_max(cumulated.shape[1] - 1)
+            x_0 = self.source.place(component, normal(*x_1.shape, like=x_1))
         t = draw(torch.rand, len(x_1), 1, device=x_1.device)
         error = mse(self.velocity(torch.lerp(x_0, x_1, t), t), x_1 - x_0)
         yield Update(error, [self.velocity], {"velocity_mse": error})
@@ -46,8 +70,8 @@ class FlowMatchingPrior(Prior):
             self.average.lerp_(parameters_to_vector(self.velocity.parameters()), 1 - kept)
 
     def latent(self, count: int, generator: torch.Generator | None = None) -> Tensor:
-        """x_0 [count, D] ~ N(0, I)."""
-        return normal(count, self.code_dim, like=self.average, generator=generator)
+        """x_0 [count, D]."""
+        return self.source.sample(count, generator)
 
     def encode(self, codes: Tensor) -> Tensor:
         """x_0 of codes x_1: the same path backwards."""

@@ -9,12 +9,15 @@ from genae.protocol import Prior, at_least
 class MixturePrior(Prior):
     """A mixture of ``components`` Gaussians with full covariances; it has no latent variables.
 
-    The baseline that learned priors have to beat: Ghosh et al. 2020, Table 1.
+    The baseline that learned priors have to beat: Ghosh et al. 2020, Table 1. Samples lie ``temperature`` times the
+    fitted deviations from their component's mean: below 1 they are more typical and less diverse.
     """
 
-    def __init__(self, code_dim: int, components: int = 10) -> None:
+    def __init__(self, code_dim: int, components: int = 10, temperature: float = 1.0) -> None:
         super().__init__()
         at_least(1, components=components)
+        at_least(0, temperature=temperature)
+        self.temperature = temperature
         self.register_buffer("weights", torch.full((components,), 1 / components))
         self.register_buffer("means", torch.zeros(components, code_dim))
         self.register_buffer("factors", torch.eye(code_dim).repeat(components, 1, 1))  # S_k = F_k F_k^T
@@ -32,9 +35,20 @@ class MixturePrior(Prior):
         self.means.copy_(torch.from_numpy(mixture.means_))
         self.factors.copy_(torch.linalg.cholesky(torch.from_numpy(mixture.covariances_)))
 
-    def sample(self, count: int, generator: torch.Generator) -> Tensor:
+    def sample(self, count: int, generator: torch.Generator | None) -> Tensor:
         """Draw codes [count, D]: a component each, then its Gaussian."""
         chosen = torch.multinomial(self.weights.cpu(), count, replacement=True, generator=generator)
         noise = torch.randn(count, self.means.shape[1], generator=generator)
-        means, factors = self.means.cpu()[chosen], self.factors.cpu()[chosen]
-        return (means + torch.einsum("nij,nj->ni", factors, noise)).to(self.means.device)
+        return self.place(chosen.to(self.means.device), self.temperature * noise.to(self.means.device))
+
+    def place(self, chosen: Tensor, noise: Tensor) -> Tensor:
+        """Codes [B, D] at ``noise`` [B, D] ~ N(0, I) of the ``chosen`` [B] components."""
+        return self.means[chosen] + torch.einsum("nij,nj->ni", self.factors[chosen], noise)
+
+    def posterior(self, codes: Tensor) -> Tensor:
+        """p(component | code): [B, D] -> [B, components]."""
+        inverses = torch.linalg.inv(self.factors)
+        centres = torch.einsum("kij,kj->ki", inverses, self.means)
+        whitened = (codes @ inverses.flatten(0, 1).T).unflatten(1, centres.shape) - centres
+        volumes = inverses.diagonal(dim1=1, dim2=2).log().sum(1)
+        return torch.softmax(self.weights.log() + volumes - whitened.square().sum(2) / 2, 1)

@@ -95,6 +95,8 @@ def fit(
     assert isinstance(prior, StackedPrior)
     prior.levels[0].fit(codes)
     whitened = prior.levels[0].encode(codes)
+    if type(prior.levels[1]).fit is not Prior.fit:  # it has a part in closed form
+        prior.levels[1].fit(whitened)
     seconds = _train(prior.levels[1], whitened, settings, partial, progress)
     return prior.eval(), seconds
 
