@@ -8,7 +8,8 @@ import pytest
 from genae import reproduce as reproducing
 from genae.autoencoders import AUTOENCODERS
 from genae.errors import GenaeError
-from genae.reproduce import BUDGETS, DATA, TABLES, measure_of, reproduce
+from genae.paper_tables import BUDGETS, DATA, TABLES, measure_of
+from genae.reproduce import reproduce
 from genae.training.config import option_types, resolve
 
 

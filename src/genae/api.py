@@ -27,7 +27,7 @@ from genae.presets import PRESETS
 from genae.priors import PRIORS
 from genae.report import tables
 from genae.report.page import write_report
-from genae.storage import append_line, read_lines, save_tensors
+from genae.storage import append_line, load_tensors, read_lines, save_tensors
 from genae.training.config import parse_value, resolve
 from genae.training.fit import Fit, fit, prior_options
 from genae.training.train import train as train_run
@@ -196,7 +196,8 @@ def fit_prior(
     """Fit a prior (a name in `PRIORS`) to the frozen codes of a run's training images, and keep it in the run.
 
     It is then one of the run's priors, called ``name`` (by default its kind). ``settings`` are fields of `Fit` and
-    arguments of the prior's class. Codes are encoded once and cached in the run. Returns the prior's file.
+    arguments of the prior's class. Codes are encoded once and cached in the run; what is fitted is not fitted again.
+    Returns the prior's file.
     """
     model = load(run)
     if not Path(run).is_dir():
@@ -211,14 +212,16 @@ def fit_prior(
     if path.stem in model.priors and not path.exists():
         raise GenaeError(f"{run} was trained with a prior {path.stem!r}; choose another --name")
     folder.mkdir(exist_ok=True)
+    wanted = {"fit": json.dumps(asdict(fit_settings)), "weights": model.digest}
+    if path.exists() and load_tensors(path)[1].items() >= wanted.items():
+        return path  # the same settings, the same codes
     data = data or model.open_data()
     partial = folder / f".{path.stem}.partial"
     codes = model.training_codes(data, Path(run))
     fitted, seconds = fit(codes, fit_settings, partial, progress)
     seen = fit_settings.images if fit_settings.learned else len(codes)
-    metadata = {"fit": json.dumps(asdict(fit_settings)), "code_dim": str(model.code_dim), "weights": model.digest,
-                "images": str(seen), "seconds": repr(seconds)}  # fmt: skip
-    save_tensors(path, fitted.state_dict(), metadata)
+    known = {"code_dim": str(model.code_dim), "images": str(seen), "seconds": repr(seconds)}
+    save_tensors(path, fitted.state_dict(), wanted | known)
     partial.unlink(missing_ok=True)
     return path
 

@@ -1,11 +1,11 @@
 """The papers' tables: train what is missing, measure it, and set it beside the published figures."""
 
+import inspect
 import json
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from genae import api
 from genae.autoencoders import AUTOENCODERS
@@ -13,117 +13,14 @@ from genae.errors import GenaeError, nearest
 from genae.metrics.evaluate import REAL
 from genae.metrics.reconstruction import CODE
 from genae.model import load
+from genae.paper_tables import BUDGETS, DATA, SAMPLES, SMOKE_FIT, TABLES, Row, measure_of
+from genae.priors import PRIORS
 from genae.protocol import Autoencoder
-from genae.report.tables import markdown
-from genae.storage import read_lines, write_atomically
+from genae.report.tables import SUBJECT, markdown
+from genae.storage import read_lines, weights_digest, write_atomically
 from genae.training.config import option_types, resolve
+from genae.training.fit import Fit
 from genae.training.train import train
-
-BUDGETS: dict[str, dict[str, Any]] = {
-    # Minutes on two cores, to see that everything works: the figures mean nothing. Digits stand in for every data set.
-    "smoke": {"images": 1_500, "width": 4, "prior_width": 32, "critic_width": 32, "batch_size": 50, "code_dim": 16},
-    # An hour and more for each row on two cores: narrow networks, codes of 32 dimensions, a falling learning rate.
-    "cpu": {
-        "images": 400_000, "anneal": 400_000, "width": 16, "code_dim": 32, "learning_rate": 7e-4, "batch_size": 64,
-        "patience": 0, "prior_initial": "kaiming", "validate_every": 20_000, "checkpoint_every": 20_000,
-    },
-    # The papers' own settings.
-    "gpu": {},
-}  # fmt: skip
-SAMPLES = {"smoke": 1_000, "cpu": 10_000, "gpu": 10_000}
-
-
-@dataclass(frozen=True)
-class DataSet:
-    """A data set of the tables: how it is opened, and how long the papers trained on it."""
-
-    source: str | None
-    """Its name; None where the user has to give a folder."""
-    options: Mapping[str, Any]
-    images: int
-
-
-DATA = {
-    "mnist": DataSet("mnist", {"size": "32", "fit": "pad"}, 200 * 55_000),
-    "cifar10": DataSet("cifar10", {}, 200 * 45_000),
-    "celeba": DataSet(None, {"size": "64", "fit": "crop"}, 25 * 162_770),
-    "oxford102": DataSet(None, {"size": "64", "fit": "stretch"}, 200 * 1_020),
-}
-
-
-@dataclass(frozen=True)
-class Row:
-    """What a row of a table is, in genae: a model, its options, and where its samples come from."""
-
-    model: str = ""
-    """A name in `AUTOENCODERS`; empty for real data."""
-    prior: str = "normal"
-    options: Mapping[str, Any] = field(default_factory=dict)
-    through_prior: bool = False
-    """Whether the table's reconstructions pass through the prior (SWAE's do)."""
-
-
-_PAPER: dict[str, Any] = {"learning_rate": 1e-4, "code_dim": 128, "width": 64, "patience": 10}
-_SWAE: dict[str, Any] = _PAPER | {"batch_size": 64, "priors": "normal,uniform", "prior_dim": 64}
-_AAAE: dict[str, Any] = _PAPER | {"batch_size": 100, "prior_dim": 64}
-_ALI, _ALICE = Row("ali", options=_PAPER), Row("alice", options=_PAPER)
-_WAE, _WGAN = (
-    Row("wae-mmd", options=_PAPER),
-    Row("wgan-gp", options={k: v for k, v in _PAPER.items() if k != "patience"}),
-)
-
-# Rows: what each is in genae, and the published figures, by column (None: the paper gives none).
-TABLES: dict[str, tuple[tuple[str, ...], dict[str, tuple[Row, tuple[float | None, ...]]]]] = {
-    # Xu, Keshmiri, Wang: Stacked Wasserstein Autoencoder (2019), Table 1. It quotes ALI and ALICE on MNIST and CIFAR-10
-    # from the ALICE paper.
-    "swae/table1": (
-        ("mnist_icp", "mnist_mse", "cifar10_icp", "cifar10_mse", "celeba_fid", "celeba_mse"),
-        {
-            "true data": (Row(), (None, None, None, None, 1.94, None)),
-            "ali": (_ALI, (8.84, 0.38, 5.97, 0.56, 6.95, 0.281)),
-            "alice": (_ALICE, (9.35, 0.07, 6.04, 0.214, None, None)),
-            "wae": (_WAE, (None, None, None, None, 98.78, 0.02)),
-            "swae (w/o D1)": (
-                Row("stacked-wae", "normal", _SWAE | {"critic_weight": 0.0}, True),
-                (None, None, None, None, 68.15, 0.046),
-            ),
-            "swae (normal)": (Row("stacked-wae", "normal", _SWAE, True), (8.87, 0.01, 5.73, 0.081, 18.38, 0.072)),
-            "swae (uniform)": (Row("stacked-wae", "uniform", _SWAE, True), (8.91, 0.01, 5.81, 0.078, 17.14, 0.066)),
-        },
-    ),
-    # Xu, Keshmiri, Wang: Adversarially Approximated Autoencoder (2019), Table I.
-    "aaae/table1": (
-        ("mnist_icp", "mnist_mse", "cifar10_icp", "cifar10_mse", "celeba_fid", "celeba_mse", "oxford102_fid"),
-        {
-            "wgan-gp": (_WGAN, (None, None, 6.61, None, None, None, None)),
-            "ali": (_ALI, (8.839, 0.38, 5.974, 0.559, 6.946, 0.283, 80.817)),
-            "alice": (_ALICE, (9.349, 0.073, 6.043, 0.216, None, None, None)),
-            "wae": (_WAE, (None, None, None, None, 98.78, 0.019, 196.56)),
-            "aaae": (Row("aaae", "wgan-gp", _AAAE), (9.873, 0.011, 6.431, 0.053, 4.868, 0.023, 103.46)),
-        },
-    ),
-    # The same, Table II: the weight lambda_1 of the adversarial term.
-    "aaae/table2": (
-        ("celeba_fid", "celeba_mse"),
-        {
-            f"lambda1={weight}": (Row("aaae", "wgan-gp", _AAAE | {"critic_weight": weight}), published)
-            for weight, published in (
-                (0.0001, (88.564, 0.018)), (0.001, (4.868, 0.023)), (0.01, (18.541, 0.033)), (0.1, (22.245, 0.039)),
-            )
-        },
-    ),
-}  # fmt: skip
-
-# Column -> metric to ask for, and how its record's name begins. CIFAR-10's score is with Inception-v3, as the papers'.
-MEASURES = {"mse": ("mse", "mse"), "fid": ("fid", "fid")}
-
-
-def measure_of(column: str) -> tuple[str, str, str]:
-    """``mnist_icp`` -> data set, metric, and how its number's name begins."""
-    data, _, kind = column.partition("_")
-    if kind == "icp":
-        return (data, "is", "is") if data == "cifar10" else (data, "icp", "icp")
-    return (data, *MEASURES[kind])
 
 
 def reproduce(
@@ -193,48 +90,57 @@ def _measure(
 ) -> tuple[float, dict[str, Any]]:
     """One cell and one seed: its value, and the fingerprint without what was measured."""
     data, metric, begins = measure_of(column)
+    if metric == "mse" and not row.model:
+        raise GenaeError("real data have no reconstructions")
+    row = row.on_cpu if budget == "cpu" and row.on_cpu else row
+    model = row.model or "ae"  # of real data, any model's evaluation measures them
+    if metric == "mse" and AUTOENCODERS[model].encode is Autoencoder.encode:
+        raise GenaeError(f"{model} has no encoder")
+    if budget == "smoke":
+        metric, begins = {"is": ("icp", "icp"), "fid": ("fd", "fd")}.get(metric, (metric, begins))
+    settings = _settings(row, model, data, budget, sources) | {"seed": seed, "data_root": data_root}
+    label = "-".join([model, *(f"{key}={row.options[key]}" for key in ("critic_weight",) if key in row.options)])
+    run = runs / budget / data / f"{label}-seed{seed}"
+    if train(resolve(model, settings, {}, AUTOENCODERS), run, progress=progress).stopped == "interrupted":
+        raise KeyboardInterrupt
+    if row.fitted is not None:
+        api.fit_prior(run, **_fit_settings(row.fitted, budget), name=row.prior, seed=seed)
+    of = REAL if not row.model else CODE if metric == "mse" and not row.through_prior else row.prior
+    for attempt in (0, 1):
+        trained = load(run)
+        subject = {"weights": trained.digest}
+        if of in trained.priors:
+            subject["prior_weights"] = weights_digest(trained.autoencoder.priors[of])
+        for record in reversed(read_lines(run / "metrics.jsonl", "metric")):
+            fingerprint = record["fingerprint"]
+            if record["of"] == of and record["metric"].startswith(begins) and fingerprint.items() >= subject.items():
+                return record["value"], {k: v for k, v in fingerprint.items() if k not in SUBJECT}
+        if attempt == 0:
+            priors = [of] if of in trained.priors else []
+            api.evaluate(run, metrics=[metric, "cost"], samples=SAMPLES[budget], priors=priors)
+    raise GenaeError(f"{metric} of {of} is not measured for this row")
+
+
+def _settings(row: Row, model: str, data: str, budget: str, sources: Mapping[str, str]) -> dict[str, Any]:
+    """The flags of ``genae train``: the row's, and over them the budget's; flags that the model lacks are left out."""
     found = DATA[data]
     source = "digits" if budget == "smoke" else sources.get(data) or found.source
     if source is None:
         raise GenaeError(f"no data: give a folder with --data {data}=FOLDER")
-    if budget == "smoke":
-        metric, begins = {"is": ("icp", "icp"), "fid": ("fd", "fd")}.get(metric, (metric, begins))
-    model = row.model or "ae"  # of real data, any model's evaluation measures them
-    settings: dict[str, Any] = {"data": source, "seed": seed, "data_root": data_root, "images": found.images}
-    settings |= {} if budget == "smoke" else found.options
-    settings |= {**row.options, **BUDGETS[budget]}
-    known = option_types(AUTOENCODERS[model])
-    run_settings = {
-        "data",
-        "seed",
-        "data_root",
-        "images",
-        "size",
-        "fit",
-        "patience",
-        "validate_every",
-        "checkpoint_every",
-    }
-    settings = {key: value for key, value in settings.items() if key in known or key in run_settings}
-    if metric == "mse" and not row.model:
-        raise GenaeError("real data have no reconstructions")
-    if metric == "mse" and AUTOENCODERS[model].encode is Autoencoder.encode:
-        raise GenaeError(f"{model} has no encoder")
-    label = "-".join([model, *(f"{key}={row.options[key]}" for key in ("critic_weight",) if key in row.options)])
-    run = runs / budget / data / f"{label}-seed{seed}"
-    config = resolve(model, settings, {}, AUTOENCODERS)
-    if train(config, run, progress=progress).stopped == "interrupted":
-        raise KeyboardInterrupt
-    of = REAL if not row.model else CODE if metric == "mse" and not row.through_prior else row.prior
-    for attempt in (0, 1):
-        digest = load(run).digest
-        for record in reversed(read_lines(run / "metrics.jsonl", "metric")):
-            fingerprint = record["fingerprint"]
-            if (record["of"], fingerprint["weights"]) == (of, digest) and record["metric"].startswith(begins):
-                return record["value"], {k: v for k, v in fingerprint.items() if k != "weights"}
-        if attempt == 0:
-            api.evaluate(run, metrics=[metric], samples=SAMPLES[budget])
-    raise GenaeError(f"{metric} of {of} is not measured for this row")
+    settings: dict[str, Any] = {"images": found.images} | dict(row.options) | BUDGETS[budget]
+    if budget == "cpu":
+        settings |= {"images": found.cpu_images, "anneal": found.cpu_images}
+    known = {*option_types(AUTOENCODERS[model]), "images", "patience", "validate_every", "checkpoint_every"}
+    settings = {key: value for key, value in settings.items() if key in known}
+    return settings | {"data": source} | (dict(found.options) if budget != "smoke" else {})
+
+
+def _fit_settings(fitted: Mapping[str, Any], budget: str) -> dict[str, Any]:
+    """The flags of ``genae prior``; a smoke test takes small ones."""
+    if budget != "smoke":
+        return dict(fitted)
+    known = {*get_type_hints(Fit), *inspect.signature(PRIORS[fitted["kind"]].__init__).parameters}
+    return {**fitted, **{key: value for key, value in SMOKE_FIT.items() if key in known}}
 
 
 def _write(out: Path, table: str, budget: str, result: Mapping[str, Any]) -> Path:

@@ -27,7 +27,7 @@ class Metric(NamedTuple):
     function: Callable[..., Any]
     """What it computes, on tensors."""
     of: str
-    """``pairs`` (an image and its reconstruction), ``features``, ``probabilities``, ``pixels``, ``codes`` or ``training``."""
+    """``pairs`` (an image and its reconstruction), ``features``, ``probabilities``, ``pixels``, ``codes``, ``run``."""
     records: dict[str, str]
     """How the names of its numbers begin, and what each says."""
 
@@ -90,7 +90,7 @@ METRICS: dict[str, Metric] = {
     ),
     "cost": Metric(
         costs,
-        "training",
+        "run",
         {"train_images": "images or codes seen in training", "train_seconds": "seconds of training"},
     ),
     "1nn": Metric(one_nn, "codes", {"1nn": "accuracy of the nearest neighbour's label in code space"}),

@@ -8,9 +8,9 @@ from genae.storage import load_tensors, read_lines
 def costs(run: Path, weights: str) -> dict[str, dict[str, float]]:
     """``code`` or a prior's name -> ``train_images`` seen and ``train_seconds``, up to the newest log line.
 
-    ``weights`` is the hash of the run's weights: priors of other weights are left out. Priors that were trained with the
-    autoencoder are part of its time. Seconds are those of the machine that trained: set beside each other only runs of
-    one kind of machine.
+    ``weights`` is the hash of the run's weights: priors of other weights are left out. Priors that were trained with
+    the autoencoder are part of its time. Seconds are those of the machine that trained: set beside each other only runs
+    of one kind of machine.
     """
     found: dict[str, dict[str, float]] = {}
     lines = read_lines(run / "log.jsonl", "seconds")

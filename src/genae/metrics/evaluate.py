@@ -23,6 +23,7 @@ from genae.metrics.neighbours import memorisation, training_distances
 from genae.metrics.probes import linear_svm, one_nn
 from genae.metrics.reconstruction import CODE, reconstructions
 from genae.protocol import Autoencoder
+from genae.storage import weights_digest
 from genae.version import VERSION
 
 NEAREST = 1000
@@ -129,8 +130,12 @@ def evaluate_model(
         _record_probes(judges, base, metrics, model, data, torch.cat(codes), indices)
     judges.judge(base, REAL, real, None)
     for of, numbers in spent.items():
-        for metric, value in numbers.items() if of == CODE or of in chosen else ():
-            judges.record(base, of, metric, value)
+        for metric, number in numbers.items() if of == CODE or of in chosen else ():
+            judges.record(base, of, metric, number)
+    digests = {name: weights_digest(model.priors[name]) for name in chosen}
+    for record in judges.records:
+        if record["of"] in digests:
+            record["fingerprint"]["prior_weights"] = digests[record["of"]]
     return judges.records
 
 

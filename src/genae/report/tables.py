@@ -7,7 +7,7 @@ from genae.metrics import position
 from genae.metrics.evaluate import REAL
 
 Records = Sequence[Mapping[str, Any]]
-SUBJECT = {"weights", "files"}  # the part of a fingerprint that says what was measured, not how
+SUBJECT = {"weights", "prior_weights", "files"}  # the part of a fingerprint that says what was measured, not how
 
 
 def newest(records: Records) -> list[Mapping[str, Any]]:

@@ -1,0 +1,143 @@
+"""The papers' tables: what each row is in genae, on which data, and the figures that were published."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+BUDGETS: dict[str, dict[str, Any]] = {
+    # Minutes on two cores, to see that everything works: the figures mean nothing. Digits stand in for every data set.
+    "smoke": {"images": 1_500, "width": 4, "prior_width": 32, "critic_width": 32, "batch_size": 50, "code_dim": 16},
+    # Half an hour for each row and seed on one core: narrow networks, codes of 32 dimensions, a falling learning rate.
+    "cpu": {
+        "width": 16, "code_dim": 32, "learning_rate": 7e-4, "batch_size": 64, "patience": 0, "prior_dim": 32,
+        "prior_initial": "kaiming", "validate_every": 20_000, "checkpoint_every": 20_000,
+    },
+    # The papers' own settings.
+    "gpu": {},
+}  # fmt: skip
+SAMPLES = {"smoke": 1_000, "cpu": 10_000, "gpu": 10_000}
+
+PLUS: dict[str, Any] = {
+    "kind": "flow-matching", "components": 200, "temperature": 0.7, "width": 256, "images": 15_000_000,
+    "batch_size": 256, "learning_rate": 2e-3,
+}  # fmt: skip
+"""The prior of ``aaae-plus``: what beat the paper's in `benchmarks/prior_levers.py`."""
+SMOKE_FIT = {"images": 5_000, "batch_size": 100, "width": 32, "components": 4}
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A data set of the tables: how it is opened, and how long the papers trained on it."""
+
+    source: str | None
+    """Its name; None where the user has to give a folder."""
+    options: Mapping[str, Any]
+    images: int
+    cpu_images: int
+    """Images to train on with the budget ``cpu``."""
+
+
+DATA = {
+    "mnist": DataSet("mnist", {"size": "32", "fit": "pad"}, 200 * 55_000, 400_000),
+    "cifar10": DataSet("cifar10", {}, 200 * 45_000, 150_000),
+    "celeba": DataSet(None, {"size": "64", "fit": "crop"}, 25 * 162_770, 150_000),
+    "oxford102": DataSet(None, {"size": "64", "fit": "stretch"}, 200 * 1_020, 150_000),
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a row of a table is, in genae: a model, its options, and where its samples come from."""
+
+    model: str = ""
+    """A name in `AUTOENCODERS`; empty for real data."""
+    prior: str = "normal"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    through_prior: bool = False
+    """Whether the table's reconstructions pass through the prior (SWAE's do)."""
+    fitted: Mapping[str, Any] | None = None
+    """Settings of `api.fit_prior`, where the prior is fitted to the frozen codes of the trained run."""
+    on_cpu: "Row | None" = None
+    """What the budget ``cpu`` trains and fits instead."""
+
+
+_PAPER: dict[str, Any] = {"learning_rate": 1e-4, "code_dim": 128, "width": 64, "patience": 10}
+_SWAE: dict[str, Any] = _PAPER | {"batch_size": 64, "priors": "normal,uniform", "prior_dim": 64}
+_AAAE: dict[str, Any] = _PAPER | {"batch_size": 100, "prior_dim": 64}
+
+
+def _swae_on_cpu(distribution: str, model: str = "aaae", **options: Any) -> Row:
+    """Stage I is AAAE's, trained once for both papers; stage II learns from its frozen codes, with z in R^8."""
+    stage_two = {"kind": "wae-gan", "distribution": distribution, "latent_dim": 8, "weight": 3.0, "initial": "kaiming",
+                 "images": 2_500_000, "batch_size": 128}  # fmt: skip
+    return Row(model, f"wae-gan-{distribution}", _AAAE | options, True, stage_two)
+
+
+_ALI, _ALICE = Row("ali", options=_PAPER), Row("alice", options=_PAPER)
+_WAE, _WGAN = (
+    Row("wae-mmd", options=_PAPER),
+    Row("wgan-gp", options={k: v for k, v in _PAPER.items() if k != "patience"}),
+)
+
+# Rows: what each is in genae, and the published figures, by column (None: the paper gives none).
+TABLES: dict[str, tuple[tuple[str, ...], dict[str, tuple[Row, tuple[float | None, ...]]]]] = {
+    # Xu, Keshmiri, Wang: Stacked Wasserstein Autoencoder (2019), Table 1. It quotes ALI and ALICE on MNIST and CIFAR-10
+    # from the ALICE paper.
+    "swae/table1": (
+        ("mnist_icp", "mnist_mse", "cifar10_icp", "cifar10_mse", "celeba_fid", "celeba_mse"),
+        {
+            "true data": (Row(), (None, None, None, None, 1.94, None)),
+            "ali": (_ALI, (8.84, 0.38, 5.97, 0.56, 6.95, 0.281)),
+            "alice": (_ALICE, (9.35, 0.07, 6.04, 0.214, None, None)),
+            "wae": (_WAE, (None, None, None, None, 98.78, 0.02)),
+            "swae (w/o D1)": (
+                Row("stacked-wae", "normal", _SWAE | {"critic_weight": 0.0}, True,
+                    on_cpu=_swae_on_cpu("normal", "adversarial", critic_weight=0.0)),
+                (None, None, None, None, 68.15, 0.046),
+            ),
+            "swae (normal)": (
+                Row("stacked-wae", "normal", _SWAE, True, on_cpu=_swae_on_cpu("normal")),
+                (8.87, 0.01, 5.73, 0.081, 18.38, 0.072),
+            ),
+            "swae (uniform)": (
+                Row("stacked-wae", "uniform", _SWAE, True, on_cpu=_swae_on_cpu("uniform")),
+                (8.91, 0.01, 5.81, 0.078, 17.14, 0.066),
+            ),
+        },
+    ),
+    # Xu, Keshmiri, Wang: Adversarially Approximated Autoencoder (2019), Table I.
+    "aaae/table1": (
+        ("mnist_icp", "mnist_mse", "cifar10_icp", "cifar10_mse", "celeba_fid", "celeba_mse", "oxford102_fid"),
+        {
+            "wgan-gp": (_WGAN, (None, None, 6.61, None, None, None, None)),
+            "ali": (_ALI, (8.839, 0.38, 5.974, 0.559, 6.946, 0.283, 80.817)),
+            "alice": (_ALICE, (9.349, 0.073, 6.043, 0.216, None, None, None)),
+            "wae": (_WAE, (None, None, None, None, 98.78, 0.019, 196.56)),
+            "aaae": (Row("aaae", "wgan-gp", _AAAE), (9.873, 0.011, 6.431, 0.053, 4.868, 0.023, 103.46)),
+            # Not in the paper: other priors on the codes of the row above.
+            "aaae + mixture": (Row("aaae", "mixture", _AAAE, fitted={"kind": "mixture"}), (None,) * 7),
+            "aaae-plus": (Row("aaae", "plus", _AAAE, fitted=PLUS), (None,) * 7),
+        },
+    ),
+    # The same, Table II: the weight lambda_1 of the adversarial term.
+    "aaae/table2": (
+        ("celeba_fid", "celeba_mse"),
+        {
+            f"lambda1={weight}": (Row("aaae", "wgan-gp", _AAAE | {"critic_weight": weight}), published)
+            for weight, published in (
+                (0.0001, (88.564, 0.018)), (0.001, (4.868, 0.023)), (0.01, (18.541, 0.033)), (0.1, (22.245, 0.039)),
+            )
+        },
+    ),
+}  # fmt: skip
+
+# Column -> metric to ask for, and how its record's name begins. CIFAR-10's score is with Inception-v3, as the papers'.
+MEASURES = {"mse": ("mse", "mse"), "fid": ("fid", "fid")}
+
+
+def measure_of(column: str) -> tuple[str, str, str]:
+    """``mnist_icp`` -> data set, metric, and how its number's name begins."""
+    data, _, kind = column.partition("_")
+    if kind == "icp":
+        return (data, "is", "is") if data == "cifar10" else (data, "icp", "icp")
+    return (data, *MEASURES[kind])
