@@ -4,8 +4,10 @@
     python benchmarks/pythae_throughput.py --data-root FOLDER [--models ae,vae] [--rounds 5] [--iterations 8]
 
 Both train pythae's own MNIST networks (17 million parameters; `mlp-ae` its default dense ones) on MNIST at 28 x 28, in
-float32 and batches of 64, each with its own loop and its own data path, in turn in one process. The rows below genae's
-take its means away one by one: what each of them gives is the ratio between rows.
+float32 and batches of 64, each with its own loop and its own data path, in turn in one process. The rows below
+genae's take its means away one by one: what each of them gives is the ratio between rows. ``aae`` is pythae's algorithm
+on both sides (one step of the encoder, by the sum of both losses: genae's ``wae-gan``); ``aae-two-phases`` sets
+genae's ``aae``, which passes through the encoder twice as Makhzani et al. do, beside it.
 
     plain Adam      PyTorch's default Adam instead of the fused one
     library convs   PyTorch's convolutions instead of matrix products on small maps (networks/convolution.py)
@@ -30,7 +32,7 @@ from genae.autoencoders.aae import CodeAdversarialAutoencoder
 from genae.autoencoders.ae import PlainAutoencoder
 from genae.autoencoders.vae import VariationalAutoencoder
 from genae.autoencoders.vae_gan import VaeGan
-from genae.autoencoders.wae import WaeMmd
+from genae.autoencoders.wae import WaeGan, WaeMmd
 from genae.data.sources import ImageData, open_data
 from genae.errors import GenaeError
 from genae.losses import mse
@@ -46,7 +48,8 @@ MODELS: dict[str, tuple[type[Autoencoder], dict[str, Any]]] = {
     "ae": (PlainAutoencoder, {}),
     "vae": (VariationalAutoencoder, {"learn_variance": False}),
     "wae-mmd": (WaeMmd, {}),
-    "aae": (CodeAdversarialAutoencoder, {}),
+    "aae": (WaeGan, {}),
+    "aae-two-phases": (CodeAdversarialAutoencoder, {}),
     "vae-gan": (VaeGan, {}),
     "mlp-ae": (PlainAutoencoder, {}),
 }
@@ -61,6 +64,7 @@ class Peer(nn.Module):
         self.outputs = outputs
 
     def forward(self, x: Tensor) -> Tensor:
+        """The named outputs, side by side."""
         found = self.network(x)
         y = torch.cat([found[name] for name in self.outputs], 1)
         return 2 * y.view(-1, *SHAPE) - 1 if self.outputs == ("reconstruction",) else y
@@ -75,12 +79,15 @@ class PeerCritic(nn.Module):
         self.hidden, self.last = nn.Sequential(*hidden), last[0] if isinstance(last, nn.Sequential) else last
 
     def features(self, x: Tensor) -> Tensor:
+        """The hidden layers."""
         return self.hidden(x)
 
     def judge(self, features: Tensor) -> Tensor:
+        """Logits of hidden features."""
         return self.last(features.flatten(1))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Logits."""
         return self.judge(self.features(x))
 
 
@@ -112,7 +119,7 @@ def peer(name: str) -> Any:
         "aae": (models.Adversarial_AE, models.Adversarial_AE_Config),
         "vae-gan": (models.VAEGAN, models.VAEGANConfig),
     }
-    kind, config = kinds[name]
+    kind, config = kinds[name.removesuffix("-two-phases")]
     made = config(**shared, **({"reconstruction_layer": FEATURES} if name == "vae-gan" else {}))
     parts = {"encoder": nets.Encoder_Conv_VAE_MNIST(made), "decoder": nets.Decoder_Conv_AE_MNIST(made)}
     if name == "vae-gan":
@@ -136,7 +143,7 @@ def peer_round(name: str, images: Tensor, folder: str) -> Callable[[], None]:
         "aae": (AdversarialTrainer, AdversarialTrainerConfig),
         "vae-gan": (CoupledOptimizerAdversarialTrainer, CoupledOptimizerAdversarialTrainerConfig),
     }
-    trainer_class, config_class = trainers.get(name, (BaseTrainer, BaseTrainerConfig))
+    trainer_class, config_class = trainers.get(name.removesuffix("-two-phases"), (BaseTrainer, BaseTrainerConfig))
     config = config_class(output_dir=folder, per_device_train_batch_size=BATCH, num_epochs=1)
     trainer = trainer_class(peer(name), BaseDataset(images, torch.zeros(len(images))), training_config=config)
     trainer.prepare_training()
@@ -197,7 +204,7 @@ def measure(name: str, data: ImageData, rounds: int, iterations: int, folder: st
     for side, values in rates.items():
         ratios = [a / b for a, b in zip(values, rates["pythae"], strict=True)]
         print(
-            f"{name:8} {side:22} {statistics.median(values):8.1f} images/s   {statistics.median(ratios):.2f}x "
+            f"{name:14} {side:22} {statistics.median(values):8.1f} images/s   {statistics.median(ratios):.2f}x "
             f"({min(ratios):.2f}-{max(ratios):.2f})",
             flush=True,
         )
