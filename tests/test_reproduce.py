@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 
@@ -11,6 +12,7 @@ from genae.errors import GenaeError
 from genae.paper_tables import BUDGETS, DATA, TABLES, measure_of
 from genae.reproduce import reproduce
 from genae.training.config import option_types, resolve
+from genae.training.fit import Fit, prior_options
 
 
 def test_a_table_is_trained_measured_and_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,6 +42,38 @@ def test_a_table_is_trained_measured_and_written(tmp_path: Path, monkeypatch: py
     assert again().read_text() == text, "nothing is measured twice"
 
 
+def test_rows_with_a_fitted_prior_share_a_run_and_follow_its_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"budget": "smoke", "columns": ["celeba_fid"], "runs": tmp_path / "runs", "out": tmp_path}
+    reproduce("aaae/table1", rows=["aaae + mixture", "aaae-plus"], **options)  # type: ignore[arg-type]
+    (run,) = (tmp_path / "runs" / "smoke" / "celeba").iterdir()
+    assert {file.name for file in (run / "priors").glob("*.safetensors")} == {"mixture.safetensors", "plus.safetensors"}
+
+    def measured(prior: str) -> set[str]:
+        records = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
+        return {r["fingerprint"]["prior_weights"] for r in records if r["of"] == prior and "fd" in r["metric"]}
+
+    (mixture,), (plus,) = measured("mixture"), measured("plus")
+    assert mixture != plus
+    rows = json.loads((tmp_path / "aaae-table1.json").read_text())["rows"]
+    assert rows["aaae-plus"]["celeba_fid"]["measured"]["n"] == 1
+
+    monkeypatch.setitem(reproducing.SMOKE_FIT, "components", 2)
+    reproduce("aaae/table1", rows=["aaae + mixture"], **options)  # type: ignore[arg-type]
+    assert len(measured("mixture") - {mixture}) == 1, "another fit is measured anew"
+
+
+def test_stage_two_of_the_cpu_budget_learns_from_the_codes_of_a_shared_stage_one() -> None:
+    rows = TABLES["swae/table1"][1]
+    for name in ("swae (normal)", "swae (uniform)"):
+        row = rows[name][0]
+        assert row.on_cpu is not None
+        assert row.on_cpu.fitted is not None
+        assert row.on_cpu.prior.endswith(row.prior)
+        assert row.on_cpu.fitted["distribution"] == row.prior
+
+
 def test_what_cannot_be_had_is_said(tmp_path: Path) -> None:
     reproduce("aaae/table2", budget="cpu", rows=["lambda1=0.1"], runs=tmp_path / "runs", out=tmp_path)
     cell = json.loads((tmp_path / "aaae-table2.json").read_text())["rows"]["lambda1=0.1"]["celeba_fid"]
@@ -66,8 +100,12 @@ def test_wrong_requests_are_explained(options: dict[str, object], message: str, 
 def test_tables_are_complete_and_their_settings_are_real(table: str) -> None:
     columns, rows = TABLES[table]
     assert all(measure_of(column)[0] in DATA for column in columns)
-    for row, published in rows.values():
+    every = [(row, published) for row, published in rows.values()]
+    every += [(row.on_cpu, published) for row, published in every if row.on_cpu]
+    for row, published in every:
         assert len(published) == len(columns)
+        if row.fitted is not None:
+            prior_options(row.fitted["kind"], {k: v for k, v in row.fitted.items() if k not in get_type_hints(Fit)})
         if row.model:
             known = {*option_types(AUTOENCODERS[row.model]), "patience"}
             assert set(row.options) <= known
