@@ -18,10 +18,7 @@ BUDGETS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 SAMPLES = {"smoke": 1_000, "cpu": 10_000, "gpu": 10_000}
 
-PLUS: dict[str, Any] = {
-    "kind": "flow-matching", "components": 200, "temperature": 0.7, "width": 256, "images": 15_000_000,
-    "batch_size": 256, "learning_rate": 2e-3,
-}  # fmt: skip
+PLUS: dict[str, Any] = {"kind": "mixture", "components": 200, "temperature": 0.7}
 """The prior of ``aaae-plus``: what beat the paper's in `benchmarks/prior_levers.py`."""
 SMOKE_FIT = {"images": 5_000, "batch_size": 100, "width": 32, "components": 4}
 
@@ -70,7 +67,7 @@ _AAAE: dict[str, Any] = _PAPER | {"batch_size": 100, "prior_dim": 64}
 def _swae_on_cpu(distribution: str, model: str, options: Mapping[str, Any]) -> Row:
     """Stage I is AAAE's, trained once for both papers; stage II learns from its frozen codes, with z in R^8."""
     stage_two = {"kind": "wae-gan", "distribution": distribution, "latent_dim": 8, "weight": 3.0, "initial": "kaiming",
-                 "images": 2_500_000, "batch_size": 128}  # fmt: skip
+                 "images": 2_000_000, "batch_size": 128}  # fmt: skip
     return Row(model, f"wae-gan-{distribution}", options, True, stage_two)
 
 
