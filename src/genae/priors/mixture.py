@@ -17,13 +17,14 @@ class MixturePrior(Prior):
         super().__init__()
         at_least(1, components=components)
         at_least(0, temperature=temperature)
-        self.temperature = temperature
+        self.register_buffer("temperature", torch.tensor(temperature))  # with the weights: it decides what is sampled
         self.register_buffer("weights", torch.full((components,), 1 / components))
         self.register_buffer("means", torch.zeros(components, code_dim))
         self.register_buffer("factors", torch.eye(code_dim).repeat(components, 1, 1))  # S_k = F_k F_k^T
         self.weights: Tensor
         self.means: Tensor
         self.factors: Tensor
+        self.temperature: Tensor
 
     def fit(self, codes: Tensor) -> None:
         """Fit to codes [N, D]: k-means for a start, then expectation-maximisation, with scikit-learn's defaults."""
