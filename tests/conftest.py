@@ -39,6 +39,7 @@ def tiny_options(name: str, **options: Any) -> dict[str, Any]:
 
 
 def tiny_model(name: str, **options: Any) -> Autoencoder:
+    torch.manual_seed(0)  # equalised layers keep the weights that they are built with
     return lively(AUTOENCODERS[name](SHAPE, **tiny_options(name, **options)))
 
 

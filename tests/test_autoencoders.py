@@ -45,7 +45,7 @@ def test_the_learned_variance_becomes_the_error() -> None:
 def test_the_decoder_of_vae_gan_deceives_the_critic() -> None:
     # Its gradient from the adversarial term raises the critic's logits on its images: a library has the sign wrong.
     model, _, found = updates("vae-gan", style_weight=0.0)
-    decoder = found[2]
+    decoder = found[1]
     assert decoder.trains == [model.decoder]
     z = torch.randn(64, 6)
     with torch.no_grad():
@@ -65,7 +65,7 @@ def test_the_decoder_of_vae_gan_deceives_the_critic() -> None:
 
 def test_the_encoder_of_vae_gan_gets_no_adversarial_gradient() -> None:
     model, x, found = updates("vae-gan")
-    encoder = found[1]
+    encoder = found[0]
     assert encoder.trains == [model.encoder]
     mean, log_variance = posterior(model.encoder(x))
     torch.manual_seed(1)
@@ -136,3 +136,43 @@ def test_every_option_is_documented(name: str) -> None:
     common = {"batch_size", "learning_rate", "code_dim", "image_shape"}
     missing = [option for option in tiny_options(name) if f"``{option}``" not in texts and option not in common]
     assert not missing
+
+
+def test_alae_is_its_algorithm_box() -> None:
+    model, x, (first, second, third) = updates("alae", slope_weight=7.0)
+    mapping = model.priors["mapping"].mapping
+    softplus = torch.nn.functional.softplus
+    torch.manual_seed(1)
+    z, z_again = torch.randn(8, 6), torch.randn(8, 6)
+
+    fakes = model.critic(model.encoder(model.decoder(mapping(z))))
+    rows = [x[i : i + 1].clone().requires_grad_() for i in range(8)]
+    slopes = [torch.autograd.grad(model.critic(model.encoder(row)).sum(), row)[0].square().sum() for row in rows]
+    reals = model.critic(model.encoder(x))
+    expected = softplus(fakes).mean() + softplus(-reals).mean() + 7.0 / 2 * torch.stack(slopes).mean()
+    assert first.trains == [model.encoder, model.critic]
+    assert float(first.loss) == pytest.approx(float(expected), rel=1e-5)
+
+    assert second.trains == [mapping, model.decoder]
+    assert float(second.loss) == pytest.approx(float(softplus(-fakes).mean()), rel=1e-5)
+
+    w = mapping(z_again)
+    assert third.trains == [model.encoder, model.decoder]
+    expected = (model.encoder(model.decoder(w)) - w).square().mean()
+    assert float(third.loss) == pytest.approx(float(expected), rel=1e-5)
+
+
+@pytest.mark.parametrize(("reciprocity", "moves"), [("encoder,decoder", False), ("encoder,decoder,mapping", True)])
+def test_the_target_of_alaes_reciprocity_never_moves(reciprocity: str, moves: bool) -> None:
+    model, _, (_, _, third) = updates("alae", reciprocity=reciprocity)
+    mapping = model.priors["mapping"].mapping
+    assert (mapping in third.trains) == moves
+    parameter = next(mapping.parameters())
+    (gradient,) = torch.autograd.grad(third.loss, parameter, allow_unused=True, retain_graph=True)
+    assert (gradient is not None) == moves
+    if moves:  # through G(F(z)) alone: the same with a fixed target
+        torch.manual_seed(1)
+        torch.randn(8, 6)
+        w = mapping(torch.randn(8, 6))
+        loss = (model.encoder(model.decoder(w)) - w.detach()).square().mean()
+        assert torch.allclose(gradient, torch.autograd.grad(loss, parameter)[0], atol=1e-6)

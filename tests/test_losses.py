@@ -14,6 +14,7 @@ from genae.losses import (
     mmd,
     mse,
     multiscale_mmd,
+    squared_slope,
 )
 
 logits = st.lists(st.floats(-20, 20), min_size=1, max_size=8).map(lambda v: torch.tensor(v, dtype=torch.float64))
@@ -124,3 +125,20 @@ def test_mmd_gradient_is_that_of_finite_differences() -> None:
     moved[1, 0] += 1e-4
     slope = (slow_mmd(moved, MMD_Y.double(), 4.0) - slow_mmd(MMD_X.double(), MMD_Y.double(), 4.0)) / 1e-4
     assert float(x.grad[1, 0]) == pytest.approx(slope, abs=1e-4)
+
+
+def test_r1_of_a_quadratic_critic() -> None:
+    # D(x) = x^T A x / 2 with a symmetric A: grad = A x, so R1 is the mean of |A x|^2, and its derivative by A is known.
+    torch.manual_seed(0)
+    a = torch.randn(6, 6, dtype=torch.float64)
+    a = (a + a.T).requires_grad_()
+    x = torch.randn(4, 1, 2, 3, dtype=torch.float64, requires_grad=True)
+    rows = x.flatten(1)
+    slope = squared_slope((rows @ a * rows).sum(1) / 2, x)
+    with torch.no_grad():
+        expected = (rows @ a).square().sum(1).mean()
+    assert float(slope.detach()) == pytest.approx(float(expected), rel=1e-6)
+    (gradient,) = torch.autograd.grad(slope, a)
+    with torch.no_grad():
+        half = torch.einsum("bi,bj->ij", rows, rows @ a) / len(rows)
+    assert torch.allclose(gradient, half + half.T, rtol=1e-5)

@@ -59,6 +59,17 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], at: Tensor, target: flo
         return mean((slope.flatten(1).norm(dim=1) - target).square())
 
 
+def squared_slope(values: Tensor, x: Tensor) -> Tensor:
+    """R1: the mean over the batch of ||grad_x D(x)||^2, the sum of squares over an image.
+
+    ``values`` [B, ...] are D's for ``x`` [B, ...], which requires gradients. Differentiable in D's parameters; in
+    float32. Mescheder, Geiger, Nowozin 2018, Eq. 9.
+    """
+    with torch.autocast(x.device.type, enabled=False):
+        (slope,) = torch.autograd.grad(values.float().sum(), x, create_graph=True)
+        return slope.float().square().flatten(1).sum(1).mean()
+
+
 def gaussian_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
     """Mean over rows of KL(N(mean, diag exp(log_variance)) || N(0, I)), in nats; both [B, D].
 

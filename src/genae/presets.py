@@ -40,6 +40,16 @@ _AAAE: dict[str, Any] = {
 
 _AAAE64: dict[str, Any] = _AAAE | {"size": "64", "fit": "crop", "images": 25 * 162_770}
 
+_ALAE: dict[str, Any] = {
+    "batch_size": 128,
+    "learning_rate": 0.002,
+    "slope_weight": 10.0,
+    "code_dim": 50,
+    "width": 1024,
+    "mapping_layers": 6,
+    "patience": 0,
+}
+
 PRESETS: dict[str, dict[str, Any]] = {
     # Not in the paper: a laptop's first run, in about a minute.
     "stacked-wae/digits": _SWAE
@@ -80,6 +90,20 @@ PRESETS: dict[str, dict[str, Any]] = {
     "stacked-wae/celeba64": _CELEBA,
     # SWAE Table 1, "w/o D1": FID 68.15, MSE 0.046.
     "stacked-wae/celeba64-without-critic": _CELEBA | {"critic_weight": 0.0},
+    # ALAE Section 6 and 7.1: Adam 0.002, betas (0, 0.99), batch 128, gamma = 10; 784 inputs, 1,024 hidden units, codes
+    # in R^50. The paper gives no number of epochs; the authors' code has 400 in one branch.
+    "alae/mnist": _ALAE | {"data": "mnist", "images": 400 * 60_000},
+    # Not in the paper: a laptop's first run.
+    "alae/digits": _ALAE
+    | {
+        "data": "digits",
+        "images": 200_000,
+        "anneal": 200_000,
+        "width": 256,
+        "code_dim": 16,
+        "validate_every": 20_000,
+        "checkpoint_every": 20_000,
+    },
     # Not in the paper: a laptop's first run, in about a minute.
     "aaae/digits": _AAAE
     | {

@@ -4,6 +4,7 @@ from genae.autoencoders.aaae import AdversariallyApproximatedAutoencoder
 from genae.autoencoders.aae import CodeAdversarialAutoencoder
 from genae.autoencoders.adversarial import AdversarialAutoencoder
 from genae.autoencoders.ae import PlainAutoencoder
+from genae.autoencoders.alae import AdversarialLatentAutoencoder
 from genae.autoencoders.ali import Ali, Alice, BiGan
 from genae.autoencoders.swae import StackedWassersteinAutoencoder
 from genae.autoencoders.vae import VariationalAutoencoder
@@ -17,6 +18,7 @@ AUTOENCODERS: dict[str, type[Autoencoder]] = {
     "aae": CodeAdversarialAutoencoder,
     "adversarial": AdversarialAutoencoder,
     "ae": PlainAutoencoder,
+    "alae": AdversarialLatentAutoencoder,
     "ali": Ali,
     "alice": Alice,
     "bigan": BiGan,

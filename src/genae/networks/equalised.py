@@ -1,0 +1,109 @@
+"""Dense networks with an equalised learning rate (Karras et al. 2018, Section 4.1): those of ALAE and StyleGAN."""
+
+import itertools
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+LEAK = 0.2  # the usual slope of leaky ReLU
+
+
+class EqualisedLinear(nn.Module):
+    """[B, inputs] -> [B, outputs]: stored weights are N(0, 1 / ``multiplier``^2) and scaled when they are used.
+
+    The scale is ``gain`` / sqrt(inputs) times ``multiplier``, so that every layer's weights move by the same share of
+    their spread in a step of Adam; a ``multiplier`` below 1 slows the layer down by that factor. Biases start at 0.
+    """
+
+    def __init__(self, inputs: int, outputs: int, gain: float = math.sqrt(2), multiplier: float = 1.0) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs) / multiplier)
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.scale = gain / math.sqrt(inputs) * multiplier
+        self.multiplier = multiplier
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The input is scaled and not the weights: the same product, and a batch is smaller than a layer."""
+        return F.linear(x * self.scale, self.weight, self.bias * self.multiplier)
+
+
+def pixel_norm(z: Tensor) -> Tensor:
+    """z [B, d] with a mean square of 1 in each row (Karras et al. 2018, Section 4.2)."""
+    return z * torch.rsqrt(z.square().mean(1, keepdim=True) + 1e-8)
+
+
+class EqualisedDense(nn.Module):
+    """[B, inputs] -> [B, outputs] through ``hidden_layers`` of ``width``, leaky ReLU of slope ``leak`` between them.
+
+    ``last_leak`` is the slope of one after the last layer; None leaves that linear.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        width: int,
+        hidden_layers: int,
+        multiplier: float = 1.0,
+        leak: float = LEAK,
+        last_leak: float | None = None,
+    ) -> None:
+        super().__init__()
+        sizes = [inputs, *[width] * hidden_layers, outputs]
+        self.layers = nn.ModuleList(
+            [EqualisedLinear(a, b, multiplier=multiplier) for a, b in itertools.pairwise(sizes)]
+        )
+        self.leak = leak
+        self.last_leak = last_leak
+
+    def features(self, x: Tensor) -> Tensor:
+        """The last hidden layer, [B, width]."""
+        for layer in self.layers[:-1]:
+            x = F.leaky_relu(layer(x), self.leak)
+        return x
+
+    def judge(self, features: Tensor) -> Tensor:
+        """`features` -> outputs."""
+        y = self.layers[-1](features)
+        return y if self.last_leak is None else F.leaky_relu(y, self.last_leak)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Both in turn."""
+        return self.judge(self.features(x))
+
+
+class DenseEncoder(EqualisedDense):
+    """Images [B, C, H, W] -> codes [B, code_dim], two hidden layers; ``features`` are the long features [B, width]."""
+
+    def __init__(self, image_shape: tuple[int, int, int], code_dim: int, width: int, last_leak: float | None) -> None:
+        super().__init__(math.prod(image_shape), code_dim, width, 2, last_leak=last_leak)
+
+    def features(self, x: Tensor) -> Tensor:
+        """The second hidden layer."""
+        return super().features(x.flatten(1))
+
+
+class DenseDecoder(EqualisedDense):
+    """Codes [B, code_dim] -> images [B, C, H, W], two hidden layers, not bounded."""
+
+    def __init__(self, image_shape: tuple[int, int, int], code_dim: int, width: int) -> None:
+        super().__init__(code_dim, math.prod(image_shape), width, 2)
+        self.image_shape = image_shape
+
+    def judge(self, features: Tensor) -> Tensor:
+        """`features` -> images."""
+        return super().judge(features).unflatten(1, self.image_shape)
+
+
+class Mapping(nn.Module):
+    """F: z [B, latent_dim] -> w [B, latent_dim]: pixel norm, then ``layers`` equal layers, leaky ReLU after each."""
+
+    def __init__(self, latent_dim: int, layers: int, multiplier: float = 0.1) -> None:
+        super().__init__()
+        self.dense = EqualisedDense(latent_dim, latent_dim, latent_dim, layers - 1, multiplier, last_leak=LEAK)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """w."""
+        return self.dense(pixel_norm(z))
