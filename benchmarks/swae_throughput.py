@@ -21,6 +21,7 @@ from torchvision.transforms import v2
 from genae.autoencoders.swae import StackedWassersteinAutoencoder
 from genae.data.sources import ImageData, open_data
 from genae.errors import GenaeError
+from genae.networks.convolution import Conv2d, ConvTranspose2d
 from genae.protocol import Part, Update
 from genae.training.loop import Loop
 
@@ -167,6 +168,15 @@ def build(width: int) -> StackedWassersteinAutoencoder:
     return StackedWassersteinAutoencoder(SHAPE, width=width, batch_size=BATCH)
 
 
+def as_pytorch_has_it(model: StackedWassersteinAutoencoder) -> StackedWassersteinAutoencoder:
+    """The same layers and weights, run by PyTorch's convolutions."""
+    theirs = {Conv2d: torch.nn.Conv2d, ConvTranspose2d: torch.nn.ConvTranspose2d}
+    for module in model.modules():
+        if type(module) in theirs:
+            module.__class__ = theirs[type(module)]
+    return model
+
+
 def main() -> None:
     """Measure in turn and print."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -186,7 +196,8 @@ def main() -> None:
     )
 
     ours, loop, waiting = genae_loop(build(arguments.width).to(memory_format=torch.channels_last), padded)
-    sides = {f"plain, {w} workers": plain(build(arguments.width), small, w) for w in (0, 2)} | {"genae": ours}
+    sides = {f"plain, {w} workers": plain(as_pytorch_has_it(build(arguments.width)), small, w) for w in (0, 2)}
+    sides["genae"] = ours
     rates: dict[str, list[float]] = {name: [] for name in sides}
     for run in sides.values():
         for _ in range(3):

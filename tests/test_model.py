@@ -14,6 +14,7 @@ from genae import api
 from genae.data.sources import open_data
 from genae.errors import GenaeError
 from genae.metrics.classifier import load_classifier, train_classifier
+from genae.metrics.cost import costs
 from genae.metrics.judges import short_count
 from genae.model import Model, load
 from genae.report import figures, tables
@@ -162,6 +163,18 @@ def test_the_mse_is_that_of_its_definition(records: list[dict[str, Any]], model:
 def test_repeated_evaluation_gives_the_same_numbers(records: list[dict[str, Any]], run: Path) -> None:
     assert api.evaluate(run, samples=1000) == records
     assert len(tables.newest(read_lines(run / "metrics.jsonl", "fingerprint"))) == len(records)
+
+
+def test_what_training_cost_is_measured(records: list[dict[str, Any]], run: Path) -> None:
+    last = read_lines(run / "log.jsonl", "seconds")[-1]
+    cost = {(r["of"], r["metric"]): r["value"] for r in records if r["metric"].startswith("train_")}
+    assert cost == {("code", "train_images"): last["images"], ("code", "train_seconds"): last["seconds"]}
+    api.fit_prior(run, "mixture", components=2, name="two")
+    spent = costs(run, load(run).digest)
+    assert spent["two"]["train_images"] == len(load(run).open_data().split("train"))
+    assert 0 < spent["two"]["train_seconds"] < 60
+    assert "two" not in costs(run, "other weights")
+    (run / "priors" / "two.safetensors").unlink()
 
 
 def test_unlike_numbers_are_named(records: list[dict[str, Any]]) -> None:

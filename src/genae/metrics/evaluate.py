@@ -155,8 +155,8 @@ def evaluate_images(
         "seed": judges.seed,
     }
     for metric in metrics:
-        if METRICS[metric].of == "codes":
-            raise GenaeError(f"{metric} measures the codes of a run; {images.name} is a source of images")
+        if METRICS[metric].of in ("codes", "run"):
+            raise GenaeError(f"{metric} measures a run; {images.name} is a source of images")
     judges.require(len(images), images.name)
     judges.require(len(reference), reference.name)
     judges.require_sides(images.image_shape)

@@ -31,8 +31,9 @@ def subject(record: Mapping[str, Any], records: Records) -> str:
 
 
 def show(record: Mapping[str, Any]) -> str:
-    """A value as people write it: four digits, and the deviation where there is one."""
-    text = f"{record['value']:.4g}"
+    """A value as people write it: four digits, large ones whole, and the deviation where there is one."""
+    value = record["value"]
+    text = f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
     return f"{text} ± {record['deviation']:.2g}" if record.get("deviation") else text
 
 
