@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import tiny_options
+from conftest import random_batches, tiny_model, tiny_options
 from PIL import Image
 
 from genae import api, cli
@@ -20,7 +20,9 @@ from genae.errors import GenaeError
 from genae.metrics import METRICS, explain, kind_of
 from genae.metrics.features import FeatureNetwork
 from genae.metrics.frechet import moments
+from genae.metrics.probing import layers
 from genae.model import load
+from genae.protocol import Part
 from genae.report import tables
 from genae.storage import read_lines
 from genae.training.config import Config
@@ -499,3 +501,37 @@ def test_two_processes_measure_what_one_does(run: Path, tmp_path: Path, monkeypa
     first, second = ((path / "metrics.jsonl").read_text() for path in (one, two))
     assert len(first) > 1000
     assert first == second, "to the last bit"
+
+
+@pytest.mark.parametrize("name", ["ae", "vae", "ali", "alae", "stacked-wae"])
+def test_long_features_are_what_the_last_layer_receives(name: str) -> None:
+    model = tiny_model(name).eval()
+    x = next(random_batches(0, Part()))
+    short, long, again = layers(model, ["short", "long", "short"])(x)
+    assert torch.equal(short, model.encode(x))
+    assert torch.equal(short, again)
+    if name == "alae":
+        assert torch.equal(long, model.encoder.features(x))
+    else:
+        assert torch.equal(long, model.encoder.convolutions(x).flatten(1))
+        (first,) = layers(model, ["encoder.convolutions.1"])(x)
+        assert torch.equal(first, model.encoder.convolutions[:2](x).flatten(1))
+
+
+def test_layers_that_are_not_there_are_explained() -> None:
+    model = tiny_model("ae").eval()
+    x = next(random_batches(0, Part()))
+    with pytest.raises(GenaeError, match="no layer 'lng'; did you mean 'long'"):
+        layers(model, ["lng"])
+    with pytest.raises(GenaeError, match="encoding does not pass through layer 'decoder'"):
+        layers(model, ["decoder"])(x)
+
+
+def test_probes_of_several_layers_have_names_of_their_own(run: Path) -> None:
+    records = api.evaluate(run, metrics=["1nn", "logistic"], features=["short", "encoder.convolutions.1"])
+    values = {r["metric"]: (r["value"], r["fingerprint"]["features"]) for r in records}
+    names = {f"{probe}{layer}" for probe in ("1nn", "logistic") for layer in ("", "-encoder.convolutions.1")}
+    assert set(values) == names
+    assert values["1nn"][1] == "short"
+    assert values["1nn-encoder.convolutions.1"][1] == "encoder.convolutions.1"
+    assert 0.1 < values["1nn-encoder.convolutions.1"][0] <= 1

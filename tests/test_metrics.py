@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from genae.metrics.inception import SplitScores, inception_score
 from genae.metrics.kernel import kernel_distance, polynomial_mmd
 from genae.metrics.neighbours import coverage, memorisation, nearest, neighbour_radii
 from genae.metrics.path_length import path_lengths, trimmed_mean
-from genae.metrics.probes import linear_svm, one_nn
+from genae.metrics.probes import linear_svm, logistic, one_nn
 from genae.metrics.reconstruction import ms_ssim, mse, psnr, ssim
 
 VECTORS: dict[str, Any] = json.loads((Path(__file__).parent / "metric_vectors.json").read_text())
@@ -287,11 +288,20 @@ def test_one_nearest_neighbour() -> None:
     assert one_nn(train, labels, test, wanted) == pytest.approx(v["accuracy"])
 
 
-def test_linear_svm_tells_what_is_separable_and_only_that() -> None:
+@pytest.mark.parametrize("probe", [linear_svm, logistic])
+def test_linear_probes_tell_what_is_separable_and_only_that(probe: Callable[..., float]) -> None:
     x = normal(400, 5)
     straight, twisted = (x[:, 0] > 0.1).long(), (x[:, 0] * x[:, 1] > 0).long()
-    assert linear_svm(x[:300], straight[:300], x[300:], straight[300:]) > 0.97
-    assert linear_svm(x[:300], twisted[:300], x[300:], twisted[300:]) < 0.7
+    assert probe(x[:300], straight[:300], x[300:], straight[300:]) > 0.94
+    assert probe(x[:300], twisted[:300], x[300:], twisted[300:]) < 0.7
+
+
+def test_the_support_vector_machine_sees_features_as_they_are_and_the_regression_does_not() -> None:
+    x = normal(400, 2)
+    labels = (x[:, 0] > 0.5).long()
+    small = x * torch.tensor([1e-4, 1.0])  # what tells the classes apart is hidden by its scale
+    assert linear_svm(small[:300], labels[:300], small[300:], labels[300:]) < 0.8
+    assert logistic(small[:300], labels[:300], small[300:], labels[300:]) > 0.95
 
 
 def test_memorisation_tells_copies_from_new_images() -> None:

@@ -73,6 +73,7 @@ def evaluate(
     priors: Sequence[str] | None = None,
     split: str = "test",
     samples: int = 10_000,
+    features: Sequence[str] = ("short",),
     seed: int = 0,
     out: Path | None = None,
     progress: Progress = silent,
@@ -83,6 +84,8 @@ def evaluate(
     networks: those that fd, kid and prdc compare in: ``classifier`` (the default for labelled data), ``inception``,
     ``pixels``, ``torchvision:NAME``, ``timm:NAME``. weights: network -> weight file that replaces its download.
     priors: those whose samples are measured, by default all.
+    features: the layers that 1nn, svm and logistic read: ``short`` is the code, ``long`` the layer before it, or the
+    name of any module of the encoder (`genae.metrics.probing.layers`).
 
     Records are appended to ``out``, by default the run's ``metrics.jsonl``. Under torchrun, processes share the work
     and the result is that of one. Raises `GenaeError`.
@@ -98,7 +101,7 @@ def evaluate(
             for metric in RUN_METRICS
             if (labelled or metric not in ("icp", "fd"))
             and (data.digest == model.trained_on or metric != "nearest")
-            and (model.autoencoder.has_encoder or METRICS[metric].of not in ("pairs", "codes"))
+            and (model.autoencoder.has_encoder or METRICS[metric].of not in ("pairs", "codes", "labels"))
         ]
     if "nearest" in metrics and data.digest != model.trained_on:
         raise GenaeError(f"nearest compares samples with the training images of {run}; leave out --data {data.name}")
@@ -108,7 +111,7 @@ def evaluate(
     judges = _judges(metrics, networks, weights or {}, lambda: data, model.device, seed, progress)
     records = measuring.evaluate_model(
         model.autoencoder, model.sample_codes, data, judges, metrics, weights=model.digest, priors=priors, split=split,
-        samples=samples, spent=costs(Path(run), model.digest) if "cost" in metrics else {},
+        samples=samples, features=features, spent=costs(Path(run), model.digest) if "cost" in metrics else {},
     )  # fmt: skip
     _keep(records, out)
     return records

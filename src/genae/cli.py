@@ -122,6 +122,9 @@ def evaluate(
     prior: Annotated[
         str | None, typer.Option(help="Of a run: priors to sample, comma separated; by default all.")
     ] = None,
+    features: Annotated[
+        str, typer.Option(help="Layers that 1nn, svm and logistic read: short (the code), long, or a module's name.")
+    ] = "short",
     data_root: DataRoot = None,
     split: Split = None,
     samples: Annotated[
@@ -174,6 +177,7 @@ def evaluate(
                 subject, source, metrics=wanted, networks=networks, weights=files,
                 priors=prior.split(",") if prior else None,
                 split=split or _default_split(model, data), samples=samples or 10_000, seed=seed,
+                features=features.split(","),
                 out=Path(out or "metrics.jsonl") if out or not Path(subject).is_dir() else None, progress=progress,
             )  # fmt: skip
     else:

@@ -11,13 +11,13 @@ from genae.metrics.kernel import kernel_distance, polynomial_mmd
 from genae.metrics.lpips import Lpips
 from genae.metrics.neighbours import coverage, memorisation, nearest
 from genae.metrics.path_length import path_lengths, trimmed_mean
-from genae.metrics.probes import linear_svm, one_nn
+from genae.metrics.probes import linear_svm, logistic, one_nn
 from genae.metrics.reconstruction import ms_ssim, mse, psnr, ssim
 
 __all__ = [
     "METRICS", "Metric", "Moments", "code_statistics", "costs", "coverage", "frechet_distance", "inception_score",
-    "kernel_distance", "linear_svm", "memorisation", "moments", "ms_ssim", "mse", "nearest", "one_nn", "path_lengths",
-    "polynomial_mmd", "psnr", "ssim", "trimmed_mean",
+    "kernel_distance", "linear_svm", "logistic", "memorisation", "moments", "ms_ssim", "mse", "nearest", "one_nn",
+    "path_lengths", "polynomial_mmd", "psnr", "ssim", "trimmed_mean",
 ]  # fmt: skip
 
 
@@ -27,7 +27,8 @@ class Metric(NamedTuple):
     function: Callable[..., Any]
     """What it computes, on tensors."""
     of: str
-    """``pairs`` (an image and its reconstruction), ``features``, ``probabilities``, ``pixels``, ``codes``, ``run``."""
+    """``pairs`` (an image and its reconstruction), ``features``, ``probabilities``, ``pixels``, ``codes``, ``labels``
+    (of features) or ``run``."""
     records: dict[str, str]
     """How the names of its numbers begin, and what each says."""
 
@@ -93,8 +94,9 @@ METRICS: dict[str, Metric] = {
         "run",
         {"train_images": "images or codes seen in training", "train_seconds": "seconds of training"},
     ),
-    "1nn": Metric(one_nn, "codes", {"1nn": "accuracy of the nearest neighbour's label in code space"}),
-    "svm": Metric(linear_svm, "codes", {"svm": "accuracy of a linear support vector machine on codes"}),
+    "1nn": Metric(one_nn, "labels", {"1nn": "accuracy of the nearest neighbour's label among an encoder's features"}),
+    "svm": Metric(linear_svm, "labels", {"svm": "accuracy of a linear support vector machine on features"}),
+    "logistic": Metric(logistic, "labels", {"logistic": "accuracy of logistic regression on standardised features"}),
 }  # fmt: skip
 
 

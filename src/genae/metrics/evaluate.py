@@ -20,7 +20,7 @@ from genae.metrics.features import Observed
 from genae.metrics.frechet import moments
 from genae.metrics.judges import BATCH, Judges, Record, short_count
 from genae.metrics.neighbours import memorisation, training_distances
-from genae.metrics.probes import linear_svm, one_nn
+from genae.metrics.probing import PROBES, record_probes
 from genae.metrics.reconstruction import CODE, reconstructions
 from genae.protocol import Autoencoder
 from genae.storage import weights_digest
@@ -41,6 +41,7 @@ def evaluate_model(
     priors: Sequence[str] | None = None,
     split: str = "test",
     samples: int = 10_000,
+    features: Sequence[str] = ("short",),
     spent: Mapping[str, Mapping[str, float]] = MappingProxyType({}),
 ) -> list[Record]:
     """Measure reconstructions of a split and samples of every prior, or of some.
@@ -48,7 +49,7 @@ def evaluate_model(
     Records have ``of`` (``real data``, ``code``: through the code, or a prior's name), ``metric``, ``value``, for
     scores over splits ``deviation``, and ``fingerprint``. Images are rounded to 8 bits before any feature network sees
     them, as files would be. ``sample_codes(count, seed, prior)`` draws codes; ``weights`` is the hash of the model's;
-    ``spent`` are its `costs`. Raises `GenaeError`.
+    ``features`` are layers for probes, see `probing.layers`; ``spent`` are its `costs`. Raises `GenaeError`.
     """
     metrics = set(metrics)
     device = next(model.parameters()).device
@@ -77,7 +78,7 @@ def evaluate_model(
         return h.cpu(), errors, judges.observe(to_uint8(decoded[CODE]).cpu())
 
     tallies = judges.tallies(len(indices))
-    encoded = {metric for metric in metrics if METRICS[metric].of in ("pairs", "codes")}
+    encoded = {metric for metric in metrics if METRICS[metric].of in ("pairs", "codes", "labels")}
     if encoded and not model.has_encoder:
         raise GenaeError(f"this model has no encoder; {', '.join(sorted(encoded))} need one")
     paired = model.has_encoder and bool(encoded or judges.networks)
@@ -126,8 +127,8 @@ def evaluate_model(
         dimensions = codes[0].shape[1]
         judges.record(base, CODE, "code_std", statistics.deviation, code_dim=dimensions)
         judges.record(base, CODE, "code_rank", statistics.rank, code_dim=dimensions)
-    if metrics & {"1nn", "svm"}:
-        _record_probes(judges, base, metrics, model, data, torch.cat(codes), indices)
+    if metrics & set(PROBES):
+        record_probes(judges, base, metrics, model, data, indices, features)
     judges.judge(base, REAL, real, None)
     for of, numbers in spent.items():
         for metric, number in numbers.items() if of == CODE or of in chosen else ():
@@ -155,7 +156,7 @@ def evaluate_images(
         "seed": judges.seed,
     }
     for metric in metrics:
-        if METRICS[metric].of in ("codes", "run"):
+        if METRICS[metric].of in ("codes", "labels", "run"):
             raise GenaeError(f"{metric} measures a run; {images.name} is a source of images")
     judges.require(len(images), images.name)
     judges.require(len(reference), reference.name)
@@ -277,31 +278,3 @@ def _record_memorisation(
 def _pixel_rows(data: ImageData, indices: Tensor) -> Tensor:
     """Images [N, C H W] uint8."""
     return torch.cat([to_uint8(data.images(part)).flatten(1).cpu() for part in indices.split(1024)])
-
-
-def _record_probes(
-    judges: Judges,
-    base: Mapping[str, Any],
-    metrics: set[str],
-    model: Autoencoder,
-    data: ImageData,
-    codes: Tensor,
-    indices: Tensor,
-) -> None:
-    if data.labels is None:
-        raise GenaeError(f"{data.name} has no labels; {' and '.join(sorted(metrics & {'1nn', 'svm'}))} need them")
-    device = next(model.parameters()).device
-
-    def encode(x: Tensor) -> Tensor:
-        with torch.no_grad():
-            return model.encode(x.to(device)).cpu()
-
-    learn = data.split("train")
-    train: list[Tensor] = []
-    for h in distributed.in_order(learn.split(BATCH), data.images, encode):
-        train.append(h)
-        judges.progress("codes of the training images", min(len(train) * BATCH, len(learn)), len(learn))
-    sides = torch.cat(train), data.labels[learn], codes, data.labels[indices]
-    for name, probe in (("1nn", one_nn), ("svm", linear_svm)):
-        if name in metrics:
-            judges.record(base, CODE, name, probe(*sides), train=len(learn), features="code", code_dim=codes.shape[1])

@@ -1,0 +1,100 @@
+"""What labels can be read from the layers of an encoder."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from genae import distributed
+from genae.data.sources import ImageData
+from genae.errors import GenaeError, nearest
+from genae.metrics.judges import BATCH, Judges
+from genae.metrics.probes import linear_svm, logistic, one_nn
+from genae.metrics.reconstruction import CODE
+from genae.protocol import Autoencoder
+
+PROBES: dict[str, Callable[..., float]] = {"1nn": one_nn, "svm": linear_svm, "logistic": logistic}
+
+
+def layers(model: Autoencoder, names: Sequence[str]) -> Callable[[Tensor], list[Tensor]]:
+    """Images [B, C, H, W] in [-1, 1] -> features [B, d] of each named layer, without gradient.
+
+    ``short`` is the code, ``long`` what the encoder's last layer with weights receives (ALAE, Section 7.1), anything
+    else the name of a module of the model whose output is taken, such as ``encoder.convolutions.5``. Raises
+    `GenaeError` for a name that there is not, or a module that encoding does not pass through.
+    """
+    modules = dict(model.named_modules())
+    places: list[tuple[nn.Module, bool] | None] = []
+    for name in names:
+        if name == "short":
+            places.append(None)
+        elif name == "long":
+            weighted = [m for m in modules["encoder"].modules() if getattr(m, "weight", None) is not None]
+            places.append(([m for m in weighted if m.weight.ndim > 1][-1], True))  # type: ignore[operator,union-attr]
+        elif name in modules and name:
+            places.append((modules[name], False))
+        else:
+            raise GenaeError(f"the model has no layer {name!r}; {nearest(name, ['short', 'long', *modules])}")
+
+    def run(x: Tensor) -> list[Tensor]:
+        found: dict[int, Tensor] = {}
+        hooks = []
+        for number, place in enumerate(places):
+            if place is None:
+                continue
+            module, before = place
+
+            def keep(_: nn.Module, inputs: Any, output: Any, number: int = number, before: bool = before) -> None:
+                found[number] = (inputs[0] if before else output).detach().float().flatten(1).cpu()
+
+            hooks.append(module.register_forward_hook(keep))
+        try:
+            with torch.no_grad():
+                code = model.encode(x)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        for number, (name, place) in enumerate(zip(names, places, strict=True)):
+            if place is None:
+                found[number] = code.float().flatten(1).cpu()
+            elif number not in found:
+                raise GenaeError(f"encoding does not pass through layer {name!r}")
+        return [found[number] for number in range(len(names))]
+
+    return run
+
+
+def record_probes(
+    judges: Judges,
+    base: Mapping[str, Any],
+    metrics: set[str],
+    model: Autoencoder,
+    data: ImageData,
+    indices: Tensor,
+    names: Sequence[str],
+) -> None:
+    """Fit every probe asked for to each layer's features of the training images; note its accuracy on ``indices``.
+
+    Numbers from other layers than the code bear the layer's name: ``1nn-long``. Raises `GenaeError`.
+    """
+    wanted = [name for name in PROBES if name in metrics]
+    if data.labels is None:
+        raise GenaeError(f"{data.name} has no labels; {' and '.join(wanted)} need them")
+    device = next(model.parameters()).device
+    features = layers(model, names)
+
+    def of(part: Tensor, what: str) -> list[Tensor]:
+        rows: list[list[Tensor]] = []
+        for found in distributed.in_order(part.split(BATCH), data.images, lambda x: features(x.to(device))):
+            rows.append(found)
+            judges.progress(f"features of the {what} images", min(len(rows) * BATCH, len(part)), len(part))
+        return [torch.cat(columns) for columns in zip(*rows, strict=True)]
+
+    learn = data.split("train")
+    for name, train, test in zip(names, of(learn, "training"), of(indices, "held-out"), strict=True):
+        more = {"train": len(learn), "features": name, "code_dim": train.shape[1]}
+        for probe in wanted:
+            judges.progress(f"{probe} of {name} features", 0, 1)
+            accuracy = PROBES[probe](train, data.labels[learn], test, data.labels[indices])
+            judges.record(base, CODE, probe if name == "short" else f"{probe}-{name}", accuracy, **more)
