@@ -1,5 +1,7 @@
 """Convolutions as matrix products: against PyTorch's, to any derivative, and the rule that chooses between them."""
 
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -16,6 +18,11 @@ def always_products(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(convolution, "CHANNELS_PER_POSITION", 0)
 
 
+def ready(layer: torch.nn.Module) -> torch.nn.Module:
+    """As genae's models are: weights in channels_last."""
+    return layer.to(memory_format=torch.channels_last)
+
+
 sides, kernels, strides = st.integers(1, 7), st.integers(1, 4), st.integers(1, 3)
 
 
@@ -27,7 +34,7 @@ def test_convolution_equals_pytorchs(
     torch.manual_seed(seed)
     if min(height + 2 * padding - rows, width + 2 * padding - columns) < 0:
         return
-    layer = Conv2d(3, 5, (rows, columns), stride, padding, bias=bias).double()
+    layer = ready(Conv2d(3, 5, (rows, columns), stride, padding, bias=bias)).double()
     x = torch.randn(2, 3, height, width, dtype=torch.float64)
     torch.testing.assert_close(layer(x), F.conv2d(x, layer.weight, layer.bias, stride, padding))
 
@@ -41,7 +48,7 @@ def test_transposed_convolution_equals_pytorchs(
     extra = min(extra, stride - 1)
     if min((side - 1) * stride - 2 * padding + kernel + extra for side in (height, width)) < 1:
         return
-    layer = ConvTranspose2d(3, 5, kernel, stride, padding, extra, bias=bias).double()
+    layer = ready(ConvTranspose2d(3, 5, kernel, stride, padding, extra, bias=bias)).double()
     x = torch.randn(2, 3, height, width, dtype=torch.float64)
     expected = F.conv_transpose2d(x, layer.weight, layer.bias, stride, padding, extra)
     torch.testing.assert_close(layer(x), expected)
@@ -49,7 +56,7 @@ def test_transposed_convolution_equals_pytorchs(
 
 @pytest.mark.parametrize("layer", [Conv2d(2, 3, 4, 2, 1), ConvTranspose2d(2, 3, 3, 2, 1, 1), Conv2d(2, 2, 3, 1, 1)])
 def test_first_and_second_derivatives(layer: torch.nn.Module) -> None:
-    layer = layer.double()
+    layer = ready(layer).double()
     x = torch.randn(2, 2, 4, 3, dtype=torch.float64, requires_grad=True)
     names = [name for name, _ in layer.named_parameters()]
 
@@ -76,7 +83,7 @@ def test_a_backward_pass_computes_only_what_it_is_asked_for(
         monkeypatch.setitem(convolution._DERIVATIVES, counted, convolution._DERIVATIVES[of])
         monkeypatch.setattr(convolution, name, counted)
     x = torch.randn(2, 4, 4, 4, requires_grad=True)
-    y = layer(x)
+    y = ready(layer)(x)
     calls.clear()
     y.sum().backward(inputs=[x], retain_graph=True)
     assert "_across" not in calls
@@ -87,7 +94,7 @@ def test_a_backward_pass_computes_only_what_it_is_asked_for(
 
 
 def test_autocast_and_weights_of_pytorchs_layers() -> None:
-    ours, theirs = Conv2d(4, 6, 3, 1, 1), torch.nn.Conv2d(4, 6, 3, 1, 1)
+    ours, theirs = ready(Conv2d(4, 6, 3, 1, 1)), torch.nn.Conv2d(4, 6, 3, 1, 1)
     ours.load_state_dict(theirs.state_dict())
     x = torch.randn(2, 4, 3, 3)
     with torch.autocast("cpu", torch.bfloat16):
@@ -96,9 +103,59 @@ def test_autocast_and_weights_of_pytorchs_layers() -> None:
     torch.testing.assert_close(y, expected, atol=0.05, rtol=0.05)
 
 
+def test_bfloat16_taps_are_added_up_in_float32() -> None:
+    layer = ready(Conv2d(64, 64, 4, 2, 1))
+    x = torch.randn(8, 64, 4, 4)
+    exact = layer.double()(x.double())
+    layer.float()
+    with torch.autocast("cpu", torch.bfloat16):
+        ours, theirs = layer(x), F.conv2d(x, layer.weight, layer.bias, 2, 1)
+    assert (ours - exact).norm() < 1.5 * (theirs - exact).norm()
+
+
+@pytest.fixture
+def no_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(convolution, "_down", None)  # would fail if it were called
+    monkeypatch.setattr(convolution, "_up", None)
+
+
+@pytest.mark.usefixtures("no_products")
 def test_the_library_runs_large_maps_and_few_channels(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(convolution, "CHANNELS_PER_POSITION", 32)
-    monkeypatch.setattr(convolution, "_down", None)  # would fail if it were called
-    Conv2d(2, 63, 4, 2, 1)(torch.randn(1, 2, 4, 4))  # 2 x 2 positions: from 128 channels
+    ready(Conv2d(2, 127, 4, 2, 1))(torch.randn(1, 2, 4, 4))  # 2 x 2 positions: from 128 channels
+    Conv2d(2, 128, 4, 2, 1)(torch.randn(1, 2, 4, 4))  # weights that are not in channels_last
     with pytest.raises(TypeError):
-        Conv2d(2, 128, 4, 2, 1)(torch.randn(1, 2, 4, 4))
+        ready(Conv2d(2, 128, 4, 2, 1))(torch.randn(1, 2, 4, 4))
+
+
+@pytest.mark.usefixtures("no_products")
+@pytest.mark.parametrize(
+    ("options", "shape"),
+    [
+        ({"padding_mode": "reflect", "padding": 1}, (1, 4, 4, 4)),
+        ({"groups": 2}, (1, 4, 4, 4)),
+        ({"padding": "same"}, (1, 4, 4, 4)),
+        ({"dilation": 2, "padding": 2}, (1, 4, 4, 4)),
+        ({"padding": 1}, (4, 4, 4)),
+    ],
+)
+def test_the_library_runs_what_products_do_not_know(options: dict[str, Any], shape: tuple[int, ...]) -> None:
+    layer = ready(Conv2d(4, 6, 3, **options))
+    theirs = torch.nn.Conv2d(4, 6, 3, **options)
+    theirs.load_state_dict(layer.state_dict())
+    x = torch.randn(shape)
+    torch.testing.assert_close(layer(x), theirs(x))
+
+
+def test_maps_smaller_than_the_kernel_are_refused() -> None:
+    with pytest.raises(RuntimeError, match="Kernel size"):
+        ready(Conv2d(2, 3, 4))(torch.randn(1, 2, 3, 3))
+
+
+def test_functional_transforms_see_pytorchs_layer() -> None:
+    layer = ready(Conv2d(2, 3, 4, 2, 1))
+    x = torch.randn(1, 2, 4, 4)
+    jacobian = torch.func.jacrev(layer)(x)
+    torch.testing.assert_close(jacobian, torch.autograd.functional.jacobian(layer, x))
+    torch.testing.assert_close(torch.func.jvp(layer, (x,), (x,))[0], layer(x))
+    torch.testing.assert_close(torch.func.vmap(layer)(x[None])[0], layer(x))

@@ -50,20 +50,25 @@ class Geometry(NamedTuple):
 # Maps are [B, H, W, channels], weights [small channels, large channels, kernel height, kernel width].
 
 
+def _sums(like: Tensor, *shape: int) -> Tensor:
+    """Zeros [B, *shape] to add taps to: in float32 at least, as a bfloat16 sum would lose what it is given."""
+    return like.new_zeros(len(like), *shape, dtype=torch.promote_types(like.dtype, torch.float32))
+
+
 def _down(x: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
     """Large map, weights -> small map: a convolution."""
-    y = x.new_zeros(len(x), *geometry.small, weight.shape[0])
+    y = _sums(x, *geometry.small, weight.shape[0])
     for i, j, large, small in geometry.taps():
         y[:, *small] += x[:, *large] @ weight[:, :, i, j].T
-    return y
+    return y.to(x.dtype)
 
 
 def _up(y: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
     """Small map, weights -> large map: a transposed convolution."""
-    x = y.new_zeros(len(y), *geometry.large, weight.shape[1])
+    x = _sums(y, *geometry.large, weight.shape[1])
     for i, j, large, small in geometry.taps():
         x[:, *large] += y[:, *small] @ weight[:, :, i, j]
-    return x
+    return x.to(y.dtype)
 
 
 def _across(x: Tensor, y: Tensor, geometry: Geometry) -> Tensor:
@@ -125,25 +130,44 @@ class _Second(Function):
 
 
 def as_products(x: Tensor, layer: nn.Conv2d | nn.ConvTranspose2d, positions: int) -> bool:
-    """Whether matrix products are the faster way: measured at widths 8 to 64 on one and two cores."""
-    enough = max(layer.in_channels, layer.out_channels) >= positions * CHANNELS_PER_POSITION
-    return enough and x.device.type == "cpu" and not torch.compiler.is_compiling()
+    """Whether matrix products are the faster way, measured at widths 8 to 64 on one and two cores, and can be taken.
+
+    Weights have to lie in channels_last, as genae's models do. Compilers, tracers, `torch.func` and forward-mode
+    derivatives get PyTorch's layer, which they know.
+    """
+    weight = layer.weight
+    return (
+        max(weight.shape[:2]) >= positions * CHANNELS_PER_POSITION
+        and positions > 0
+        and x.device.type == "cpu"
+        and weight.is_contiguous(memory_format=torch.channels_last)
+        and layer.groups == 1
+        and set(layer.dilation) == {1}
+        and layer.padding_mode == "zeros"
+        and not torch.compiler.is_compiling()
+        and torch._C._get_tracing_state() is None
+        and not torch._C._are_functorch_transforms_active()
+        and torch.autograd.forward_ad._current_level < 0
+    )
 
 
 def cast(*tensors: Tensor) -> list[Tensor]:
     """Inside autocast, what PyTorch does before its own convolutions."""
     if torch.is_autocast_enabled("cpu"):
-        return [tensor.to(torch.get_autocast_dtype("cpu")) for tensor in tensors]
+        kind = torch.get_autocast_dtype("cpu")
+        return [tensor if tensor.dtype == torch.float64 else tensor.to(kind) for tensor in tensors]
     return list(tensors)
 
 
 class Conv2d(nn.Conv2d):
-    """`torch.nn.Conv2d` with zero padding in pixels, without dilation and groups."""
+    """`torch.nn.Conv2d`."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps [B, in_channels, H, W] -> [B, out_channels, h, w]."""
+        if x.ndim != 4 or isinstance(self.padding, str):
+            return super().forward(x)
         kernel, stride, padding = self.kernel_size, self.stride, self.padding
-        small = [(x.shape[2 + i] + 2 * int(padding[i]) - kernel[i]) // stride[i] + 1 for i in (0, 1)]
+        small = [max(0, (x.shape[2 + i] + 2 * int(padding[i]) - kernel[i]) // stride[i] + 1) for i in (0, 1)]
         if not as_products(x, self, small[0] * small[1]):
             return super().forward(x)
         geometry = Geometry((x.shape[2], x.shape[3]), (small[0], small[1]), kernel, stride, padding)  # type: ignore[arg-type]
@@ -153,10 +177,12 @@ class Conv2d(nn.Conv2d):
 
 
 class ConvTranspose2d(nn.ConvTranspose2d):
-    """`torch.nn.ConvTranspose2d` without dilation and groups."""
+    """`torch.nn.ConvTranspose2d`."""
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         """Maps [B, in_channels, h, w] -> [B, out_channels, H, W]."""
+        if x.ndim != 4:
+            return super().forward(x, output_size)
         small = (x.shape[2], x.shape[3])
         if output_size or not as_products(x, self, small[0] * small[1]):
             return super().forward(x, output_size)
