@@ -1,6 +1,7 @@
 """The papers' tables: what is measured, what is not and why, and that nothing is done twice."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import get_type_hints
 
@@ -25,7 +26,7 @@ def test_a_table_is_trained_measured_and_written(tmp_path: Path, monkeypatch: py
         )  # fmt: skip
 
     text = again().read_text()
-    table = json.loads((tmp_path / "results" / "aaae-table1.json").read_text())
+    table = json.loads((tmp_path / "results" / "aaae-table1-smoke.json").read_text())
     cell = table["rows"]["aaae"]["mnist_mse"]
     assert cell["paper"] == 0.011
     assert cell["measured"]["n"] == 2
@@ -38,8 +39,22 @@ def test_a_table_is_trained_measured_and_written(tmp_path: Path, monkeypatch: py
     assert "the figures mean nothing" in text
     assert "wgan-gp, mnist_mse: wgan-gp has no encoder" in text
 
+    assert "- aaae: aaae: images 1500" in text
+
+    # What a person measured in other ways is not the table's, and what the table has is not measured twice.
+    run = tmp_path / "runs" / "smoke" / "mnist" / "aaae-seed0"
+    reproducing.api.evaluate(run, metrics=["mse", "icp"], split="train", samples=300, seed=5)
     monkeypatch.setattr(reproducing.api, "evaluate", None)
-    assert again().read_text() == text, "nothing is measured twice"
+    assert again().read_text() == text
+
+    one_more = reproduce(
+        "aaae/table1", budget="smoke", rows=["aaae"], columns=["mnist_mse"], runs=tmp_path / "runs",
+        out=tmp_path / "results", command="another",
+    )  # fmt: skip
+    merged = json.loads(one_more.with_suffix(".json").read_text())
+    assert merged["rows"]["aaae"]["mnist_mse"]["measured"]["n"] == 1
+    assert merged["rows"]["wgan-gp"] == table["rows"]["wgan-gp"], "cells of an earlier command stay"
+    assert merged["command"] == "genae reproduce ...\nanother"
 
 
 def test_rows_with_a_fitted_prior_share_a_run_and_follow_its_settings(
@@ -56,7 +71,7 @@ def test_rows_with_a_fitted_prior_share_a_run_and_follow_its_settings(
 
     (mixture,), (plus,) = measured("mixture"), measured("plus")
     assert mixture != plus
-    rows = json.loads((tmp_path / "aaae-table1.json").read_text())["rows"]
+    rows = json.loads((tmp_path / "aaae-table1-smoke.json").read_text())["rows"]
     assert rows["aaae-plus"]["celeba_fid"]["measured"]["n"] == 1
 
     monkeypatch.setitem(reproducing.SMOKE_FIT, "components", 2)
@@ -111,3 +126,33 @@ def test_tables_are_complete_and_their_settings_are_real(table: str) -> None:
             assert set(row.options) <= known
             resolve(row.model, {"data": "digits", **row.options}, {}, AUTOENCODERS)
     assert set(BUDGETS) == {"smoke", "cpu", "gpu"}
+
+
+def test_unlike_protocols_in_a_column_are_said() -> None:
+    result: dict[str, dict[str, object]] = {"protocol": {}, "unlike": {}}
+    reproducing._note_protocol(result, "mnist_icp", "a", {"images": 10_000, "split": "test"})
+    reproducing._note_protocol(result, "mnist_icp", "b", {"images": 10_000, "split": "test"})
+    assert not result["unlike"]
+    reproducing._note_protocol(result, "mnist_icp", "b", {"images": 200, "split": "test"})
+    assert result["unlike"] == {"b, mnist_icp": "images 10000 / 200"}
+
+
+def test_the_cpu_budget_says_what_it_trains_instead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = {"width": 4, "code_dim": 8, "batch_size": 50, "prior_width": 16, "prior_dim": 4, "learning_rate": 1e-3}
+    monkeypatch.setitem(BUDGETS, "cpu", small)
+    monkeypatch.setitem(DATA, "mnist", replace(DATA["mnist"], source="digits", options={}, cpu_images=500))
+    monkeypatch.setitem(reproducing.SAMPLES, "cpu", 200)
+    row = TABLES["swae/table1"][1]["swae (normal)"][0]
+    assert row.on_cpu is not None
+    assert row.on_cpu.fitted is not None
+    monkeypatch.setitem(row.on_cpu.fitted, "images", 1000)  # type: ignore[arg-type]
+    path = reproduce(
+        "swae/table1", rows=["swae (normal)"], columns=["mnist_icp", "mnist_mse"], runs=tmp_path / "r", out=tmp_path
+    )
+    table = json.loads(path.with_suffix(".json").read_text())
+    how = table["how"]["swae (normal)"]
+    assert how.startswith("aaae: images 500")
+    assert "then, on its frozen codes, kind wae-gan, distribution normal, latent_dim 8" in how
+    cells = table["rows"]["swae (normal)"]
+    assert cells["mnist_icp"]["measured"]["n"] == cells["mnist_mse"]["measured"]["n"] == 1
+    assert how in path.read_text()

@@ -5,7 +5,7 @@ import json
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, NamedTuple, get_type_hints
 
 from genae import api
 from genae.autoencoders import AUTOENCODERS
@@ -21,6 +21,8 @@ from genae.storage import read_lines, weights_digest, write_atomically
 from genae.training.config import option_types, resolve
 from genae.training.fit import Fit
 from genae.training.train import train
+
+NOT_ASKED = "not asked for"
 
 
 def reproduce(
@@ -38,7 +40,8 @@ def reproduce(
     say: Callable[[str], None] = print,
     progress: Callable[[Mapping[str, Any]], None] = lambda event: None,
 ) -> Path:
-    """Train and measure the rows of a table of `TABLES`, and write ``<paper>-<table>.json`` and ``.md`` into ``out``.
+    """Train and measure the rows of a table of `TABLES`, and write ``<paper>-<table>.json`` and ``.md`` into ``out``
+    (with the budget ``smoke``, ``<paper>-<table>-smoke``). Cells measured before with the same budget are kept.
 
     sources: data set of `DATA` -> folder or zip that holds it. Runs are kept in ``runs`` and resumed; what is measured
     is not measured again. A cell that cannot be measured says why. Returns the Markdown file. Raises `GenaeError`.
@@ -53,29 +56,64 @@ def reproduce(
             if name not in known:
                 raise GenaeError(f"{table} has no {what} {name!r}; {nearest(name, known)}")
     Path(out).mkdir(parents=True, exist_ok=True)  # after the checks, before the work
-    result: dict[str, Any] = {"table": table, "command": command, "protocol": {}, "rows": {}}
+    path = Path(out) / f"{table.replace('/', '-')}{'-smoke' if budget == 'smoke' else ''}.json"
+    result = _begun(path, table, budget, command)
     for name, (row, published) in all_rows.items():
-        cells = result["rows"][name] = {}
+        cells = result["rows"].setdefault(name, {})
         for column, paper in zip(all_columns, published, strict=True):
-            wanted = (rows is None or name in rows) and (columns is None or column in columns)
-            values, why, protocol = [], None if wanted else "not asked for", None
-            for seed in seeds if wanted else ():
+            if not ((rows is None or name in rows) and (columns is None or column in columns)):
+                cells.setdefault(column, {"paper": paper, "measured": None, "why": NOT_ASKED})
+                continue
+            values, why = [], None
+            for seed in seeds:
                 say(f"{name}, {column}, seed {seed}")
                 try:
-                    value, protocol = _measure(
-                        row, column, budget, seed, sources or {}, data_root, Path(runs), progress
-                    )
-                    values.append(value)
+                    found = _measure(row, column, budget, seed, sources or {}, data_root, Path(runs), progress)
                 except GenaeError as error:
                     why = str(error)
                     break
+                values.append(found.value)
+                result["how"][name] = found.how
+                _note_protocol(result, column, name, found.protocol)
             deviation = statistics.pstdev(values) if values else 0.0
             measured = {"mean": statistics.mean(values), "std": deviation, "n": len(values)} if values else None
             cells[column] = {"paper": paper, "measured": measured, "why": None if measured else why}
-            if protocol:
-                result["protocol"][column] = protocol
-            _write(Path(out), table, budget, result)  # after every cell: nothing is lost
-    return _write(Path(out), table, budget, result)
+            _write(path, result)  # after every cell: nothing is lost
+    return _write(path, result)
+
+
+def _begun(path: Path, table: str, budget: str, command: str) -> dict[str, Any]:
+    """The table so far: what was measured before with the same budget stays."""
+    fresh: dict[str, Any] = {"table": table, "budget": budget, "command": command, "protocol": {}, "unlike": {},
+                             "how": {}, "rows": {}}  # fmt: skip
+    before = json.loads(path.read_text()) if path.exists() else {}
+    if before.get("budget") != budget:
+        return fresh
+    commands = [*before["command"].splitlines(), command]
+    return fresh | before | {"command": "\n".join(dict.fromkeys(commands))}
+
+
+def _note_protocol(result: dict[str, Any], column: str, row: str, protocol: dict[str, Any]) -> None:
+    """Keep the column's protocol, and every way in which a row's is another: such numbers are not comparable."""
+    first = result["protocol"].setdefault(column, protocol)
+    result["unlike"].pop(f"{row}, {column}", None)
+    differences = [
+        f"{key} {first.get(key)} / {protocol.get(key)}"
+        for key in sorted({*first, *protocol})
+        if first.get(key) != protocol.get(key)
+    ]
+    if differences:
+        result["unlike"][f"{row}, {column}"] = "; ".join(differences)
+
+
+class Found(NamedTuple):
+    """One cell and one seed."""
+
+    value: float
+    protocol: dict[str, Any]
+    """The fingerprint without what was measured."""
+    how: str
+    """What was trained and fitted."""
 
 
 def _measure(
@@ -87,8 +125,8 @@ def _measure(
     data_root: str | None,
     runs: Path,
     progress: Callable[[Mapping[str, Any]], None],
-) -> tuple[float, dict[str, Any]]:
-    """One cell and one seed: its value, and the fingerprint without what was measured."""
+) -> Found:
+    """Train, fit and evaluate what is missing of one cell and one seed."""
     data, metric, begins = measure_of(column)
     if metric == "mse" and not row.model:
         raise GenaeError("real data have no reconstructions")
@@ -103,18 +141,25 @@ def _measure(
     run = runs / budget / data / f"{label}-seed{seed}"
     if train(resolve(model, settings, {}, AUTOENCODERS), run, progress=progress).stopped == "interrupted":
         raise KeyboardInterrupt
+    how = f"{model}: " + ", ".join(f"{k} {v}" for k, v in settings.items() if k not in ("seed", "data", "data_root"))
     if row.fitted is not None:
-        api.fit_prior(run, **_fit_settings(row.fitted, budget), name=row.prior, seed=seed)
+        fitted = _fit_settings(row.fitted, budget)
+        api.fit_prior(run, **fitted, name=row.prior, seed=seed)
+        how += "; then, on its frozen codes, " + ", ".join(f"{k} {v}" for k, v in fitted.items())
     of = REAL if not row.model else CODE if metric == "mse" and not row.through_prior else row.prior
     for attempt in (0, 1):
         trained = load(run)
-        subject = {"weights": trained.digest}
+        # Only what this function measures itself: a person may have measured the run in other ways.
+        subject: dict[str, Any] = {"weights": trained.digest, "split": "test", "data_digest": trained.trained_on}
         if of in trained.priors:
             subject["prior_weights"] = weights_digest(trained.autoencoder.priors[of])
+        if metric != "mse":
+            subject |= {"seed": 0} | ({"images": SAMPLES[budget]} if of != REAL else {})
         for record in reversed(read_lines(run / "metrics.jsonl", "metric")):
             fingerprint = record["fingerprint"]
             if record["of"] == of and record["metric"].startswith(begins) and fingerprint.items() >= subject.items():
-                return record["value"], {k: v for k, v in fingerprint.items() if k not in SUBJECT}
+                protocol = {k: v for k, v in fingerprint.items() if k not in SUBJECT}
+                return Found(record["value"], protocol, how)
         if attempt == 0:
             priors = [of] if of in trained.priors else []
             api.evaluate(run, metrics=[metric, "cost"], samples=SAMPLES[budget], priors=priors)
@@ -143,11 +188,10 @@ def _fit_settings(fitted: Mapping[str, Any], budget: str) -> dict[str, Any]:
     return {**fitted, **{key: value for key, value in SMOKE_FIT.items() if key in known}}
 
 
-def _write(out: Path, table: str, budget: str, result: Mapping[str, Any]) -> Path:
+def _write(path: Path, result: Mapping[str, Any]) -> Path:
     """The table as JSON and as Markdown; returns the latter's path."""
-    name = table.replace("/", "-")
-    write_atomically(out / f"{name}.json", json.dumps(result, indent=2) + "\n")
-    columns = TABLES[table][0]
+    write_atomically(path, json.dumps(result, indent=2) + "\n")
+    columns = TABLES[result["table"]][0]
     rows = [
         [row, *(_cell(cells[column]) for column in columns if column in cells)] for row, cells in result["rows"].items()
     ]
@@ -155,26 +199,24 @@ def _write(out: Path, table: str, budget: str, result: Mapping[str, Any]) -> Pat
         f"{row}, {column}: {cell['why']}"
         for row, cells in result["rows"].items()
         for column, cell in cells.items()
-        if cell["why"] and cell["why"] != "not asked for"
+        if cell["why"] and cell["why"] != NOT_ASKED
     }
+    why |= {f"{cell}: not comparable with the rest of its column: {what}" for cell, what in result["unlike"].items()}
     protocol = {column: ", ".join(f"{k} {v}" for k, v in p.items()) for column, p in result["protocol"].items()}
-    note = (
-        "**A smoke test: the figures mean nothing; digits stand in for every data set.**\n\n"
-        if budget == "smoke"
-        else ""
-    )
+    note = "**A smoke test: the figures mean nothing; digits stand in for every data set.**\n\n"
     text = (
-        f"# {table}\n\n```\n{result['command']}\n```\n\n{note}Each cell: paper / measured (mean ± standard deviation "
-        "over seeds, and their number).\n\n"
+        f"# {result['table']}\n\n```\n{result['command']}\n```\n\n{note if result['budget'] == 'smoke' else ''}"
+        "Each cell: paper / measured (mean ± standard deviation over seeds, and their number).\n\n"
         + markdown(["", *columns], rows)
         + "\n\n"
         + "".join(f"- {line}\n" for line in sorted(why))
+        + f"\nHow each row was trained (budget {result['budget']}):\n\n"
+        + "".join(f"- {row}: {how}\n" for row, how in result["how"].items())
         + "\nProtocol:\n\n"
         + "".join(f"- {column}: {line}\n" for column, line in protocol.items())
     )
-    path = out / f"{name}.md"
-    write_atomically(path, text)
-    return path
+    write_atomically(path.with_suffix(".md"), text)
+    return path.with_suffix(".md")
 
 
 def _cell(cell: Mapping[str, Any]) -> str:
