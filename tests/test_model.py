@@ -177,6 +177,13 @@ def test_what_training_cost_is_measured(records: list[dict[str, Any]], run: Path
     (run / "priors" / "two.safetensors").unlink()
 
 
+def test_a_table_shows_one_fit_of_a_prior(records: list[dict[str, Any]]) -> None:
+    old = {"of": "mixture", "value": 1.0, "fingerprint": records[-1]["fingerprint"] | {"prior_weights": "old"}}
+    new = {"of": "mixture", "value": 2.0, "fingerprint": records[-1]["fingerprint"] | {"prior_weights": "new"}}
+    kept = tables.newest([old | {"metric": "fd"}, old | {"metric": "icp"}, new | {"metric": "icp"}, records[-1]])
+    assert [(r["metric"], r["value"]) for r in kept if r["of"] == "mixture"] == [("icp", 2.0)]
+
+
 def test_unlike_numbers_are_named(records: list[dict[str, Any]]) -> None:
     other = [r | {"fingerprint": r["fingerprint"] | {"seed": 7, "weights": "other"}} for r in records]
     _, rows, notes = tables.compare({"a": records, "b": other})

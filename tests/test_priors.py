@@ -1,6 +1,7 @@
 """Priors on codes: closed forms, densities, samples; fitting them after the autoencoder."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from genae.priors.mixture import MixturePrior
 from genae.priors.stack import StackedPrior
 from genae.priors.wgan_gp import WganGpPrior
 from genae.protocol import Prior
+from genae.storage import load_tensors, save_tensors
 from genae.training.config import Config
 from genae.training.fit import Fit, fit
 from genae.training.train import train
@@ -217,6 +219,10 @@ def test_priors_of_other_weights_are_left_out(run: Path, tmp_path: Path) -> None
         (lambda run: api.fit_prior(run, "flow", images=0), "images is 0; expected at least 1"),
         (lambda run: api.fit_prior(run, "flow", batch_size=5000), "a batch of 5000 is larger than the 1457 codes"),
         (lambda run: api.fit_prior(run, "wgan-gp", penalty=-1.0), "penalty is -1.0; expected at least 0"),
+        (lambda run: api.fit_prior(run, "mixture", components=1000), "1457 codes are too few for 1000 components"),
+        (lambda run: api.fit_prior(run, "gaussian", name="../out"), "--name is '../out'; expected letters, digits"),
+        (lambda run: api.fit_prior(run, "gaussian", name="v1.0"), "--name is 'v1.0'; expected letters, digits"),
+        (lambda run: api.fit_prior(run, "gaussian", name="code"), "--name is 'code'; expected .* not 'code'"),
         (lambda run: api.evaluate(run, priors=["nothing"]), "no prior 'nothing'"),
     ],
 )
@@ -284,7 +290,41 @@ def test_flow_matching_from_a_mixture_needs_short_lines(tmp_path: Path) -> None:
     with torch.no_grad():
         samples = prior.sample(2000, generator())
     assert (samples[:, 0].abs() < 1.2).float().mean() < 0.02, "no samples between the clusters, after 80 steps"
-    flow = prior.levels[1]  # type: ignore[attr-defined]
-    generator_ = torch.Generator().manual_seed(3)
-    lines = flow.decode(start := flow.latent(500, generator_)) - start
-    assert float(lines.norm(dim=1).median()) < 0.5, "codes are joined to noise of their own cluster"
+    # At the start the field is small, so the loss is the mean square of x_1 - x_0: as short as a cluster is wide.
+    fresh = FlowMatchingPrior(2, width=32, blocks=1, components=2)
+    fresh.fit(codes)
+    torch.nn.init.zeros_(fresh.velocity.last.weight)
+    torch.nn.init.zeros_(fresh.velocity.last.bias)
+    loss = float(next(fresh.step(iter([codes]), 0)).loss)
+    within = torch.cat([side - side.mean(0) for side in (codes[codes[:, 0] > 0], codes[codes[:, 0] <= 0])])
+    assert loss == pytest.approx(2 * float(within.square().mean()), rel=0.1)
+    with pytest.raises(ValueError, match="temperature is that of a mixture; set components too"):
+        FlowMatchingPrior(2, temperature=0.5)
+
+
+def test_what_is_fitted_is_fitted_again_only_for_other_settings_or_codes(run: Path) -> None:
+    def stamp(**settings: Any) -> tuple[int, int]:
+        found = api.fit_prior(run, "mixture", name="again", **settings).stat()
+        return found.st_mtime_ns, found.st_ino
+
+    first = stamp(components=2, temperature=0.9)
+    assert stamp(temperature=0.9, components=2) == first
+    assert stamp(temperature=0.8, components=2) != first
+    second = stamp(components=2)
+    data = load(run).open_data()
+    assert stamp(components=2, data=replace(data, pixels=data.pixels.max() - data.pixels)) != second
+
+
+def test_a_prior_that_cannot_be_read_says_how_to_mend_it(run: Path, tmp_path: Path) -> None:
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    path = api.fit_prior(copy, "gaussian", name="old")
+    tensors, metadata = load_tensors(path)
+    tensors["another"] = tensors.pop("mean")
+    save_tensors(path, tensors, {k: v for k, v in metadata.items() if k != "format"} | {"genae": "0.0.9"})
+    with pytest.raises(GenaeError, match=r"fit it again with genae prior .*copy gaussian --name old, or delete it"):
+        load(copy)
+    api.fit_prior(copy, "gaussian", name="old")
+    assert "old" in load(copy).priors

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -22,6 +23,7 @@ from genae.metrics.cost import costs
 from genae.metrics.features import FeatureNetwork
 from genae.metrics.judges import Judges, Progress, networks_needed
 from genae.metrics.lpips import open_lpips
+from genae.metrics.reconstruction import CODE
 from genae.model import Model, load
 from genae.presets import PRESETS
 from genae.priors import PRIORS
@@ -31,6 +33,7 @@ from genae.storage import append_line, load_tensors, read_lines, save_tensors
 from genae.training.config import parse_value, resolve
 from genae.training.fit import Fit, fit, prior_options
 from genae.training.train import train as train_run
+from genae.version import VERSION
 
 RUN_METRICS = ("mse", "psnr", "ssim", "icp", "fd", "nearest", "codes", "cost")
 IMAGE_METRICS = ("fid", "kid", "prdc")
@@ -202,24 +205,27 @@ def fit_prior(
     arguments of the prior's class. Codes are encoded once and cached in the run; what is fitted is not fitted again.
     Returns the prior's file.
     """
-    model = load(run)
     if not Path(run).is_dir():
         raise GenaeError(f"{run} is not a run folder; a prior is kept in one")
+    model = load(run, with_fitted_priors=False)
     if kind not in PRIORS:
         raise GenaeError(f"there is no prior {kind!r}; {nearest(kind, PRIORS)}")
+    name = name or kind
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", name) or name == CODE:
+        raise GenaeError(f"--name is {name!r}; expected letters, digits, - and _, and not {CODE!r}")
+    if name in model.priors:
+        raise GenaeError(f"{run} was trained with a prior {name!r}; choose another --name")
     own = {key: wanted for key, wanted in get_type_hints(Fit).items() if key not in ("kind", "options")}
     chosen = {key: parse_value(key, settings.pop(key), wanted) for key, wanted in own.items() if key in settings}
-    fit_settings = Fit(kind, **chosen, options=prior_options(kind, settings))
+    fit_settings = Fit(kind, **chosen, options=dict(sorted(prior_options(kind, settings).items())))
+    data = data or model.open_data()
     folder = Path(run) / "priors"
-    path = folder / f"{name or kind}.safetensors"
-    if path.stem in model.priors and not path.exists():
-        raise GenaeError(f"{run} was trained with a prior {path.stem!r}; choose another --name")
     folder.mkdir(exist_ok=True)
-    wanted = {"fit": json.dumps(asdict(fit_settings)), "weights": model.digest}
+    path = folder / f"{name}.safetensors"
+    wanted = {"fit": json.dumps(asdict(fit_settings)), "weights": model.digest, "data": data.digest, "genae": VERSION}
     if path.exists() and load_tensors(path)[1].items() >= wanted.items():
         return path  # the same settings, the same codes
-    data = data or model.open_data()
-    partial = folder / f".{path.stem}.partial"
+    partial = folder / f".{name}.partial"
     codes = model.training_codes(data, Path(run))
     fitted, seconds = fit(codes, fit_settings, partial, progress)
     seen = fit_settings.images if fit_settings.learned else len(codes)

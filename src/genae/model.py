@@ -216,8 +216,10 @@ def is_run(path: Path | str) -> bool:
     return path.suffix == ".safetensors" or any((path / name).exists() for name in ("config.json", "best.safetensors"))
 
 
-def load(run: Path | str, device: str = "auto") -> Model:
+def load(run: Path | str, device: str = "auto", *, with_fitted_priors: bool = True) -> Model:
     """A trained model from a run folder (its best weights, else its newest checkpoint) or a weights file.
+
+    ``with_fitted_priors``: also the priors that ``genae prior`` fitted to the codes of these weights.
 
     Raises `GenaeError` for anything else.
     """
@@ -241,7 +243,8 @@ def load(run: Path | str, device: str = "auto") -> Model:
     model = build_model(config, (channels, height, width))
     load_weights(model, tensors, weights)
     loaded = Model(model, config, distributed.start(device), path.name, metadata["data"])
-    loaded.add_priors(fitted_priors(path / "priors", loaded.digest))
+    if with_fitted_priors:
+        loaded.add_priors(fitted_priors(path / "priors", loaded.digest))
     return loaded
 
 
@@ -253,5 +256,9 @@ def fitted_priors(folder: Path, digest: str) -> dict[str, Prior]:
         if metadata.get("weights") == digest:
             fit = Fit(**json.loads(metadata["fit"]))
             priors[file.stem] = fit.build(int(metadata["code_dim"]))
-            load_weights(priors[file.stem], tensors, file)
+            try:
+                load_weights(priors[file.stem], tensors, file)
+            except GenaeError as error:
+                again = f"fit it again with genae prior {folder.parent} {fit.kind} --name {file.stem}, or delete it"
+                raise GenaeError(f"{error}; {again}") from None
     return priors

@@ -19,5 +19,7 @@ def costs(run: Path, weights: str) -> dict[str, dict[str, float]]:
     for file in sorted((run / "priors").glob("*.safetensors")):
         metadata = load_tensors(file)[1]
         if metadata.get("weights") == weights:
-            found[file.stem] = {"train_images": int(metadata["images"]), "train_seconds": float(metadata["seconds"])}
+            found[file.stem] = {
+                f"train_{key}": float(metadata[key]) for key in ("images", "seconds") if key in metadata
+            }
     return found

@@ -38,6 +38,8 @@ class FlowMatchingPrior(Prior):
         super().__init__()
         at_least(1, width=width, blocks=blocks, solver_steps=solver_steps, half_life=half_life)
         at_least(0, components=components)
+        if temperature != 1 and not components:
+            raise ValueError("temperature is that of a mixture; set components too")
         self.code_dim = code_dim
         self.solver_steps = solver_steps
         self.half_life = half_life

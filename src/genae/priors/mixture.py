@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from genae.errors import GenaeError
 from genae.protocol import Prior, at_least
 
 
@@ -27,8 +28,14 @@ class MixturePrior(Prior):
         self.temperature: Tensor
 
     def fit(self, codes: Tensor) -> None:
-        """Fit to codes [N, D]: k-means for a start, then expectation-maximisation, with scikit-learn's defaults."""
+        """Fit to codes [N, D]: k-means for a start, then expectation-maximisation, with scikit-learn's defaults.
+
+        Raises `GenaeError` for fewer than 2 codes a component, which no covariance can be learned from.
+        """
         from sklearn.mixture import GaussianMixture
+
+        if len(codes) < 2 * len(self.weights):
+            raise GenaeError(f"{len(codes)} codes are too few for {len(self.weights)} components; lower --components")
 
         mixture = GaussianMixture(len(self.weights), covariance_type="full", random_state=0)
         mixture.fit(codes.double().numpy())

@@ -11,12 +11,15 @@ SUBJECT = {"weights", "prior_weights", "files"}  # the part of a fingerprint tha
 
 
 def newest(records: Records) -> list[Mapping[str, Any]]:
-    """The measurements of the weights that were measured last; an evaluation repeated replaces the earlier one."""
+    """What was measured of the weights, and of each prior's, that were measured last; the newest where repeated."""
     kept: dict[tuple[str, ...], Mapping[str, Any]] = {}
+    last_of = {record["of"]: record["fingerprint"].get("prior_weights") for record in records}
     for record in records:
         fingerprint = record["fingerprint"]
         if fingerprint.get("weights") != records[-1]["fingerprint"].get("weights"):
             continue
+        if fingerprint.get("prior_weights") != last_of[record["of"]]:
+            continue  # of a prior of this name that was fitted anew since
         key = (record["of"], record["metric"], fingerprint["data"], fingerprint["split"])
         kept.pop(key, None)
         kept[key] = record

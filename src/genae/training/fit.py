@@ -83,7 +83,7 @@ def fit(
     A learned one is saved in ``partial`` once a minute and when it is interrupted: the same call goes on from there,
     bit for bit. Raises `GenaeError`.
     """
-    if settings.batch_size > len(codes):
+    if settings.learned and settings.batch_size > len(codes):
         raise GenaeError(f"a batch of {settings.batch_size} is larger than the {len(codes)} codes; lower --batch-size")
     torch.manual_seed(mix_seed("prior", settings.seed))
     prior = settings.build(codes.shape[1])
@@ -96,9 +96,10 @@ def fit(
     prior.levels[0].fit(codes)
     whitened = prior.levels[0].encode(codes)
     if type(prior.levels[1]).fit is not Prior.fit:  # it has a part in closed form
+        progress(f"fitting the source of {settings.kind}", 0, 1)
         prior.levels[1].fit(whitened)
-    seconds = _train(prior.levels[1], whitened, settings, partial, progress)
-    return prior.eval(), seconds
+    before = time.perf_counter() - begun
+    return prior.eval(), before + _train(prior.levels[1], whitened, settings, partial, progress)
 
 
 def _train(
