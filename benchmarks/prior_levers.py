@@ -1,6 +1,6 @@
 """What each setting of a prior gives, one at a time, on the frozen codes of a trained run.
 
-    python benchmarks/prior_levers.py RUN [--data-root FOLDER] [--rows wae-gan,mixture] [--samples 5000] [--scale 1.0]
+    python benchmarks/prior_levers.py RUN [--data-root FOLDER] [--rows wae-gan mixture] [--pieces 20] [--scale 1.0]
 
 Fits a prior per row to the same codes and decodes its samples with the run's decoder. Prints the inception score and
 the Fréchet distance to test images (both with genae's classifier of the data) and the seconds. The first row decodes
@@ -43,11 +43,13 @@ ROWS: dict[str, dict[str, Any]] = {
     "wae-gan, z in R^8, w 3": {**WAE, "latent_dim": 8, "weight": 3.0},
     "wae-gan, z in R^8, w 3, uniform": {**WAE, "latent_dim": 8, "weight": 3.0, "distribution": "uniform"},
     "wgan-gp, z in R^64, lr 1e-4 (AAAE)": {**WGAN, "latent_dim": 64, "learning_rate": 1e-4, "initial": "normal"},
-    "wgan-gp, the same, penalty at generated codes": {
+    "wgan-gp (AAAE), penalty at generated codes": {
         **WGAN, "latent_dim": 64, "learning_rate": 1e-4, "initial": "normal", "penalty_at": "generated",
     },
     "wgan-gp, z in R^64, lr 1e-3, kaiming": {**WGAN, "latent_dim": 64},
-    "wgan-gp, the same, penalty at generated codes ": {**WGAN, "latent_dim": 64, "penalty_at": "generated"},
+    "wgan-gp, z in R^64, lr 1e-3, kaiming, penalty at generated codes": {
+        **WGAN, "latent_dim": 64, "penalty_at": "generated",
+    },
     "wgan-gp, z in R^8": {**WGAN, "latent_dim": 8},
     "wgan-gp, z in R^8, lambda_2 1": {**WGAN, "latent_dim": 8, "penalty": 1.0},
     "wgan-gp, z in R^8, 5 critic steps": {**WGAN, "latent_dim": 8, "critic_steps": 5},
@@ -63,8 +65,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run")
     parser.add_argument("--data-root")
-    parser.add_argument("--rows", default="", help="only rows whose name begins with one of these")
-    parser.add_argument("--samples", type=int, default=5000)
+    parser.add_argument("--rows", nargs="*", default=[""], help="only rows whose name begins with one of these")
+    parser.add_argument("--pieces", type=int, default=20, help="samples in pieces of 250")
     parser.add_argument("--scale", type=float, default=1.0)
     arguments = parser.parse_args()
     model = load(arguments.run)
@@ -85,9 +87,9 @@ def main() -> None:
         print(f"| {name} | {score:.2f} | {found.distance(test):.1f} | {seconds:.0f} |", flush=True)
 
     print("| prior | inception score | Fréchet distance | seconds |\n| --- | --- | --- | --- |")
-    score("real codes", codes[: arguments.samples], 0)
+    score("real codes", codes[: 250 * arguments.pieces], 0)
     for name, row in ROWS.items():
-        if not name.startswith(tuple(arguments.rows.split(","))):
+        if not name.startswith(tuple(arguments.rows)):
             continue
         own = {key: row[key] for key in ("kind", "batch_size", "learning_rate") if key in row}
         own["images"] = int(row.get("images", 3_000_000) * arguments.scale)
@@ -96,7 +98,7 @@ def main() -> None:
             prior, seconds = fit(codes, Fit(**own, options=options), Path(folder) / "partial")
             with torch.no_grad():
                 drawn = torch.cat(
-                    [prior.sample(250, torch.Generator().manual_seed(k)) for k in range(arguments.samples // 250)]
+                    [prior.sample(250, torch.Generator().manual_seed(k)) for k in range(arguments.pieces)]
                 )
         score(name, drawn, seconds)
 

@@ -10,7 +10,7 @@ on both sides (one step of the encoder, by the sum of both losses: genae's ``wae
 genae's ``aae``, which passes through the encoder twice as Makhzani et al. do, beside it.
 
     plain Adam      PyTorch's default Adam instead of the fused one
-    library convs   PyTorch's convolutions instead of matrix products on small maps (networks/convolution.py)
+    library convs   PyTorch's convolutions, in their own memory format, instead of matrix products on small maps
     bf16            with bfloat16 autocast
 
 ``--quality IMAGES`` trains the autoencoder that long in float32 and in bf16 and prints both errors on test images.
