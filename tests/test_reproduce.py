@@ -39,7 +39,7 @@ def test_a_table_is_trained_measured_and_written(tmp_path: Path, monkeypatch: py
     assert "the figures mean nothing" in text
     assert "wgan-gp, mnist_mse: wgan-gp has no encoder" in text
 
-    assert "- aaae: aaae: images 1500" in text
+    assert "- aaae, mnist: aaae: images 1500" in text
 
     # What a person measured in other ways is not the table's, and what the table has is not measured twice.
     run = tmp_path / "runs" / "smoke" / "mnist" / "aaae-seed0"
@@ -150,7 +150,7 @@ def test_the_cpu_budget_says_what_it_trains_instead(tmp_path: Path, monkeypatch:
         "swae/table1", rows=["swae (normal)"], columns=["mnist_icp", "mnist_mse"], runs=tmp_path / "r", out=tmp_path
     )
     table = json.loads(path.with_suffix(".json").read_text())
-    how = table["how"]["swae (normal)"]
+    how = table["how"]["swae (normal), mnist"]
     assert how.startswith("aaae: images 500")
     assert "then, on its frozen codes, kind wae-gan, distribution normal, latent_dim 8" in how
     cells = table["rows"]["swae (normal)"]

@@ -73,7 +73,7 @@ def reproduce(
                     why = str(error)
                     break
                 values.append(found.value)
-                result["how"][name] = found.how
+                result["how"][f"{name}, {measure_of(column)[0]}"] = found.how
                 _note_protocol(result, column, name, found.protocol)
             deviation = statistics.pstdev(values) if values else 0.0
             measured = {"mean": statistics.mean(values), "std": deviation, "n": len(values)} if values else None
