@@ -206,7 +206,7 @@ def _write(path: Path, result: Mapping[str, Any]) -> Path:
     note = "**A smoke test: the figures mean nothing; digits stand in for every data set.**\n\n"
     text = (
         f"# {result['table']}\n\n```\n{result['command']}\n```\n\n{note if result['budget'] == 'smoke' else ''}"
-        "Each cell: paper / measured (mean ± standard deviation over seeds, and their number).\n\n"
+        "Each cell: paper / measured; of several seeds their mean ± standard deviation, and their number.\n\n"
         + markdown(["", *columns], rows)
         + "\n\n"
         + "".join(f"- {line}\n" for line in sorted(why))
@@ -222,5 +222,7 @@ def _write(path: Path, result: Mapping[str, Any]) -> Path:
 def _cell(cell: Mapping[str, Any]) -> str:
     paper = "-" if cell["paper"] is None else f"{cell['paper']:g}"
     measured = cell["measured"]
-    ours = "-" if measured is None else f"{measured['mean']:.4g} ± {measured['std']:.2g} ({measured['n']})"
-    return f"{paper} / {ours}"
+    if measured is None:
+        return f"{paper} / -"
+    several = f" ± {measured['std']:.2g} ({measured['n']})" if measured["n"] > 1 else ""
+    return f"{paper} / {measured['mean']:.4g}{several}"
