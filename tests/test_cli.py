@@ -180,3 +180,14 @@ def test_no_arguments_show_the_help(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     shown = capsys.readouterr()
     assert "evaluate" in shown.out
     assert not shown.err
+
+
+def test_the_prior_of_a_preset_is_fitted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from genae.presets import FITTED
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(FITTED, "ae", {"name": "after", "kind": "gaussian"})
+    assert genae("train", "ae", "--data", "digits", "--run", "r", "--images", "64", monkeypatch=monkeypatch) == 0
+    assert "gaussian prior: r/priors/after.safetensors" in capsys.readouterr().out

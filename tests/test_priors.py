@@ -216,6 +216,10 @@ def test_priors_of_other_weights_are_left_out(run: Path, tmp_path: Path) -> None
         (lambda run: api.fit_prior(run, "gausian"), "no prior 'gausian'; did you mean 'gaussian'"),
         (lambda run: api.fit_prior(run, "mixture", componets="3"), "no setting 'componets'; did you mean 'components'"),
         (lambda run: api.fit_prior(run, "flow", layers="many"), "layers is 'many'; expected a whole number"),
+        (
+            lambda run: api.fit_prior(run, "mixture", batch_size=9),
+            "a mixture prior has a closed form and no batch-size",
+        ),
         (lambda run: api.fit_prior(run, "flow", images=0), "images is 0; expected at least 1"),
         (lambda run: api.fit_prior(run, "flow", batch_size=5000), "a batch of 5000 is larger than the 1457 codes"),
         (lambda run: api.fit_prior(run, "wgan-gp", penalty=-1.0), "penalty is -1.0; expected at least 0"),

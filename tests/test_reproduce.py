@@ -11,6 +11,7 @@ from genae import reproduce as reproducing
 from genae.autoencoders import AUTOENCODERS
 from genae.errors import GenaeError
 from genae.paper_tables import BUDGETS, DATA, TABLES, measure_of
+from genae.presets import FITTED, PRESETS
 from genae.reproduce import reproduce
 from genae.training.config import option_types, resolve
 from genae.training.fit import Fit, prior_options
@@ -156,3 +157,20 @@ def test_the_cpu_budget_says_what_it_trains_instead(tmp_path: Path, monkeypatch:
     cells = table["rows"]["swae (normal)"]
     assert cells["mnist_icp"]["measured"]["n"] == cells["mnist_mse"]["measured"]["n"] == 1
     assert how in path.read_text()
+
+
+def test_the_plus_preset_is_the_row_of_the_table() -> None:
+    row = TABLES["aaae/table1"][1]["aaae-plus"][0]
+    settings = reproducing._settings(row, "aaae", "mnist", "cpu", {})
+    preset = resolve("aaae/mnist-plus", {}, PRESETS, AUTOENCODERS)
+    assert resolve("aaae", settings, {}, AUTOENCODERS) == preset
+    assert FITTED["aaae/mnist-plus"] == {"name": row.prior, **(row.fitted or {})}
+
+
+def test_real_data_are_measured_without_a_training(tmp_path: Path) -> None:
+    reproduce("swae/table1", budget="smoke", rows=["true data"], columns=["mnist_icp"],
+              runs=tmp_path / "runs", out=tmp_path)  # fmt: skip
+    table = json.loads((tmp_path / "swae-table1-smoke.json").read_text())
+    assert table["rows"]["true data"]["mnist_icp"]["measured"]["n"] == 1
+    lines = (tmp_path / "runs" / "smoke" / "mnist" / "data-seed0" / "log.jsonl").read_text().splitlines()
+    assert json.loads(lines[-1])["images"] <= 64

@@ -15,6 +15,7 @@ import torch
 from conftest import TINY_FLAGS, random_batches, tiny_model, tiny_options
 from safetensors.torch import load_file
 
+from genae import api
 from genae.errors import GenaeError
 from genae.model import load
 from genae.presets import PRESETS
@@ -395,3 +396,12 @@ def test_a_critic_that_wins_is_named() -> None:
     losses = {"critic": {"loss": 0.004}, "encoder+decoder": {"loss": 0.001}, "priors.normal.critic": {"loss": 1.38}}
     assert [sentence.split(" ")[0] for sentence in warnings({}, losses)] == ["critic"]
     assert not warnings({}, {"critic": {"loss": -3.0, "penalty": 0.1}}), "a Wasserstein critic's loss has no floor"
+
+
+def test_a_preset_may_fit_a_prior_after_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from genae.presets import FITTED
+
+    monkeypatch.setitem(FITTED, "ae", {"name": "after", "kind": "mixture", "components": 3})
+    model = api.train("ae", tmp_path / "run", data="digits", images=64, **tiny_options("ae"))
+    assert model.priors == ["after"]
+    assert (tmp_path / "run" / "priors" / "after.safetensors").exists()

@@ -25,7 +25,7 @@ from genae.metrics.judges import Judges, Progress, networks_needed
 from genae.metrics.lpips import open_lpips
 from genae.metrics.reconstruction import CODE
 from genae.model import Model, load
-from genae.presets import PRESETS
+from genae.presets import FITTED, PRESETS
 from genae.priors import PRIORS
 from genae.report import tables
 from genae.report.page import write_report
@@ -44,7 +44,8 @@ def silent(message: str, done: int, total: int) -> None:
 
 
 def train(model: str, run: Path | str, **settings: Any) -> Model:
-    """Train ``model`` (a name or a preset) in the folder ``run``, or resume it, and load the result.
+    """Train ``model`` (a name or a preset) in the folder ``run``, or resume it, fit the prior that the preset may name,
+    and load the result.
 
     ``settings`` are the flags of ``genae train``: ``data="digits", images=200_000, width=32``. Ctrl-C saves the state
     and raises KeyboardInterrupt. Raises `GenaeError`.
@@ -52,6 +53,8 @@ def train(model: str, run: Path | str, **settings: Any) -> Model:
     outcome = train_run(resolve(model, settings, PRESETS, AUTOENCODERS), run)
     if outcome.stopped == "interrupted":
         raise KeyboardInterrupt
+    if model in FITTED and distributed.rank() == 0:
+        fit_prior(run, **FITTED[model])
     return load(run)
 
 
@@ -217,6 +220,9 @@ def fit_prior(
         raise GenaeError(f"{run} was trained with a prior {name!r}; choose another --name")
     own = {key: wanted for key, wanted in get_type_hints(Fit).items() if key not in ("kind", "options")}
     chosen = {key: parse_value(key, settings.pop(key), wanted) for key, wanted in own.items() if key in settings}
+    needless = sorted(chosen.keys() - {"seed"})
+    if needless and not Fit(kind).learned:
+        raise GenaeError(f"a {kind} prior has a closed form and no {needless[0].replace('_', '-')}; leave it out")
     fit_settings = Fit(kind, **chosen, options=dict(sorted(prior_options(kind, settings).items())))
     data = data or model.open_data()
     folder = Path(run) / "priors"

@@ -72,9 +72,9 @@ def train(
 
     genae train stacked-wae --dry-run --data digits --run x  lists the settings with their values.
     """
-    from genae import distributed
+    from genae import api, distributed
     from genae.autoencoders import AUTOENCODERS
-    from genae.presets import PRESETS
+    from genae.presets import FITTED, PRESETS
     from genae.training.config import resolve
     from genae.training.train import train as start
 
@@ -98,7 +98,13 @@ def train(
             + f"run folder {escape(run)}",
             soft_wrap=True,
         )
-    return 130 if outcome.stopped == "interrupted" else 0
+    if outcome.stopped == "interrupted":
+        return 130
+    if model in FITTED and distributed.rank() == 0:
+        with Work() as work:
+            path = api.fit_prior(run, **FITTED[model], progress=work)
+        console.print(f"{FITTED[model]['kind']} prior: {escape(str(path))}", soft_wrap=True)
+    return 0
 
 
 @app.command()

@@ -137,7 +137,11 @@ def _measure(
     if budget == "smoke":
         metric, begins = {"is": ("icp", "icp"), "fid": ("fd", "fd")}.get(metric, (metric, begins))
     settings = _settings(row, model, data, budget, sources) | {"seed": seed, "data_root": data_root}
-    label = "-".join([model, *(f"{key}={row.options[key]}" for key in ("critic_weight",) if key in row.options)])
+    if not row.model:  # nothing of it is used
+        settings |= {"images": 1, "anneal": 0}
+    label = "-".join(
+        [row.model or "data", *(f"{key}={row.options[key]}" for key in ("critic_weight",) if key in row.options)]
+    )
     run = runs / budget / data / f"{label}-seed{seed}"
     if train(resolve(model, settings, {}, AUTOENCODERS), run, progress=progress).stopped == "interrupted":
         raise KeyboardInterrupt
@@ -184,7 +188,8 @@ def _fit_settings(fitted: Mapping[str, Any], budget: str) -> dict[str, Any]:
     """The flags of ``genae prior``; a smoke test takes small ones."""
     if budget != "smoke":
         return dict(fitted)
-    known = {*get_type_hints(Fit), *inspect.signature(PRIORS[fitted["kind"]].__init__).parameters}
+    known = {*inspect.signature(PRIORS[fitted["kind"]].__init__).parameters}
+    known |= {*get_type_hints(Fit)} if Fit(fitted["kind"]).learned else set()
     return {**fitted, **{key: value for key, value in SMOKE_FIT.items() if key in known}}
 
 
