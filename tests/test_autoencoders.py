@@ -6,6 +6,7 @@ from conftest import random_batches, tiny_model, tiny_options
 from torch import nn
 
 from genae.autoencoders import AUTOENCODERS
+from genae.autoencoders.ae import EncoderDecoder
 from genae.losses import gaussian_kl, mse
 from genae.networks.variational import posterior
 from genae.protocol import Part, Update
@@ -113,6 +114,49 @@ def test_noise_on_codes_is_relative_to_their_spread() -> None:
 
     assert error(1.0, 0.5) != pytest.approx(error(1.0, 0.0), rel=1e-4)
     assert error(1.0, 0.5) == pytest.approx(error(100.0, 0.5), rel=1e-5), "larger codes do not escape it"
+
+
+@pytest.mark.parametrize(("error", "expected"), [("l1", 0.5), ("l2", 0.25)])
+def test_the_error_of_the_plain_autoencoder(error: str, expected: float) -> None:
+    model = tiny_model("ae", error=error)
+    model.decoder = nn.Identity()
+    model.encoder = type("Off", (nn.Module,), {"forward": lambda self, x: x + 0.5})()
+    (update,) = model.step(random_batches(0, Part()), 0)
+    assert float(update.loss) == pytest.approx(expected, rel=1e-5)
+    with pytest.raises(ValueError, match="error is 'l3'; expected l1 or l2"):
+        tiny_model("ae", error="l3")
+
+
+@pytest.mark.parametrize("joint", [False, True])
+def test_the_latent_regressor_learns_from_generated_images_alone(joint: bool) -> None:
+    model, x, (critic, both) = updates("latent-regressor", joint=joint, networks="dense")
+    torch.manual_seed(1)
+    z = torch.randn(8, 6)
+    softplus = torch.nn.functional.softplus
+    fake = model.decoder(z)
+    assert float(critic.loss) == pytest.approx(
+        float(softplus(-model.critic(x)).mean() + softplus(model.critic(fake)).mean()), rel=1e-5
+    )
+    deceit = softplus(-model.critic(fake)).mean()
+    regression = (model.encoder(fake) - z).square().mean()
+    assert float(both.loss) == pytest.approx(float(deceit + regression), rel=1e-5)
+    found = torch.autograd.grad(both.loss, list(model.decoder.parameters()))
+    expected = torch.autograd.grad(deceit + joint * regression, list(model.decoder.parameters()))
+    assert all(torch.allclose(a, b, rtol=1e-3, atol=1e-6) for a, b in zip(found, expected, strict=True))
+
+
+@pytest.mark.parametrize("name", [name for name, model in AUTOENCODERS.items() if issubclass(model, EncoderDecoder)])
+def test_every_baseline_can_be_dense(name: str) -> None:
+    model = tiny_model(name, networks="dense", norm="none")
+    for update in model.step(random_batches(0, Part()), 0):
+        update.loss.backward(retain_graph=update.keep_graph)
+    x = next(random_batches(0, Part()))
+    assert model.encode(x).shape == (8, 6)
+    assert float(model.decode(100 * torch.randn(8, 6)).abs().max()) == 1
+    with pytest.raises(ValueError, match="norm is 'batch', and dense networks have no normalisation; expected none"):
+        tiny_model(name, networks="dense")
+    with pytest.raises(ValueError, match="networks is 'resnet'; expected one of dcgan or dense"):
+        tiny_model(name, networks="resnet")
 
 
 def test_wgan_gp_takes_a_fresh_batch_for_every_critic_step() -> None:

@@ -157,6 +157,22 @@ def mnist_copy(root: Path) -> None:
         write_idx(folder / f"{part}-labels-idx1-ubyte.gz", (np.arange(count) % 10).astype(np.uint8))
 
 
+def test_the_writers_protocols_of_mnist(tmp_path: Path) -> None:
+    mnist_copy(tmp_path)
+    official = open_data("mnist", data_root=str(tmp_path))
+    train = len(official.pixels) - len(official.split("test"))
+    same, different = (open_data(name, data_root=str(tmp_path)) for name in ("mnist-sw", "mnist-dw"))
+    parts = [set(same.split(name).tolist()) for name in ("train", "test")]
+    assert not parts[0] & parts[1]
+    assert parts[0] | parts[1] == set(range(train)), "both are official training images"
+    assert len(parts[1]) == train // 6
+    assert same.split("validation").tolist() == official.split("test").tolist()
+    assert different.split("train").tolist() == list(range(train))
+    assert different.split("test").tolist() == official.split("test").tolist()
+    assert set(different.split("validation").tolist()) <= set(range(train))
+    assert len({data.digest for data in (official, same, different)}) == 3
+
+
 def test_local_copy_of_mnist_without_unpacking(tmp_path: Path) -> None:
     mnist_copy(tmp_path)
     data = open_data("mnist", data_root=str(tmp_path), size=32, fit="pad")

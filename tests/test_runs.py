@@ -235,6 +235,14 @@ def test_settings_that_cannot_be_used(model: str, settings: dict[str, str], mess
         resolve(model, settings, PRESETS, AUTOENCODERS)
 
 
+def test_a_run_of_a_version_with_fewer_options_goes_on(tmp_path: Path) -> None:
+    train(config(), tmp_path / "run")
+    assert "networks" not in json.loads((tmp_path / "run" / "config.json").read_text())["options"]
+    assert train(config(images=128, options={"networks": "dcgan"}), tmp_path / "run").images == 128
+    with pytest.raises(GenaeError, match="was started with networks 'dcgan', not 'dense'"):
+        train(config(images=192, options={"networks": "dense", "norm": "none"}), tmp_path / "run")
+
+
 def test_changed_data_is_noticed(tmp_path: Path) -> None:
     images = np.random.default_rng(0).integers(0, 256, (40, 8, 8), dtype=np.uint8)
     np.save(tmp_path / "a.npy", images[:30])

@@ -27,6 +27,11 @@ def mse(x: Tensor, target: Tensor) -> Tensor:
     return mean((x.float() - target.float()).square())
 
 
+def mean_absolute_error(x: Tensor, target: Tensor) -> Tensor:
+    """mean |x - target|. Any shape; images in [-1, 1]."""
+    return mean((x.float() - target.float()).abs())
+
+
 def critic_loss(real: Tensor, fake: Tensor) -> Tensor:
     """-log D(real) - log(1 - D(fake)) = softplus(-C(real)) + softplus(C(fake)), with D = sigmoid(C).
 

@@ -6,6 +6,7 @@ from genae.autoencoders.adversarial import AdversarialAutoencoder
 from genae.autoencoders.ae import PlainAutoencoder
 from genae.autoencoders.alae import AdversarialLatentAutoencoder
 from genae.autoencoders.ali import Ali, Alice, BiGan
+from genae.autoencoders.latent_regressor import LatentRegressor
 from genae.autoencoders.swae import StackedWassersteinAutoencoder
 from genae.autoencoders.vae import VariationalAutoencoder
 from genae.autoencoders.vae_gan import VaeGan
@@ -22,6 +23,7 @@ AUTOENCODERS: dict[str, type[Autoencoder]] = {
     "ali": Ali,
     "alice": Alice,
     "bigan": BiGan,
+    "latent-regressor": LatentRegressor,
     "stacked-wae": StackedWassersteinAutoencoder,
     "vae": VariationalAutoencoder,
     "vae-gan": VaeGan,

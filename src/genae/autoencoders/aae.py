@@ -9,17 +9,17 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
-from genae.autoencoders.ae import PlainAutoencoder
+from genae.autoencoders.ae import EncoderDecoder
 from genae.losses import critic_loss, generator_loss, mse
 from genae.networks.dense import LEAK, Dense
 from genae.priors.gaussian import GaussianPrior
 from genae.protocol import Prior, Update, frozen, normal
 
 
-class CodeAdversarialAutoencoder(PlainAutoencoder):
+class CodeAdversarialAutoencoder(EncoderDecoder):
     """Encoder, decoder, and a critic that tells codes from draws of N(0, I).
 
-    ``critic_width`` is that of its three hidden layers. ``plain`` are the options of `PlainAutoencoder`.
+    ``critic_width`` is that of its three hidden layers. ``plain`` are the options of `EncoderDecoder`.
     """
 
     def __init__(self, image_shape: tuple[int, int, int], *, critic_width: int = 512, **plain: Any) -> None:

@@ -9,19 +9,18 @@ from typing import Any
 
 from torch import Tensor
 
-from genae.autoencoders.ae import PlainAutoencoder
+from genae.autoencoders.ae import EncoderDecoder
 from genae.losses import ADVERSARIAL, critic_loss, generator_loss, mse
-from genae.networks.dcgan import PatchCritic
 from genae.protocol import Update, at_least, frozen, normal
 
 
-class AdversarialAutoencoder(PlainAutoencoder):
+class AdversarialAutoencoder(EncoderDecoder):
     """Encoder E1: x -> h0, decoder G1: h0 -> x, patch critic D1 on x; no regularisation of the codes.
 
     ``critic_weight`` is the papers' lambda; 0 is the ablation without critic, which is then never built.
     ``adversarial`` is the decoder's adversarial loss, ``non-saturating`` or ``ratio`` (`losses.generator_loss`).
     ``code_noise`` is no part of the papers: noise on the codes before they are decoded, as a share of each dimension's
-    deviation in the batch, so that near codes give near images. ``plain`` are the options of `PlainAutoencoder`.
+    deviation in the batch, so that near codes give near images. ``plain`` are the options of `EncoderDecoder`.
     """
 
     def __init__(
@@ -40,7 +39,7 @@ class AdversarialAutoencoder(PlainAutoencoder):
         self.critic_weight = critic_weight
         self.code_noise = code_noise
         self.adversarial = adversarial
-        self.critic = PatchCritic(image_shape, self.width) if critic_weight else None
+        self.critic = self.family.critic(image_shape, self.width) if critic_weight else None
 
     def step(self, batches: Iterator[Tensor], images: int) -> Iterator[Update]:
         """D1; E1 and G1 (SWAE Algorithm 1, lines 5-10)."""

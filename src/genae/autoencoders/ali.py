@@ -9,23 +9,22 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from genae.autoencoders.ae import PlainAutoencoder
+from genae.autoencoders.ae import EncoderDecoder
 from genae.losses import critic_loss, generator_loss, mse
-from genae.networks.dcgan import JointCritic, PatchCritic
 from genae.networks.variational import posterior, reparameterise
 from genae.priors.gaussian import GaussianPrior
 from genae.protocol import Prior, Update, at_least, frozen, normal
 
 
-class BiGan(PlainAutoencoder):
+class BiGan(EncoderDecoder):
     """Encoder E, generator G and a joint critic that tells (x, E(x)) from (G(z), z), z ~ N(0, I).
 
-    ``plain`` are the options of `PlainAutoencoder`.
+    ``plain`` are the options of `EncoderDecoder`.
     """
 
     def __init__(self, image_shape: tuple[int, int, int], **plain: Any) -> None:
         super().__init__(image_shape, **plain)
-        self.critic = JointCritic(image_shape, self.code_dim, self.width)
+        self.critic = self.family.joint_critic(image_shape, self.code_dim, self.width)
         self.priors = cast(Mapping[str, Prior], nn.ModuleDict({"normal": GaussianPrior(self.code_dim)}))
 
     def step(self, batches: Iterator[Tensor], images: int) -> Iterator[Update]:
@@ -51,7 +50,7 @@ class BiGan(PlainAutoencoder):
 
 
 class Ali(BiGan):
-    """BiGAN with a stochastic encoder: q(z|x) is a Gaussian; codes are its means. Options of `PlainAutoencoder`."""
+    """BiGAN with a stochastic encoder: q(z|x) is a Gaussian; codes are its means. Options of `EncoderDecoder`."""
 
     code_outputs = 2
 
@@ -71,7 +70,7 @@ class Alice(Ali):
     """ALI with cycle consistency x -> z -> x.
 
     ``cycle``: ``explicit`` is the squared error, ``adversarial`` a critic that tells (x, x) from (x, G(z_hat)).
-    ``cycle_weight`` weights it beside ALI's loss. ``plain`` are the options of `PlainAutoencoder`.
+    ``cycle_weight`` weights it beside ALI's loss. ``plain`` are the options of `EncoderDecoder`.
     """
 
     def __init__(
@@ -84,7 +83,7 @@ class Alice(Ali):
         self.cycle_weight = cycle_weight
         channels, height, width = image_shape
         pair = (2 * channels, height, width)
-        self.pair_critic = PatchCritic(pair, self.width) if cycle == "adversarial" else None
+        self.pair_critic = self.family.critic(pair, self.width) if cycle == "adversarial" else None
 
     def finish(self, x: Tensor, z_hat: Tensor, deceit: Tensor) -> Iterator[Update]:
         """The pair critic, if there is one; E and G: ALI's loss and the cycle's (ALICE Eq. 7 and 8)."""

@@ -9,17 +9,17 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
-from genae.autoencoders.ae import PlainAutoencoder
+from genae.autoencoders.ae import EncoderDecoder
 from genae.losses import gaussian_kl, mse
 from genae.networks.variational import GaussianLikelihood, posterior, reparameterise
 from genae.priors.gaussian import GaussianPrior
 from genae.protocol import Prior, Update, at_least
 
 
-class GaussianEncoding(PlainAutoencoder):
+class GaussianEncoding(EncoderDecoder):
     """What VAE and VAE-GAN share: q(z|x) is a Gaussian, its mean the code; the prior is N(0, I).
 
-    ``beta`` weights the divergence (1 is the VAE). ``plain`` are the options of `PlainAutoencoder`.
+    ``beta`` weights the divergence (1 is the VAE). ``plain`` are the options of `EncoderDecoder`.
     """
 
     code_outputs = 2

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from genae.autoencoders.vae import GaussianEncoding
 from genae.losses import critic_loss, gaussian_kl, generator_loss, mse
-from genae.networks.dcgan import PatchCritic
 from genae.networks.variational import posterior, reparameterise
 from genae.protocol import Update, at_least, normal
 
@@ -27,7 +26,7 @@ class VaeGan(GaussianEncoding):
         super().__init__(image_shape, **encoding)
         at_least(0, style_weight=style_weight)
         self.style_weight = style_weight
-        self.critic = PatchCritic(image_shape, self.width)
+        self.critic = self.family.critic(image_shape, self.width)
 
     def step(self, batches: Iterator[Tensor], images: int) -> Iterator[Update]:
         """Enc; Dec; Dis (Algorithm 1): one set of forward passes, and every gradient taken before its network moves."""

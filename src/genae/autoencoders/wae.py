@@ -8,18 +8,18 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
-from genae.autoencoders.ae import PlainAutoencoder
+from genae.autoencoders.ae import EncoderDecoder
 from genae.losses import critic_loss, generator_loss, mse, multiscale_mmd
 from genae.networks.dense import LEAK, Dense
 from genae.priors.gaussian import GaussianPrior
 from genae.protocol import Prior, Update, at_least, frozen, normal
 
 
-class WaeMmd(PlainAutoencoder):
+class WaeMmd(EncoderDecoder):
     """Reconstruction, and the maximum mean discrepancy between codes and N(0, I) (Algorithm 2).
 
     ``divergence_weight`` is lambda, relative to the mean squared error per value (the paper's is relative to the sum
-    over an image). ``plain`` are the options of `PlainAutoencoder`.
+    over an image). ``plain`` are the options of `EncoderDecoder`.
     """
 
     def __init__(self, image_shape: tuple[int, int, int], *, divergence_weight: float = 0.01, **plain: Any) -> None:
@@ -38,11 +38,11 @@ class WaeMmd(PlainAutoencoder):
         yield Update(loss, [self.encoder, self.decoder], {"mse": reconstruction, "mmd": divergence})
 
 
-class WaeGan(PlainAutoencoder):
+class WaeGan(EncoderDecoder):
     """Reconstruction, and a critic that tells codes from draws of N(0, I) (Algorithm 1).
 
     ``divergence_weight`` is lambda, relative to the mean squared error per value; ``critic_width`` that of the critic's
-    three hidden layers. ``plain`` are the options of `PlainAutoencoder`.
+    three hidden layers. ``plain`` are the options of `EncoderDecoder`.
     """
 
     def __init__(

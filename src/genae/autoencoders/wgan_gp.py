@@ -19,7 +19,7 @@ class WganGp(Autoencoder):
     """Generator G: z -> x, z ~ N(0, I), and a critic on images; `encode` raises NotImplementedError.
 
     ``penalty`` is lambda, ``critic_steps`` the paper's n_critic; each takes a fresh batch of images. ``width`` and
-    ``norm`` are those of `PlainAutoencoder`.
+    ``norm`` are those of `EncoderDecoder` with dcgan networks.
     """
 
     def __init__(

@@ -4,7 +4,7 @@ import gzip
 import math
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -119,6 +119,25 @@ def _read_idx(folder: Path, stem: str) -> Tensor:
     return torch.from_numpy(values.copy())
 
 
+def _writers(same: bool) -> Callable[[Path], Raw]:
+    """The two protocols of ALAE's Table 2: training and test digits by the same writers, or by different ones."""
+
+    def load_from(root: Path) -> Raw:
+        raw = _TORCHVISION["mnist"](root)
+        train, test = raw.splits["train"], raw.splits["test"]
+        order = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))
+        held_out = train[order[: len(train) // 6]].sort().values
+        if same:
+            splits = {"train": train[order[len(held_out) :]].sort().values, "test": held_out, "validation": test}
+            note = "train and test are parts of the official training images; validation is the official test images"
+        else:
+            splits = {"train": train, "test": test, "validation": held_out}
+            note = "train is all official training images, of which validation is a part"
+        return replace(raw, splits=splits, notes=(*raw.notes, note))
+
+    return load_from
+
+
 def _cifar(name: str) -> Callable[[Path], Raw]:
     def load_from(root: Path) -> Raw:
         import torchvision
@@ -163,6 +182,8 @@ GARMENTS = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt"
 _OFFLINE: dict[str, Callable[[], Raw]] = {"digits": digits, "shapes": shapes}
 _TORCHVISION: dict[str, Callable[[Path], Raw]] = {
     "mnist": _mnist_like("mnist", "MNIST", tuple("0123456789")),
+    "mnist-sw": _writers(same=True),
+    "mnist-dw": _writers(same=False),
     "fashion-mnist": _mnist_like("fashion-mnist", "FashionMNIST", GARMENTS),
     "cifar10": _cifar("cifar10"),
     "cifar100": _cifar("cifar100"),

@@ -40,7 +40,7 @@ class ImageData:
     high: float
     """The stored values that become -1 and 1 inside models."""
     splits: dict[str, Tensor]
-    """Indices of ``train``, ``validation`` and ``test``; disjoint."""
+    """Indices of ``train``, ``validation`` and ``test``; disjoint, but for protocols that train on all (mnist-dw)."""
     labels: Tensor | None = None
     """[N] class numbers."""
     classes: tuple[str, ...] = ()

@@ -77,7 +77,9 @@ class EqualisedDense(nn.Module):
 class DenseEncoder(EqualisedDense):
     """Images [B, C, H, W] -> codes [B, code_dim], two hidden layers; ``features`` are the long features [B, width]."""
 
-    def __init__(self, image_shape: tuple[int, int, int], code_dim: int, width: int, last_leak: float | None) -> None:
+    def __init__(
+        self, image_shape: tuple[int, int, int], code_dim: int, width: int, last_leak: float | None = None
+    ) -> None:
         super().__init__(math.prod(image_shape), code_dim, width, 2, last_leak=last_leak)
 
     def features(self, x: Tensor) -> Tensor:
@@ -95,6 +97,24 @@ class DenseDecoder(EqualisedDense):
     def judge(self, features: Tensor) -> Tensor:
         """`features` -> images."""
         return super().judge(features).unflatten(1, self.image_shape)
+
+
+class DenseCritic(DenseEncoder):
+    """Images [B, C, H, W] -> one logit each [B, 1], two hidden layers."""
+
+    def __init__(self, image_shape: tuple[int, int, int], width: int) -> None:
+        super().__init__(image_shape, 1, width)
+
+
+class DenseJointCritic(nn.Module):
+    """Images [B, C, H, W] and codes [B, code_dim] -> one logit per pair [B, 1], two hidden layers."""
+
+    def __init__(self, image_shape: tuple[int, int, int], code_dim: int, width: int) -> None:
+        super().__init__()
+        self.pair = EqualisedDense(math.prod(image_shape) + code_dim, 1, width, 2)
+
+    def forward(self, x: Tensor, code: Tensor) -> Tensor:
+        return self.pair(torch.cat([x.flatten(1), code], 1))
 
 
 class Mapping(nn.Module):

@@ -22,7 +22,7 @@ from genae.metrics.reconstruction import reconstruction_mse
 from genae.protocol import Autoencoder, Part, evaluating
 from genae.storage import write_atomically
 from genae.training.checkpoint import RunFolder
-from genae.training.config import Config
+from genae.training.config import Config, option_types
 from genae.training.diagnostics import SAMPLES, diagnose, warnings
 from genae.training.loop import Loop, Record
 
@@ -262,6 +262,8 @@ class _Run:
 def _continue(config: Config, stored: Config, folder: RunFolder) -> Config:
     """The stored configuration, with what may change taken from the new one; other differences are refused."""
     old, new = asdict(stored), asdict(config)
+    defaults = {key: default for key, (_, default) in option_types(AUTOENCODERS[stored.model]).items()}
+    old["options"], new["options"] = defaults | old["options"], defaults | new["options"]  # earlier versions had fewer
     if new["precision"] == "auto":
         new["precision"] = old["precision"]
     for key in old:
