@@ -115,7 +115,7 @@ def test_wrong_requests_are_explained(options: dict[str, object], message: str, 
 @pytest.mark.parametrize("table", TABLES)
 def test_tables_are_complete_and_their_settings_are_real(table: str) -> None:
     columns, rows = TABLES[table]
-    assert all(measure_of(column)[0] in DATA for column in columns)
+    assert all(measure_of(column).data in DATA for column in columns)
     every = [(row, published) for row, published in rows.values()]
     every += [(row.on_cpu, published) for row, published in every if row.on_cpu]
     for row, published in every:
@@ -174,3 +174,25 @@ def test_real_data_are_measured_without_a_training(tmp_path: Path) -> None:
     assert table["rows"]["true data"]["mnist_icp"]["measured"]["n"] == 1
     lines = (tmp_path / "runs" / "smoke" / "mnist" / "data-seed0" / "log.jsonl").read_text().splitlines()
     assert json.loads(lines[-1])["images"] <= 64
+
+
+def test_probes_of_features_are_in_per_cent(tmp_path: Path) -> None:
+    columns = ["1nn_sw_short", "1nn_sw_long", "svm_dw_long"]
+    reproduce("alae/table2", budget="smoke", rows=["ae (l1)", "jlr", "alae"], columns=columns,
+              runs=tmp_path / "runs", out=tmp_path)  # fmt: skip
+    rows = json.loads((tmp_path / "alae-table2-smoke.json").read_text())["rows"]
+    assert all(20 < rows[row][column]["measured"]["mean"] <= 100 for row in ("ae (l1)", "alae") for column in columns)
+    assert {cell["paper"] for cell in rows["alae"].values()} >= {93.79, 98.64}
+    assert rows["ae (l1)"]["1nn_sw_short"]["measured"] != rows["ae (l1)"]["1nn_sw_long"]["measured"]
+    assert {run.name for run in (tmp_path / "runs" / "smoke" / "sw").iterdir()} == {
+        "ae-error=l1-seed0", "latent-regressor-joint=True-seed0", "alae-seed0",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("model", ["alae", "ae"])
+def test_small_networks_keep_the_papers_settings_on_the_cpu(model: str) -> None:
+    row = TABLES["alae/table2"][1][{"alae": "alae", "ae": "ae (l1)"}[model]][0]
+    settings = reproducing._settings(row, model, "dw", "cpu", {})
+    assert settings["width"] == 1024
+    assert settings["images"] == settings["anneal"] == DATA["dw"].cpu_images
+    assert settings["patience"] == 0

@@ -2,15 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from genae.presets import FITTED
 
 BUDGETS: dict[str, dict[str, Any]] = {
     # Minutes on two cores, to see that everything works: the figures mean nothing. Digits stand in for every data set.
     "smoke": {"images": 1_500, "width": 4, "prior_width": 32, "critic_width": 32, "batch_size": 50, "code_dim": 16},
-    # Half an hour for each row and seed on one core: narrow networks, codes in R^32, priors' z in R^8, a falling
-    # learning rate.
+    # Half an hour for each row and seed on one core: a falling learning rate and, but for rows with small networks,
+    # narrow ones, codes in R^32, priors' z in R^8.
     "cpu": {
         "width": 16, "code_dim": 32, "learning_rate": 7e-4, "batch_size": 64, "patience": 0, "prior_dim": 8,
         "prior_initial": "kaiming", "validate_every": 20_000, "checkpoint_every": 20_000,
@@ -41,6 +41,8 @@ DATA = {
     "mnist": DataSet("mnist", {"size": "32", "fit": "pad"}, 200 * 55_000, 400_000),
     "cifar10": DataSet("cifar10", {}, 200 * 45_000, 100_000),
     "celeba": DataSet(None, {"size": "64", "fit": "crop"}, 25 * 162_770, 100_000),
+    "sw": DataSet("mnist-sw", {}, 400 * 50_000, 20 * 50_000),
+    "dw": DataSet("mnist-dw", {}, 400 * 60_000, 20 * 60_000),
     "oxford102": DataSet(None, {"size": "64", "fit": "stretch"}, 200 * 1_020, 100_000),
 }
 
@@ -59,6 +61,8 @@ class Row:
     """Settings of `api.fit_prior`, where the prior is fitted to the frozen codes of the trained run."""
     on_cpu: "Row | None" = None
     """What the budget ``cpu`` trains and fits instead."""
+    small: bool = False
+    """Whether the networks are small enough for the budget ``cpu`` to keep them and their settings."""
 
 
 _PAPER: dict[str, Any] = {"learning_rate": 1e-4, "code_dim": 128, "width": 64, "patience": 10}
@@ -71,6 +75,14 @@ def _swae_on_cpu(distribution: str, model: str, options: Mapping[str, Any]) -> R
     stage_two = {"kind": "wae-gan", "distribution": distribution, "latent_dim": 8, "weight": 3.0, "initial": "kaiming",
                  "images": 2_000_000, "batch_size": 128}  # fmt: skip
     return Row(model, f"wae-gan-{distribution}", options, True, stage_two)
+
+
+# ALAE Section 6 and 7.1: two hidden layers of 1,024, codes in R^50, learning rate 0.002, batch 128.
+_DENSE: dict[str, Any] = {"learning_rate": 0.002, "code_dim": 50, "width": 1024, "batch_size": 128}
+
+
+def _dense(model: str, **options: Any) -> Row:
+    return Row(model, options=_DENSE | {"networks": "dense", "norm": "none"} | options, small=True)
 
 
 _ALI, _ALICE = Row("ali", options=_PAPER), Row("alice", options=_PAPER)
@@ -119,7 +131,20 @@ TABLES: dict[str, tuple[tuple[str, ...], dict[str, tuple[Row, tuple[float | None
             "aaae-plus": (Row("aaae", "plus", _AAAE, fitted=PLUS), (None,) * 7),
         },
     ),
-    # The same, Table II: the weight lambda_1 of the adversarial term.
+    # Pidhorskyi, Adjeroh, Doretto: Adversarial Latent Autoencoders (2020), Table 2: accuracies in per cent.
+    "alae/table2": (
+        ("1nn_sw_short", "1nn_sw_long", "svm_sw_short", "svm_sw_long",
+         "1nn_dw_short", "1nn_dw_long", "svm_dw_short", "svm_dw_long"),
+        {
+            "ae (l1)": (_dense("ae", error="l1"), (97.15, 97.43, 88.71, 97.27, 96.84, 96.80, 89.78, 97.72)),
+            "ae (l2)": (_dense("ae", error="l2"), (97.52, 97.37, 88.78, 97.23, 97.05, 96.77, 89.78, 97.72)),
+            "lr": (_dense("latent-regressor"), (92.79, 97.28, 89.74, 97.56, 91.90, 96.69, 90.03, 97.80)),
+            "jlr": (_dense("latent-regressor", joint=True), (92.54, 97.02, 89.23, 97.19, 91.97, 96.45, 90.82, 97.62)),
+            "bigan": (_dense("bigan"), (95.83, 97.14, 90.52, 97.59, 95.38, 96.81, 91.34, 97.74)),
+            "alae": (Row("alae", options=_DENSE, small=True), (93.79, 97.61, 93.47, 98.20, 94.59, 97.47, 94.23, 98.64)),
+        },
+    ),
+    # Xu, Keshmiri, Wang: Adversarially Approximated Autoencoder (2019), Table II: the weight lambda_1.
     "aaae/table2": (
         ("celeba_fid", "celeba_mse"),
         {
@@ -131,13 +156,23 @@ TABLES: dict[str, tuple[tuple[str, ...], dict[str, tuple[Row, tuple[float | None
     ),
 }  # fmt: skip
 
-# Column -> metric to ask for, and how its record's name begins. CIFAR-10's score is with Inception-v3, as the papers'.
-MEASURES = {"mse": ("mse", "mse"), "fid": ("fid", "fid")}
+
+class Measure(NamedTuple):
+    """What a column holds."""
+
+    data: str
+    """A name in `DATA`."""
+    metric: str
+    """The metric to ask for; its record's name begins with this word."""
+    features: str | None = None
+    """Of probes: the layer that they read."""
+    scale: float = 1.0
+    """What the record's value is multiplied with."""
 
 
-def measure_of(column: str) -> tuple[str, str, str]:
-    """``mnist_icp`` -> data set, metric, and how its number's name begins."""
-    data, _, kind = column.partition("_")
-    if kind == "icp":
-        return (data, "is", "is") if data == "cifar10" else (data, "icp", "icp")
-    return (data, *MEASURES[kind])
+def measure_of(column: str) -> Measure:
+    """``mnist_icp``, or ``svm_dw_long``. CIFAR-10's score is with Inception-v3, as the papers'."""
+    first, second, *rest = column.split("_")
+    if rest:
+        return Measure(second, first, rest[0], 100.0)  # in per cent
+    return Measure(first, "is" if column == "cifar10_icp" else second)

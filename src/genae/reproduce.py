@@ -23,6 +23,7 @@ from genae.training.fit import Fit
 from genae.training.train import train
 
 NOT_ASKED = "not asked for"
+VARIANTS = ("critic_weight", "error", "joint")  # options in which rows of the same model differ
 
 
 def reproduce(
@@ -73,7 +74,7 @@ def reproduce(
                     why = str(error)
                     break
                 values.append(found.value)
-                result["how"][f"{name}, {measure_of(column)[0]}"] = found.how
+                result["how"][f"{name}, {measure_of(column).data}"] = found.how
                 _note_protocol(result, column, name, found.protocol)
             deviation = statistics.pstdev(values) if values else 0.0
             measured = {"mean": statistics.mean(values), "std": deviation, "n": len(values)} if values else None
@@ -127,7 +128,7 @@ def _measure(
     progress: Callable[[Mapping[str, Any]], None],
 ) -> Found:
     """Train, fit and evaluate what is missing of one cell and one seed."""
-    data, metric, begins = measure_of(column)
+    data, metric, features, scale = measure_of(column)
     if metric == "mse" and not row.model:
         raise GenaeError("real data have no reconstructions")
     row = row.on_cpu if budget == "cpu" and row.on_cpu else row
@@ -135,13 +136,11 @@ def _measure(
     if metric == "mse" and AUTOENCODERS[model].encode is Autoencoder.encode:
         raise GenaeError(f"{model} has no encoder")
     if budget == "smoke":
-        metric, begins = {"is": ("icp", "icp"), "fid": ("fd", "fd")}.get(metric, (metric, begins))
+        metric = {"is": "icp", "fid": "fd"}.get(metric, metric)
     settings = _settings(row, model, data, budget, sources) | {"seed": seed, "data_root": data_root}
     if not row.model:  # nothing of it is used
         settings |= {"images": 1, "anneal": 0}
-    label = "-".join(
-        [row.model or "data", *(f"{key}={row.options[key]}" for key in ("critic_weight",) if key in row.options)]
-    )
+    label = "-".join([row.model or "data", *(f"{key}={row.options[key]}" for key in VARIANTS if key in row.options)])
     run = runs / budget / data / f"{label}-seed{seed}"
     if train(resolve(model, settings, {}, AUTOENCODERS), run, progress=progress).stopped == "interrupted":
         raise KeyboardInterrupt
@@ -150,23 +149,26 @@ def _measure(
         fitted = _fit_settings(row.fitted, budget)
         api.fit_prior(run, **fitted, name=row.prior, seed=seed)
         how += "; then, on its frozen codes, " + ", ".join(f"{k} {v}" for k, v in fitted.items())
-    of = REAL if not row.model else CODE if metric == "mse" and not row.through_prior else row.prior
+    of = REAL if not row.model else CODE if (metric == "mse" and not row.through_prior) or features else row.prior
     for attempt in (0, 1):
         trained = load(run)
         # Only what this function measures itself: a person may have measured the run in other ways.
         subject: dict[str, Any] = {"weights": trained.digest, "split": "test", "data_digest": trained.trained_on}
         if of in trained.priors:
             subject["prior_weights"] = weights_digest(trained.autoencoder.priors[of])
-        if metric != "mse":
+        if features:
+            subject |= {"features": features}
+        elif metric != "mse":
             subject |= {"seed": 0} | ({"images": SAMPLES[budget]} if of != REAL else {})
         for record in reversed(read_lines(run / "metrics.jsonl", "metric")):
             fingerprint = record["fingerprint"]
-            if record["of"] == of and record["metric"].startswith(begins) and fingerprint.items() >= subject.items():
+            if record["of"] == of and record["metric"].startswith(metric) and fingerprint.items() >= subject.items():
                 protocol = {k: v for k, v in fingerprint.items() if k not in SUBJECT}
-                return Found(record["value"], protocol, how)
+                return Found(scale * record["value"], protocol, how)
         if attempt == 0:
             priors = [of] if of in trained.priors else []
-            api.evaluate(run, metrics=[metric, "cost"], samples=SAMPLES[budget], priors=priors)
+            api.evaluate(run, metrics=[metric, "cost"], samples=SAMPLES[budget], priors=priors,
+                         features=[features or "short"])  # fmt: skip
     raise GenaeError(f"{metric} of {of} is not measured for this row")
 
 
@@ -176,7 +178,9 @@ def _settings(row: Row, model: str, data: str, budget: str, sources: Mapping[str
     source = "digits" if budget == "smoke" else sources.get(data) or found.source
     if source is None:
         raise GenaeError(f"no data: give a folder with --data {data}=FOLDER")
-    settings: dict[str, Any] = {"images": found.images} | dict(row.options) | BUDGETS[budget]
+    keep = ("patience", "validate_every", "checkpoint_every") if row.small and budget == "cpu" else BUDGETS[budget]
+    settings: dict[str, Any] = {"images": found.images} | dict(row.options)
+    settings |= {key: BUDGETS[budget][key] for key in keep}
     if budget == "cpu":
         settings |= {"images": found.cpu_images, "anneal": found.cpu_images}
     known = {*option_types(AUTOENCODERS[model]), "images", "patience", "validate_every", "checkpoint_every"}
