@@ -107,8 +107,11 @@ def evaluate(
             for metric in RUN_METRICS
             if (labelled or metric not in ("icp", "fd"))
             and (data.digest == model.trained_on or metric != "nearest")
+            and (Path(run).is_dir() or metric != "cost")
             and (model.autoencoder.has_encoder or METRICS[metric].of not in ("pairs", "codes", "labels"))
         ]
+    if "cost" in metrics and not Path(run).is_dir():
+        raise GenaeError(f"the cost is read from the log of a run folder; {run} is a file: leave out cost")
     if "nearest" in metrics and data.digest != model.trained_on:
         raise GenaeError(f"nearest compares samples with the training images of {run}; leave out --data {data.name}")
     networks = networks or (["classifier"] if labelled else ["inception"])

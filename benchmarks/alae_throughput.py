@@ -1,0 +1,165 @@
+"""Images/s of the dense ALAE: genae's loop against the plainest correct PyTorch loop, and the bound of this machine.
+
+Both train the same networks with the same weights, batch size and optimiser settings, in float32, on MNIST, in one
+process and in turn. The plain loop is what a person writes from Algorithm 1: fresh z and a fresh forward pass for each
+update, every optimiser zeroed and stepped, ``torch.optim.Adam``, batches by indexing. The bound counts the
+floating-point operations of one iteration (matrix products alone) and divides by the rate that this machine reaches on
+the largest product of the networks: no loop with the same products can be faster.
+
+    python benchmarks/alae_throughput.py --data-root FOLDER [--width 1024] [--rounds 5] [--iterations 20]
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from genae.autoencoders.alae import AdversarialLatentAutoencoder
+from genae.data.sources import ImageData, open_data
+from genae.errors import GenaeError
+from genae.training.config import Config
+from genae.training.loop import Loop
+from genae.training.train import _Run
+
+BATCH, SHAPE, CODE = 128, (1, 28, 28), 50
+
+
+def build(width: int) -> AdversarialLatentAutoencoder:
+    """The same weights on every call."""
+    torch.manual_seed(0)
+    return AdversarialLatentAutoencoder(SHAPE, code_dim=CODE, width=width, batch_size=BATCH)
+
+
+def plain(model: AdversarialLatentAutoencoder, data: ImageData) -> Callable[[], None]:
+    """One iteration of Algorithm 1, written plainly."""
+    encoder, decoder, critic, mapping = model.encoder, model.decoder, model.critic, model.priors["mapping"].mapping
+    pixels = data.images(data.split("train"))
+
+    def adam(*networks: torch.nn.Module) -> torch.optim.Optimizer:
+        return torch.optim.Adam([p for n in networks for p in n.parameters()], lr=0.002, betas=(0.0, 0.99))
+
+    first, second, third = adam(encoder, critic), adam(mapping, decoder), adam(encoder, decoder)
+
+    def iteration() -> None:
+        x = pixels[torch.randint(len(pixels), (BATCH,))].requires_grad_()
+        with torch.no_grad():
+            fake = decoder(mapping(torch.randn(BATCH, CODE)))
+        real = critic(encoder(x))
+        (slope,) = torch.autograd.grad(real.sum(), x, create_graph=True)
+        loss = F.softplus(critic(encoder(fake))).mean() + F.softplus(-real).mean()
+        loss = loss + model.slope_weight / 2 * slope.square().flatten(1).sum(1).mean()
+        first.zero_grad()
+        loss.backward()
+        first.step()
+
+        loss = F.softplus(-critic(encoder(decoder(mapping(torch.randn(BATCH, CODE)))))).mean()
+        second.zero_grad()
+        loss.backward()
+        second.step()
+
+        with torch.no_grad():
+            w = mapping(torch.randn(BATCH, CODE))
+        loss = F.mse_loss(encoder(decoder(w)), w)
+        third.zero_grad()
+        loss.backward()
+        third.step()
+
+    return iteration
+
+
+def ours(model: AdversarialLatentAutoencoder, data: ImageData, **options: object) -> Callable[[], None]:
+    """One iteration as `genae train` runs it."""
+    run = _Run(Config("alae", "mnist"), None, data, model, lambda event: None)  # type: ignore[arg-type]
+    loop = Loop(model, run.batches, betas=model.betas, **options)  # type: ignore[arg-type]
+    seen = [0]
+
+    def iteration() -> None:
+        loop.iteration(seen[0], 0.002)
+        seen[0] += BATCH
+
+    return iteration
+
+
+def peak(width: int) -> float:
+    """Floating-point operations per second of the networks' largest product."""
+    a, b = torch.randn(BATCH, width), torch.randn(width, width)
+    best = 0.0
+    for _ in range(20):
+        start = time.perf_counter()
+        for _ in range(10):
+            a @ b
+        best = max(best, 10 * 2 * BATCH * width * width / (time.perf_counter() - start))
+    return best
+
+
+class Products(TorchDispatchMode):
+    """Adds up the floating-point operations of matrix products."""
+
+    operations = 0
+
+    def __torch_dispatch__(self, call: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if call in (torch.ops.aten.mm.default, torch.ops.aten.addmm.default):
+            a, b = args[-2:]
+            self.operations += 2 * a.shape[0] * a.shape[1] * b.shape[1]
+        return call(*args, **(kwargs or {}))
+
+
+def operations(iteration: Callable[[], None]) -> int:
+    """Floating-point operations of one iteration's matrix products."""
+    with Products() as products:
+        iteration()
+    return products.operations
+
+
+def main() -> None:
+    """Measure in turn and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data-root")
+    parser.add_argument("--width", type=int, default=1024)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--iterations", type=int, default=20)
+    arguments = parser.parse_args()
+    try:
+        data = open_data("mnist", data_root=arguments.data_root)
+    except GenaeError as error:
+        print(f"skipped: {error}")
+        return
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, width {arguments.width}, batch {BATCH}")
+    sides = {
+        "plain": plain(build(arguments.width), data),
+        "genae": ours(build(arguments.width), data),
+        "genae, plain Adam": ours(build(arguments.width), data, fused=False),
+        "genae, bf16": ours(build(arguments.width), data, precision="bfloat16"),
+    }
+    rates: dict[str, list[float]] = {name: [] for name in sides}
+    for run in sides.values():
+        for _ in range(3):
+            run()
+    for _ in range(arguments.rounds):
+        for name, run in sides.items():
+            start = time.perf_counter()
+            for _ in range(arguments.iterations):
+                run()
+            rates[name].append(arguments.iterations * BATCH / (time.perf_counter() - start))
+    for name, values in rates.items():
+        ratios = [a / b for a, b in zip(values, rates["plain"], strict=True)]
+        print(
+            f"{name:18} {statistics.median(values):7.1f} images/s   {statistics.median(ratios):.2f}x "
+            f"({min(ratios):.2f}-{max(ratios):.2f})"
+        )
+    rate = peak(arguments.width)
+    for name in ("plain", "genae"):
+        count = operations(sides[name])
+        print(
+            f"{name}: {count / BATCH / 1e6:.1f} million operations an image; at this machine's "
+            f"{rate / 1e9:.0f} billion a second no more than {rate * BATCH / count:.0f} images/s"
+        )
+
+
+if __name__ == "__main__":
+    main()
