@@ -141,6 +141,15 @@ def test_likelihood_priors_learn_two_clusters(kind: str, tmp_path: Path) -> None
     assert float(between) < 0.6 * float(plain), "less between the clusters than a Gaussian"
 
 
+def test_a_second_stage_vae_does_not_collapse_on_codes_of_many_dimensions(tmp_path: Path) -> None:
+    centres = torch.randn(10, 16, generator=generator())
+    chosen = centres[torch.randint(10, (4000,), generator=generator(1))]
+    codes = chosen + 0.3 * torch.randn(4000, 16, generator=generator(2))
+    prior, _ = fit(codes, Fit("vae", images=200_000, batch_size=250, options={"width": 64}), tmp_path / "p")
+    variance = prior.levels[1].likelihood.log_variance.exp()  # type: ignore[index,union-attr,operator]
+    assert float(variance.detach()) < 0.9, "1 is the variance of whitened codes: a Gaussian and no more"
+
+
 def test_a_stack_samples_with_its_highest_level() -> None:
     torch.manual_seed(0)
     base, top = GaussianPrior(4), PRIORS["vae"](4)

@@ -24,7 +24,7 @@ class VaePrior(Prior):
         self.code_dim = code_dim
         self.encoder = Dense(code_dim, 2 * code_dim, width, initial="kaiming")
         self.decoder = Dense(code_dim, code_dim, width, initial="kaiming")
-        self.likelihood = GaussianLikelihood(1.0)
+        self.likelihood = GaussianLikelihood(0.1)  # from 1, whitened codes' variance, q(u|c) collapses to the prior
 
     def step(self, codes: Iterator[Tensor], images: int) -> Iterator[Update]:
         """E2, G2, the variance: -log p(c|u) + KL(q(u|c) || N(0, I)), in nats per dimension."""
