@@ -417,7 +417,7 @@ def compare(
 
 @app.command()
 def reproduce(
-    table: Annotated[str, typer.Argument(help="swae/table1, aaae/table1 or aaae/table2.")],
+    table: Annotated[str, typer.Argument(help="swae/table1, aaae/table1, aaae/table2 or alae/table2.")],
     budget: Annotated[str, typer.Option(help="smoke (minutes), cpu, or gpu (the papers' settings).")] = "cpu",
     seeds: Annotated[str, typer.Option(help="Comma separated.")] = "0",
     rows: Annotated[str | None, typer.Option(help="Only these rows, comma separated.")] = None,
