@@ -11,6 +11,7 @@ from conftest import tiny_options
 
 import genae
 from genae import api
+from genae.data.sampler import mix_seed
 from genae.data.sources import open_data
 from genae.errors import GenaeError
 from genae.metrics.classifier import load_classifier, train_classifier
@@ -163,6 +164,28 @@ def test_the_mse_is_that_of_its_definition(records: list[dict[str, Any]], model:
 def test_repeated_evaluation_gives_the_same_numbers(records: list[dict[str, Any]], run: Path) -> None:
     assert api.evaluate(run, samples=1000) == records
     assert len(tables.newest(read_lines(run / "metrics.jsonl", "fingerprint"))) == len(records)
+
+
+def test_two_ways_between_the_same_samples(tmp_path: Path) -> None:
+    train(Config("alae", "digits", images=64, options=tiny_options("alae")), tmp_path / "run")
+    model = load(tmp_path / "run")
+    ways = model.traverse(3, steps=5, seed=2)
+    assert ways.shape == (3, 2, 5, 1, 8, 8)
+    in_z, in_codes = ways[:, 0], ways[:, 1]
+    for end in (0, 4):
+        assert torch.allclose(in_z[:, end], in_codes[:, end], atol=1e-6)
+    assert not torch.allclose(in_z[:, 2], in_codes[:, 2], atol=1e-4), "F is not linear"
+    ends = (
+        model.autoencoder.priors["mapping"]
+        .decode(model.autoencoder.priors["mapping"].latent(6, torch.Generator().manual_seed(mix_seed("traverse", 2))))
+        .detach()
+    )
+    assert torch.allclose(model.decode((ends[:3] + ends[3:]) / 2), in_codes[:, 2], atol=1e-6)
+    assert "Between samples" in write_report(model, model.open_data(), tmp_path / "run").read_text()
+    assert (tmp_path / "run" / "figures" / "traversal-mapping.png").exists()
+    api.fit_prior(tmp_path / "run", "mixture", components=2)
+    with pytest.raises(GenaeError, match="prior 'mixture' has no latent variables to traverse"):
+        load(tmp_path / "run").traverse(3, prior="mixture")
 
 
 def test_what_training_cost_is_measured(records: list[dict[str, Any]], run: Path) -> None:

@@ -119,6 +119,20 @@ class Model:
         codes = interpolate.path(self.encode(a, space), self.encode(b, space), steps, kind)
         return self.decode(codes.flatten(0, 1), space).unflatten(0, (steps, len(a))).transpose(0, 1)
 
+    def traverse(self, count: int, steps: int = 9, prior: str | None = None, seed: int = 0) -> Tensor:
+        """Images [count, 2, steps, C, H, W] on two straight ways between the same two samples: in the prior's latent
+        variables z, and in codes (ALAE Fig. 4). Raises `GenaeError` for a prior without latent variables."""
+        name = prior or self._any_prior()
+        if not self._prior(name).has_latent:
+            raise GenaeError(f"prior {name!r} has no latent variables to traverse")
+        z = self._prior(name).latent(2 * count, torch.Generator().manual_seed(mix_seed("traverse", seed)))
+        codes = self._batched(lambda part: self._down(part, name), z)
+        ways = [
+            self.decode(interpolate.path(ends[:count], ends[count:], steps).flatten(0, 1), space)
+            for ends, space in ((z, name), (codes, "code"))
+        ]
+        return torch.stack([way.unflatten(0, (steps, count)).transpose(0, 1) for way in ways], 1)
+
     def manifold(self, images: Tensor, rows: int = 8, columns: int = 8, space: str = "code") -> Tensor:
         """Images [rows, columns, C, H, W] between the codes of four images (SWAE Fig. 6)."""
         codes = interpolate.grid(self.encode(images, space), rows, columns)

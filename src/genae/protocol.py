@@ -118,6 +118,11 @@ class Prior(nn.Module):
         """Whether codes can be mapped to z."""
         return type(self).encode is not Prior.encode
 
+    @property
+    def has_latent(self) -> bool:
+        """Whether there is a z that is mapped to codes: False for mixtures."""
+        return type(self).latent is not Prior.latent
+
     def step(self, codes: Iterator[Tensor], images: int) -> Iterator[Update]:
         """One iteration, under the rules of `Autoencoder.step`; ``codes`` yields detached batches [B, D]."""
         raise NotImplementedError

@@ -90,6 +90,12 @@ def interpolation_grid(
     return grid(images, columns=columns, title=f"Interpolation, {space} space, {kind}")
 
 
+def traversal_grid(model: Model, prior: str, pairs: int = 4, seed: int = 0) -> Image.Image:
+    """Two rows per pair of samples: the way in the prior's z, the way in codes (ALAE Fig. 4)."""
+    ways = model.traverse(pairs, prior=prior, seed=seed)
+    return grid(ways.flatten(0, 1), ["in z", "in codes"] * pairs, title=f"Between two samples of the {prior} prior")
+
+
 def manifold_grid(model: Model, images: Tensor, side: int = 9) -> Image.Image:
     """A bilinear grid between the codes of four images (SWAE Fig. 6)."""
     return grid(model.manifold(images, side, side), title="Code space between four images", cell=48)

@@ -59,6 +59,13 @@ def draw_figures(model: Model, data: ImageData, seed: int) -> dict[str, tuple[Im
         )
     for prior in model.priors:
         drawn[f"samples-{prior}"] = (figures.sample_grid(model, 64, seed, prior), f"New images from the {prior} prior.")
+    for prior, network in model.autoencoder.priors.items():
+        if network.has_latent and not network.has_encoder:  # with an encoder, images themselves are interpolated there
+            drawn[f"traversal-{prior}"] = (
+                figures.traversal_grid(model, prior, seed=seed),
+                "Straight lines between the same two samples: in the prior’s latent variables, and in codes "
+                "(ALAE Fig. 4).",
+            )
     if not model.spaces:  # no encoder: there is nothing between images to show
         return drawn
     pairs = min(4, count // 2)
@@ -115,6 +122,7 @@ def render(
     ]
     parts += _diagnosed(history)
     headings = {"reconstructions": "Reconstructions", "samples": "Samples", "interpolation": "Interpolation",
+                "traversal": "Between samples",
                 "manifold": "Between four images", "edit": "Editing"}  # fmt: skip
     for kind, heading in headings.items():
         group = [(n, p, c) for n, (p, c) in pictures.items() if n.split("-")[0] == kind]
