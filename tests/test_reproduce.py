@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import get_type_hints
 
 import pytest
+from PIL import Image
 
 from genae import reproduce as reproducing
 from genae.autoencoders import AUTOENCODERS
@@ -41,6 +42,8 @@ def test_a_table_is_trained_measured_and_written(tmp_path: Path, monkeypatch: py
     assert "wgan-gp, mnist_mse: wgan-gp has no encoder" in text
 
     assert "- aaae, mnist: aaae: images 1500" in text
+    assert "![Held-out images of mnist and what each row gives back](aaae-table1-smoke-mnist.png)" in text
+    assert Image.open(tmp_path / "results" / "aaae-table1-smoke-mnist.png").size[1] < 3 * 80, "images and one row"
 
     # What a person measured in other ways is not the table's, and what the table has is not measured twice.
     run = tmp_path / "runs" / "smoke" / "mnist" / "aaae-seed0"

@@ -16,13 +16,13 @@ from genae.model import load
 from genae.paper_tables import BUDGETS, DATA, SAMPLES, SMOKE_FIT, TABLES, Row, measure_of
 from genae.priors import PRIORS
 from genae.protocol import Autoencoder
-from genae.report.tables import SUBJECT, markdown
-from genae.storage import read_lines, weights_digest, write_atomically
+from genae.report.reproduced import NOT_ASKED, draw_reconstructions, write_table
+from genae.report.tables import SUBJECT
+from genae.storage import read_lines, weights_digest
 from genae.training.config import option_types, resolve
 from genae.training.fit import Fit
 from genae.training.train import train
 
-NOT_ASKED = "not asked for"
 VARIANTS = ("critic_weight", "error", "joint")  # options in which rows of the same model differ
 
 
@@ -45,7 +45,8 @@ def reproduce(
     (with the budget ``smoke``, ``<paper>-<table>-smoke``). Cells measured before with the same budget are kept.
 
     sources: data set of `DATA` -> folder or zip that holds it. Runs are kept in ``runs`` and resumed; what is measured
-    is not measured again. A cell that cannot be measured says why. Returns the Markdown file. Raises `GenaeError`.
+    is not measured again. A cell that cannot be measured says why. Of each data set, a picture shows the
+    reconstructions of the first seed's runs. Returns the Markdown file. Raises `GenaeError`.
     """
     if table not in TABLES:
         raise GenaeError(f"there is no table {table!r}; {nearest(table, TABLES)}")
@@ -74,19 +75,23 @@ def reproduce(
                     why = str(error)
                     break
                 values.append(found.value)
-                result["how"][f"{name}, {measure_of(column).data}"] = found.how
+                data = measure_of(column).data
+                result["how"][f"{name}, {data}"] = found.how
+                if seed == seeds[0]:
+                    result["runs"].setdefault(data, {})[name] = [str(found.run), found.space]
                 _note_protocol(result, column, name, found.protocol)
             deviation = statistics.pstdev(values) if values else 0.0
             measured = {"mean": statistics.mean(values), "std": deviation, "n": len(values)} if values else None
             cells[column] = {"paper": paper, "measured": measured, "why": None if measured else why}
-            _write(path, result)  # after every cell: nothing is lost
-    return _write(path, result)
+            write_table(path, result)  # after every cell: nothing is lost
+    draw_reconstructions(path, result)
+    return write_table(path, result)
 
 
 def _begun(path: Path, table: str, budget: str, command: str) -> dict[str, Any]:
     """The table so far: what was measured before with the same budget stays."""
     fresh: dict[str, Any] = {"table": table, "budget": budget, "command": command, "protocol": {}, "unlike": {},
-                             "how": {}, "rows": {}}  # fmt: skip
+                             "how": {}, "rows": {}, "runs": {}}  # fmt: skip
     before = json.loads(path.read_text()) if path.exists() else {}
     if before.get("budget") != budget:
         return fresh
@@ -115,6 +120,10 @@ class Found(NamedTuple):
     """The fingerprint without what was measured."""
     how: str
     """What was trained and fitted."""
+    run: Path
+    """Its folder."""
+    space: str
+    """What the row's reconstructions pass through."""
 
 
 def _measure(
@@ -164,7 +173,8 @@ def _measure(
             fingerprint = record["fingerprint"]
             if record["of"] == of and record["metric"].startswith(metric) and fingerprint.items() >= subject.items():
                 protocol = {k: v for k, v in fingerprint.items() if k not in SUBJECT}
-                return Found(scale * record["value"], protocol, how)
+                space = row.prior if row.through_prior else CODE
+                return Found(scale * record["value"], protocol, how, run, space)
         if attempt == 0:
             priors = [of] if of in trained.priors else []
             api.evaluate(run, metrics=[metric, "cost"], samples=SAMPLES[budget], priors=priors,
@@ -195,43 +205,3 @@ def _fit_settings(fitted: Mapping[str, Any], budget: str) -> dict[str, Any]:
     known = {*inspect.signature(PRIORS[fitted["kind"]].__init__).parameters}
     known |= {*get_type_hints(Fit)} if Fit(fitted["kind"]).learned else set()
     return {**fitted, **{key: value for key, value in SMOKE_FIT.items() if key in known}}
-
-
-def _write(path: Path, result: Mapping[str, Any]) -> Path:
-    """The table as JSON and as Markdown; returns the latter's path."""
-    write_atomically(path, json.dumps(result, indent=2) + "\n")
-    columns = TABLES[result["table"]][0]
-    rows = [
-        [row, *(_cell(cells[column]) for column in columns if column in cells)] for row, cells in result["rows"].items()
-    ]
-    why = {
-        f"{row}, {column}: {cell['why']}"
-        for row, cells in result["rows"].items()
-        for column, cell in cells.items()
-        if cell["why"] and cell["why"] != NOT_ASKED
-    }
-    why |= {f"{cell}: not comparable with the rest of its column: {what}" for cell, what in result["unlike"].items()}
-    protocol = {column: ", ".join(f"{k} {v}" for k, v in p.items()) for column, p in result["protocol"].items()}
-    note = "**A smoke test: the figures mean nothing; digits stand in for every data set.**\n\n"
-    text = (
-        f"# {result['table']}\n\n```\n{result['command']}\n```\n\n{note if result['budget'] == 'smoke' else ''}"
-        "Each cell: paper / measured; of several seeds their mean ± standard deviation, and their number.\n\n"
-        + markdown(["", *columns], rows)
-        + "\n\n"
-        + "".join(f"- {line}\n" for line in sorted(why))
-        + f"\nHow each row was trained (budget {result['budget']}):\n\n"
-        + "".join(f"- {row}: {how}\n" for row, how in result["how"].items())
-        + "\nProtocol:\n\n"
-        + "".join(f"- {column}: {line}\n" for column, line in protocol.items())
-    )
-    write_atomically(path.with_suffix(".md"), text)
-    return path.with_suffix(".md")
-
-
-def _cell(cell: Mapping[str, Any]) -> str:
-    paper = "-" if cell["paper"] is None else f"{cell['paper']:g}"
-    measured = cell["measured"]
-    if measured is None:
-        return f"{paper} / -"
-    several = f" ± {measured['std']:.2g} ({measured['n']})" if measured["n"] > 1 else ""
-    return f"{paper} / {measured['mean']:.4g}{several}"

@@ -1,0 +1,85 @@
+"""A paper's table beside what was measured: its Markdown, its JSON, its pictures."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from genae.model import is_run, load
+from genae.paper_tables import TABLES
+from genae.report import figures
+from genae.report.tables import markdown
+from genae.storage import write_atomically
+
+NOT_ASKED = "not asked for"
+SHOWN = 12  # images
+
+
+def draw_reconstructions(path: Path, result: Mapping[str, Any]) -> None:
+    """Held-out images and every row's reconstructions of them, a picture for each data set (ALAE Fig. 3)."""
+    for data, runs in result["runs"].items():
+        images, rows = None, {}
+        for name, (run, space) in runs.items():
+            model = load(run) if is_run(run) else None
+            if model is None or not model.spaces or not TABLES[result["table"]][1][name][0].model:
+                continue
+            if images is None:
+                source = model.open_data()
+                images = source.images(source.split("test")[:SHOWN])
+            rows[name] = model.reconstruct(images, space)
+        if images is not None:
+            picture = figures.grid(
+                torch.stack([images, *rows.values()]), ["held out", *rows], title=f"Reconstructions, {data}"
+            )
+            figures.save_picture(picture, _picture(path, data))
+
+
+def _picture(table: Path, data: str) -> Path:
+    return table.with_name(f"{table.stem}-{data}.png")
+
+
+def write_table(path: Path, result: Mapping[str, Any]) -> Path:
+    """The table as JSON and as Markdown; returns the latter's path."""
+    write_atomically(path, json.dumps(result, indent=2) + "\n")
+    columns = TABLES[result["table"]][0]
+    rows = [
+        [row, *(_cell(cells[column]) for column in columns if column in cells)] for row, cells in result["rows"].items()
+    ]
+    why = {
+        f"{row}, {column}: {cell['why']}"
+        for row, cells in result["rows"].items()
+        for column, cell in cells.items()
+        if cell["why"] and cell["why"] != NOT_ASKED
+    }
+    why |= {f"{cell}: not comparable with the rest of its column: {what}" for cell, what in result["unlike"].items()}
+    protocol = {column: ", ".join(f"{k} {v}" for k, v in p.items()) for column, p in result["protocol"].items()}
+    note = "**A smoke test: the figures mean nothing; digits stand in for every data set.**\n\n"
+    text = (
+        f"# {result['table']}\n\n```\n{result['command']}\n```\n\n{note if result['budget'] == 'smoke' else ''}"
+        "Each cell: paper / measured; of several seeds their mean ± standard deviation, and their number.\n\n"
+        + markdown(["", *columns], rows)
+        + "\n\n"
+        + "".join(
+            f"![Held-out images of {data} and what each row gives back]({_picture(path, data).name})\n\n"
+            for data in result["runs"]
+            if _picture(path, data).exists()
+        )
+        + "".join(f"- {line}\n" for line in sorted(why))
+        + f"\nHow each row was trained (budget {result['budget']}):\n\n"
+        + "".join(f"- {row}: {how}\n" for row, how in result["how"].items())
+        + "\nProtocol:\n\n"
+        + "".join(f"- {column}: {line}\n" for column, line in protocol.items())
+    )
+    write_atomically(path.with_suffix(".md"), text)
+    return path.with_suffix(".md")
+
+
+def _cell(cell: Mapping[str, Any]) -> str:
+    paper = "-" if cell["paper"] is None else f"{cell['paper']:g}"
+    measured = cell["measured"]
+    if measured is None:
+        return f"{paper} / -"
+    several = f" ± {measured['std']:.2g} ({measured['n']})" if measured["n"] > 1 else ""
+    return f"{paper} / {measured['mean']:.4g}{several}"
