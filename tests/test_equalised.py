@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from genae.networks.equalised import DenseDecoder, DenseEncoder, EqualisedLinear, Mapping, pixel_norm
+from genae.networks.equalised import DenseDecoder, DenseEncoder, DenseJointCritic, EqualisedLinear, Mapping, pixel_norm
 
 
 @pytest.mark.parametrize(("gain", "multiplier"), [(2**0.5, 1.0), (1.0, 0.1), (0.03, 1.0)])
@@ -44,3 +44,12 @@ def test_shapes_features_and_parameter_counts_of_the_papers_networks() -> None:
     assert decoder(encoder(images)).shape == images.shape
     counts = [sum(p.numel() for p in network.parameters()) for network in (encoder, decoder, Mapping(50, 6))]
     assert counts == [1_904_690, 1_905_424, 15_300]  # the authors' E, G and F
+
+
+def test_dark_pixels_are_zero_inside_the_networks() -> None:
+    encoder, decoder = DenseEncoder((1, 4, 4), 3, 8), DenseDecoder((1, 4, 4), 3, 8)
+    pair = DenseJointCritic((1, 4, 4), 3, 8)
+    dark = torch.full((2, 1, 4, 4), -1.0)
+    assert encoder(dark).abs().max() == 0, "biases start at 0"
+    assert torch.equal(decoder(torch.zeros(2, 3)), dark)
+    assert pair(dark, torch.zeros(2, 3)).abs().max() == 0

@@ -21,7 +21,8 @@ class AdversarialLatentAutoencoder(Autoencoder):
     """F: z -> w, G: w -> x, E: x -> w and D: w -> logit: a GAN whose discriminator is D after E, whose generator is G
     after F, and whose E inverts G on w.
 
-    ``slope_weight`` is gamma, the weight of R1. ``reciprocity`` names the networks that the third update trains: the
+    ``slope_weight`` is gamma, the weight of R1: the authors' 10 for pixels in [0, 1] is 40 for pixels in [-1, 1], whose
+    slopes are half as steep. ``reciprocity`` names the networks that the third update trains: the
     paper's box says E and G, the authors' code also moves F. This class has the paper's dense networks: ``width``
     hidden units, codes w in R^``code_dim``, a mapping of ``mapping_layers``, and a critic of three layers, with leaky
     ReLU between them unless ``affine_critic``.
@@ -37,7 +38,7 @@ class AdversarialLatentAutoencoder(Autoencoder):
         width: int = 1024,
         mapping_layers: int = 6,
         affine_critic: bool = False,
-        slope_weight: float = 10.0,
+        slope_weight: float = 40.0,
         reciprocity: str = "encoder,decoder",
         batch_size: int = 128,
         learning_rate: float = 0.002,

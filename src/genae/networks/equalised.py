@@ -74,6 +74,14 @@ class EqualisedDense(nn.Module):
         return self.judge(self.features(x))
 
 
+def as_vectors(x: Tensor) -> Tensor:
+    """Images [B, C, H, W] in [-1, 1] as vectors [B, C H W] in [0, 1]: a dark ground is zero and not a large constant.
+
+    In [-1, 1] ALAE's codes of MNIST tell digits apart far worse (docs/models/alae.md).
+    """
+    return (x.flatten(1) + 1) / 2
+
+
 class DenseEncoder(EqualisedDense):
     """Images [B, C, H, W] -> codes [B, code_dim], two hidden layers; ``features`` are the long features [B, width]."""
 
@@ -84,11 +92,11 @@ class DenseEncoder(EqualisedDense):
 
     def features(self, x: Tensor) -> Tensor:
         """The second hidden layer."""
-        return super().features(x.flatten(1))
+        return super().features(as_vectors(x))
 
 
 class DenseDecoder(EqualisedDense):
-    """Codes [B, code_dim] -> images [B, C, H, W], two hidden layers, not bounded."""
+    """Codes [B, code_dim] -> images [B, C, H, W], two hidden layers, not bounded; the layers give values in [0, 1]."""
 
     def __init__(self, image_shape: tuple[int, int, int], code_dim: int, width: int) -> None:
         super().__init__(code_dim, math.prod(image_shape), width, 2)
@@ -96,7 +104,7 @@ class DenseDecoder(EqualisedDense):
 
     def judge(self, features: Tensor) -> Tensor:
         """`features` -> images."""
-        return super().judge(features).unflatten(1, self.image_shape)
+        return (2 * super().judge(features) - 1).unflatten(1, self.image_shape)
 
 
 class DenseCritic(DenseEncoder):
@@ -114,7 +122,7 @@ class DenseJointCritic(nn.Module):
         self.pair = EqualisedDense(math.prod(image_shape) + code_dim, 1, width, 2)
 
     def forward(self, x: Tensor, code: Tensor) -> Tensor:
-        return self.pair(torch.cat([x.flatten(1), code], 1))
+        return self.pair(torch.cat([as_vectors(x), code], 1))
 
 
 class Mapping(nn.Module):
