@@ -90,8 +90,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     "stacked-wae/celeba64": _CELEBA,
     # SWAE Table 1, "w/o D1": FID 68.15, MSE 0.046.
     "stacked-wae/celeba64-without-critic": _CELEBA | {"critic_weight": 0.0},
-    # ALAE Section 6 and 7.1: Adam 0.002, betas (0, 0.99), batch 128; gamma = 10 for pixels in [0, 1], 40 in [-1, 1]; 784
-    # inputs, 1,024 hidden units, codes in R^50. The paper gives no number of epochs; the authors' code has 400.
+    # ALAE Section 6 and 7.1: Adam 0.002, betas (0, 0.99), batch 128; gamma = 10 for pixels in [0, 1], 40 in [-1, 1];
+    # 784 inputs, 1,024 hidden units, codes in R^50. The paper gives no number of epochs; the authors' code has 400.
     "alae/mnist": _ALAE | {"data": "mnist", "images": 400 * 60_000},
     # Not in the paper: a laptop's first run.
     "alae/digits": _ALAE
