@@ -150,6 +150,7 @@ def test_every_baseline_can_be_dense(name: str) -> None:
     model = tiny_model(name, networks="dense", norm="none")
     for update in model.step(random_batches(0, Part()), 0):
         update.loss.backward(retain_graph=update.keep_graph)
+    assert not any(isinstance(module, nn.Conv2d) for module in model.modules())
     x = next(random_batches(0, Part()))
     assert model.encode(x).shape == (8, 6)
     assert float(model.decode(100 * torch.randn(8, 6)).abs().max()) == 1
@@ -180,6 +181,22 @@ def test_every_option_is_documented(name: str) -> None:
     common = {"batch_size", "learning_rate", "code_dim", "image_shape"}
     missing = [option for option in tiny_options(name) if f"``{option}``" not in texts and option not in common]
     assert not missing
+
+
+def test_the_networks_of_alae_are_the_papers() -> None:
+    model = tiny_model("alae")
+    assert model.betas == (0.0, 0.99)
+    assert (model.encoder.leak, model.encoder.last_leak, model.decoder.last_leak) == (0.2, 0.01, None)
+    assert {layer.multiplier for layer in model.critic.layers} == {0.1}
+    assert len(model.critic.layers) == 3
+    w = torch.randn(3, 6)
+
+    def bend(critic: nn.Module) -> float:
+        between = critic((w[:1] + w[1:2]) / 2) - (critic(w[:1]) + critic(w[1:2])) / 2
+        return float(between.detach().abs())
+
+    assert bend(tiny_model("alae", affine_critic=True).critic) < 1e-6
+    assert bend(model.critic) > 1e-6
 
 
 def test_alae_is_its_algorithm_box() -> None:

@@ -191,3 +191,5 @@ def test_the_prior_of_a_preset_is_fitted(
     monkeypatch.setitem(FITTED, "ae", {"name": "after", "kind": "gaussian"})
     assert genae("train", "ae", "--data", "digits", "--run", "r", "--images", "64", monkeypatch=monkeypatch) == 0
     assert "gaussian prior: r/priors/after.safetensors" in capsys.readouterr().out
+    assert genae("train", "ae", "--data", "digits", "--run", "r", "--dry-run", monkeypatch=monkeypatch) == 0
+    assert "then a prior is fitted: name after, kind gaussian" in capsys.readouterr().out

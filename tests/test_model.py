@@ -197,6 +197,9 @@ def test_what_training_cost_is_measured(records: list[dict[str, Any]], run: Path
     assert spent["two"]["train_images"] == len(load(run).open_data().split("train"))
     assert 0 < spent["two"]["train_seconds"] < 60
     assert "two" not in costs(run, "other weights")
+    found = api.evaluate(run / "best.safetensors", samples=200, out=None)
+    assert found
+    assert not any(r["metric"].startswith("train_") for r in found)
     with pytest.raises(GenaeError, match="the cost is read from the log of a run folder; .*best.safetensors is a file"):
         api.evaluate(run / "best.safetensors", metrics=["mse", "cost"])
     (run / "priors" / "two.safetensors").unlink()

@@ -243,6 +243,24 @@ def test_a_run_of_a_version_with_fewer_options_goes_on(tmp_path: Path) -> None:
         train(config(images=192, options={"networks": "dense", "norm": "none"}), tmp_path / "run")
 
 
+def test_a_run_of_an_unknown_model_is_refused(tmp_path: Path) -> None:
+    train(config(), tmp_path / "run")
+    known = json.loads((tmp_path / "run" / "config.json").read_text())
+    (tmp_path / "run" / "config.json").write_text(json.dumps(known | {"model": "of-tomorrow"}))
+    with pytest.raises(GenaeError, match="was started with model 'of-tomorrow', not 'stacked-wae'"):
+        train(config(images=128), tmp_path / "run")
+
+
+@pytest.mark.parametrize(("name", "keeps"), [("ae", True), ("alice", True), ("bigan", False), ("alae", False)])
+def test_the_best_weights_are_kept_where_training_lowers_the_error(name: str, keeps: bool, tmp_path: Path) -> None:
+    settings = Config(name, "digits", images=64, precision="float32", options=tiny_options(name))
+    train(settings, tmp_path / "run")
+    assert (tmp_path / "run" / "best.safetensors").exists() == keeps
+    kept = final_weights(tmp_path / "run")
+    loaded = load(tmp_path / "run").autoencoder.state_dict()
+    assert keeps or all(torch.equal(loaded[key], value) for key, value in kept.items())
+
+
 def test_changed_data_is_noticed(tmp_path: Path) -> None:
     images = np.random.default_rng(0).integers(0, 256, (40, 8, 8), dtype=np.uint8)
     np.save(tmp_path / "a.npy", images[:30])
@@ -413,3 +431,6 @@ def test_a_preset_may_fit_a_prior_after_training(tmp_path: Path, monkeypatch: py
     model = api.train("ae", tmp_path / "run", data="digits", images=64, **tiny_options("ae"))
     assert model.priors == ["after"]
     assert (tmp_path / "run" / "priors" / "after.safetensors").exists()
+    monkeypatch.setitem(FITTED, "ae", {"name": "after", "kind": "mixture", "components": 1000})
+    with pytest.raises(GenaeError, match="run is trained, but the prior of ae could not be fitted: .*too few"):
+        api.train("ae", tmp_path / "run", data="digits", images=64, **tiny_options("ae"))

@@ -53,9 +53,22 @@ def train(model: str, run: Path | str, **settings: Any) -> Model:
     outcome = train_run(resolve(model, settings, PRESETS, AUTOENCODERS), run)
     if outcome.stopped == "interrupted":
         raise KeyboardInterrupt
-    if model in FITTED and distributed.rank() == 0:
-        fit_prior(run, **FITTED[model])
+    fit_preset_prior(model, run)
     return load(run)
+
+
+def fit_preset_prior(preset: str, run: Path | str, progress: Progress = silent) -> Path | None:
+    """Fit the prior that a preset names, if it names one, to the codes of its trained run; returns the prior's file."""
+    if preset not in FITTED:
+        return None
+    settings = FITTED[preset]
+    try:
+        return distributed.by_writer(lambda: fit_prior(run, **settings, progress=progress))
+    except GenaeError as error:
+        raise GenaeError(
+            f"{run} is trained, but the prior of {preset} could not be fitted: {error}; "
+            f"genae prior {run} {settings['kind']} fits one with settings of your own"
+        ) from None
 
 
 def classifier_for(data: ImageData, device: torch.device, progress: Progress = silent) -> FeatureNetwork:

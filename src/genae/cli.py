@@ -82,6 +82,8 @@ def train(
     config = resolve(model, settings, PRESETS, AUTOENCODERS)
     if int(os.environ.get("RANK", 0)) == 0:
         print_settings(config)
+        if model in FITTED:
+            console.print(f"then a prior is fitted: {', '.join(f'{k} {v}' for k, v in FITTED[model].items())}")
     if dry_run:
         return 0
     with Progress(config.images) as progress:
@@ -100,9 +102,9 @@ def train(
         )
     if outcome.stopped == "interrupted":
         return 130
-    if model in FITTED and distributed.rank() == 0:
-        with Work() as work:
-            path = api.fit_prior(run, **FITTED[model], progress=work)
+    with Work() as work:
+        path = api.fit_preset_prior(model, run, progress=work)
+    if path and distributed.rank() == 0:
         console.print(f"{FITTED[model]['kind']} prior: {escape(str(path))}", soft_wrap=True)
     return 0
 

@@ -68,7 +68,7 @@ def squared_slope(values: Tensor, x: Tensor) -> Tensor:
     """R1: the mean over the batch of ||grad_x D(x)||^2, the sum of squares over an image.
 
     ``values`` [B, ...] are D's for ``x`` [B, ...], which requires gradients. Differentiable in D's parameters; in
-    float32. Mescheder, Geiger, Nowozin 2018, Eq. 9.
+    float32, if ``values`` were computed in it. Mescheder, Geiger, Nowozin 2018, Eq. 9.
     """
     with torch.autocast(x.device.type, enabled=False):
         (slope,) = torch.autograd.grad(values.float().sum(), x, create_graph=True)

@@ -50,6 +50,9 @@ class Autoencoder(nn.Module):
     """
 
     betas: ClassVar[tuple[float, float]] = (0.5, 0.9)
+    minimises_error: ClassVar[bool] = True
+    """Whether training lowers the reconstruction error. Then the weights with the lowest validation error are the
+    trained model; else the last ones are."""
 
     def __init__(
         self, image_shape: tuple[int, int, int], batch_size: int, learning_rate: float, anneal: int = 0

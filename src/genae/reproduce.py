@@ -153,7 +153,11 @@ def _measure(
     run = runs / budget / data / f"{label}-seed{seed}"
     if train(resolve(model, settings, {}, AUTOENCODERS), run, progress=progress).stopped == "interrupted":
         raise KeyboardInterrupt
-    how = f"{model}: " + ", ".join(f"{k} {v}" for k, v in settings.items() if k not in ("seed", "data", "data_root"))
+    how = (
+        "not trained: the test images themselves"
+        if not row.model
+        else f"{model}: " + ", ".join(f"{k} {v}" for k, v in settings.items() if k not in ("seed", "data", "data_root"))
+    )
     if row.fitted is not None:
         fitted = _fit_settings(row.fitted, budget)
         api.fit_prior(run, **fitted, name=row.prior, seed=seed)

@@ -7,6 +7,7 @@ map and the deviations are in docs/models/alae.md.
 from collections.abc import Iterator, Mapping
 from typing import ClassVar, cast
 
+import torch
 from torch import Tensor, nn
 
 from genae.losses import critic_loss, generator_loss, mse, squared_slope
@@ -29,6 +30,7 @@ class AdversarialLatentAutoencoder(Autoencoder):
     """
 
     betas: ClassVar[tuple[float, float]] = (0.0, 0.99)
+    minimises_error: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -64,7 +66,8 @@ class AdversarialLatentAutoencoder(Autoencoder):
         x_new = self.decoder(prior.decode(prior.latent(len(x))))  # G(F(z))
 
         # E, D: softplus(D(E(G(F(z))))) + softplus(-D(E(x))) + gamma/2 ||grad_x D(E(x))||^2              (I; Eq. 6)
-        real = self.critic.forward(self.encoder.forward(x))  # eager: compiled networks have no second derivative
+        with torch.autocast(x.device.type, enabled=False):
+            real = self.critic.forward(self.encoder.forward(x))  # eager: compiled networks have no second derivative
         loss = critic_loss(real, self.critic(self.encoder(x_new.detach())))
         slope = squared_slope(real, x)
         yield Update(loss + self.slope_weight / 2 * slope, [self.encoder, self.critic], {"slope": slope})

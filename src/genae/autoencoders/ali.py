@@ -4,7 +4,7 @@ Dumoulin et al. 2017, Algorithm 1; Donahue, Kraehenbuehl, Darrell 2017, Eq. 3; L
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,8 @@ class BiGan(EncoderDecoder):
 
     ``plain`` are the options of `EncoderDecoder`.
     """
+
+    minimises_error: ClassVar[bool] = False
 
     def __init__(self, image_shape: tuple[int, int, int], **plain: Any) -> None:
         super().__init__(image_shape, **plain)
@@ -72,6 +74,8 @@ class Alice(Ali):
     ``cycle``: ``explicit`` is the squared error, ``adversarial`` a critic that tells (x, x) from (x, G(z_hat)).
     ``cycle_weight`` weights it beside ALI's loss. ``plain`` are the options of `EncoderDecoder`.
     """
+
+    minimises_error: ClassVar[bool] = True
 
     def __init__(
         self, image_shape: tuple[int, int, int], *, cycle: str = "explicit", cycle_weight: float = 1.0, **plain: Any

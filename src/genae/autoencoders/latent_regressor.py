@@ -4,7 +4,7 @@ Donahue, Kraehenbuehl, Darrell 2017 (BiGAN), Section 5.1, "latent regressor" and
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from torch import Tensor, nn
 
@@ -20,6 +20,8 @@ class LatentRegressor(EncoderDecoder):
     With ``joint`` the error of E(G(z)) also trains G, which keeps z recoverable; without, G is the GAN's alone.
     ``plain`` are the options of `EncoderDecoder`.
     """
+
+    minimises_error: ClassVar[bool] = False
 
     def __init__(self, image_shape: tuple[int, int, int], *, joint: bool = False, **plain: Any) -> None:
         super().__init__(image_shape, **plain)

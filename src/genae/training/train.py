@@ -213,7 +213,7 @@ class _Run:
         self.logged_at, self.logged_images = now, self.images
 
     def validate(self, counts: bool) -> None:
-        """Measure the validation error; the best weights are kept.
+        """Measure the validation error; the best weights are kept, if the model minimises it.
 
         ``counts`` is False for the extra one at the end of a training, which a longer training would not have.
         """
@@ -230,7 +230,7 @@ class _Run:
         said = warnings(numbers, self.losses)
         if errors and errors["mse"] < self.best["mse"]:
             self.best = {"mse": errors["mse"], "images": self.images, "since": 0}
-            if distributed.rank() == 0:
+            if distributed.rank() == 0 and self.model.minimises_error:
                 self.folder.save_best(self.model, self.images, self.config, self.data.digest)
         elif errors and counts:
             self.best["since"] += 1
@@ -262,7 +262,8 @@ class _Run:
 def _continue(config: Config, stored: Config, folder: RunFolder) -> Config:
     """The stored configuration, with what may change taken from the new one; other differences are refused."""
     old, new = asdict(stored), asdict(config)
-    defaults = {key: default for key, (_, default) in option_types(AUTOENCODERS[stored.model]).items()}
+    known = option_types(AUTOENCODERS[stored.model]) if stored.model in AUTOENCODERS else {}
+    defaults = {key: default for key, (_, default) in known.items()}
     old["options"], new["options"] = defaults | old["options"], defaults | new["options"]  # earlier versions had fewer
     if new["precision"] == "auto":
         new["precision"] = old["precision"]
