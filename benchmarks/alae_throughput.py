@@ -2,7 +2,8 @@
 
 Both train the same networks with the same weights, batch size and optimiser settings, in float32, on MNIST, in one
 process and in turn. The plain loop is what a person writes from Algorithm 1: fresh z and a fresh forward pass for each
-update, every optimiser zeroed and stepped, ``torch.optim.Adam``, batches by indexing. The bound counts the
+update (genae's first two share their fakes), gradients for whatever an update's loss depends on, one ``torch.optim.Adam``
+for each network, batches by indexing. The bound counts the
 floating-point operations of one iteration (matrix products alone) and divides by the rate that this machine reaches on
 the largest product of the networks: no loop with the same products can be faster.
 
@@ -17,6 +18,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from genae.autoencoders.alae import AdversarialLatentAutoencoder
@@ -43,7 +45,14 @@ def plain(model: AdversarialLatentAutoencoder, data: ImageData) -> Callable[[], 
     def adam(*networks: torch.nn.Module) -> torch.optim.Optimizer:
         return torch.optim.Adam([p for n in networks for p in n.parameters()], lr=0.002, betas=(0.0, 0.99))
 
-    first, second, third = adam(encoder, critic), adam(mapping, decoder), adam(encoder, decoder)
+    steps = {network: adam(network) for network in (encoder, decoder, critic, mapping)}
+
+    def update(loss: Tensor, *networks: torch.nn.Module) -> None:
+        for network in networks:
+            steps[network].zero_grad()
+        loss.backward()
+        for network in networks:
+            steps[network].step()
 
     def iteration() -> None:
         x = pixels[torch.randint(len(pixels), (BATCH,))].requires_grad_()
@@ -53,21 +62,14 @@ def plain(model: AdversarialLatentAutoencoder, data: ImageData) -> Callable[[], 
         (slope,) = torch.autograd.grad(real.sum(), x, create_graph=True)
         loss = F.softplus(critic(encoder(fake))).mean() + F.softplus(-real).mean()
         loss = loss + model.slope_weight / 2 * slope.square().flatten(1).sum(1).mean()
-        first.zero_grad()
-        loss.backward()
-        first.step()
+        update(loss, encoder, critic)
 
         loss = F.softplus(-critic(encoder(decoder(mapping(torch.randn(BATCH, CODE)))))).mean()
-        second.zero_grad()
-        loss.backward()
-        second.step()
+        update(loss, mapping, decoder)
 
         with torch.no_grad():
             w = mapping(torch.randn(BATCH, CODE))
-        loss = F.mse_loss(encoder(decoder(w)), w)
-        third.zero_grad()
-        loss.backward()
-        third.step()
+        update(F.mse_loss(encoder(decoder(w)), w), encoder, decoder)
 
     return iteration
 
