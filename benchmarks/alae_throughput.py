@@ -2,10 +2,10 @@
 
 Both train the same networks with the same weights, batch size and optimiser settings, in float32, on MNIST, in one
 process and in turn. The plain loop is what a person writes from Algorithm 1: fresh z and a fresh forward pass for each
-update (genae's first two share their fakes), gradients for whatever an update's loss depends on, one ``torch.optim.Adam``
-for each network, batches by indexing. The bound counts the
-floating-point operations of one iteration (matrix products alone) and divides by the rate that this machine reaches on
-the largest product of the networks: no loop with the same products can be faster.
+update (genae's first two share their fakes), gradients for whatever a loss depends on, one ``torch.optim.Adam`` for
+each network, batches by indexing. The bound counts the floating-point operations of one iteration (matrix products
+alone) and divides by the rate that this machine reaches on the largest product of the networks: no loop with the same
+products can be faster.
 
     python benchmarks/alae_throughput.py --data-root FOLDER [--width 1024] [--rounds 5] [--iterations 20]
 """
