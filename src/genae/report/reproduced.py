@@ -27,7 +27,8 @@ def draw_reconstructions(path: Path, result: Mapping[str, Any]) -> None:
                 continue
             if images is None:
                 source = model.open_data()
-                images = source.images(source.split("test")[:SHOWN])
+                test = source.split("test")  # often sorted by class: take them from all over
+                images = source.images(test[torch.linspace(0, len(test) - 1, SHOWN).long()])
             rows[name] = model.reconstruct(images, space)
         if images is not None:
             picture = figures.grid(
