@@ -21,7 +21,8 @@ def draw_reconstructions(path: Path, result: Mapping[str, Any]) -> None:
     """Held-out images and every row's reconstructions of them, a picture for each data set (ALAE Fig. 3)."""
     for data, runs in result["runs"].items():
         images, rows = None, {}
-        for name, (run, space) in runs.items():
+        drawn = {tuple(shown): name for name, shown in reversed(runs.items())}  # rows that differ in their prior alone
+        for (run, space), name in reversed(drawn.items()):
             model = load(run) if is_run(run) else None
             if model is None or not model.spaces or not TABLES[result["table"]][1][name][0].model:
                 continue
