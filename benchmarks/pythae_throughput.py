@@ -164,9 +164,9 @@ def ours(name: str, *, convolutions: bool = True) -> Autoencoder:
     return model.to(memory_format=torch.channels_last) if convolutions else model  # type: ignore[return-value]
 
 
-def our_loop(model: Autoencoder, data: ImageData, **options: Any) -> Callable[[], None]:
-    """One iteration as `genae train` runs it."""
-    run = _Run(Config("ae", "mnist"), None, data, model, lambda event: None)  # type: ignore[arg-type]
+def our_loop(model: Autoencoder, data: ImageData, seed: int = 0, **options: Any) -> Callable[[], None]:
+    """One iteration as `genae train` runs it; ``seed`` is that of the batches."""
+    run = _Run(Config("ae", "mnist", seed=seed), None, data, model, lambda event: None)  # type: ignore[arg-type]
     loop = Loop(model, run.batches, betas=(0.9, 0.999), **options)
     seen = [0]
 
