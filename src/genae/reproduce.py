@@ -196,7 +196,8 @@ def _settings(row: Row, model: str, data: str, budget: str, sources: Mapping[str
     settings: dict[str, Any] = {"images": found.images} | dict(row.options)
     settings |= {key: BUDGETS[budget][key] for key in keep}
     if budget == "cpu":
-        settings |= {"images": found.cpu_images, "anneal": found.cpu_images}
+        settings["images"] = found.cpu_images
+        settings["anneal"] = 0 if row.small else found.cpu_images
     known = {*option_types(AUTOENCODERS[model]), "images", "patience", "validate_every", "checkpoint_every"}
     settings = {key: value for key, value in settings.items() if key in known}
     return settings | {"data": source} | (dict(found.options) if budget != "smoke" else {})
