@@ -93,7 +93,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     # ALAE Section 6 and 7.1: Adam 0.002, betas (0, 0.99), batch 128; gamma = 10 for pixels in [0, 1], 40 in [-1, 1];
     # 784 inputs, 1,024 hidden units, codes in R^50. The paper gives no number of epochs; the authors' code has 400.
     "alae/mnist": _ALAE | {"data": "mnist", "images": 400 * 60_000},
-    # Not in the paper: a laptop's first run, in about a minute. Images of 64 pixels bear a smaller gamma than those of 784.
+    # Not in the paper: a laptop's first run, in about a minute. 64 pixels bear a smaller gamma than 784.
     "alae/digits": _ALAE
     | {
         "data": "digits",
