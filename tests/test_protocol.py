@@ -41,8 +41,10 @@ LEARNED = [name for name, prior in PRIORS.items() if prior.step is not Prior.ste
 everything = pytest.mark.parametrize("name", [*AUTOENCODERS, *LEARNED])
 # The discrepancy of a batch is not the mean of those of its parts; like batch statistics, it is that of a part.
 PAIRWISE = {"wae-mmd"}
+# So is the deviation over groups of four images that StyleGAN's critic sees, in parts of fewer.
+GROUPED = {"stylegan"}
 TWICE = {"vae-gan"}  # differentiate a forward pass twice
-additive = pytest.mark.parametrize("name", [n for n in (*AUTOENCODERS, *LEARNED) if n not in PAIRWISE])
+additive = pytest.mark.parametrize("name", [n for n in (*AUTOENCODERS, *LEARNED) if n not in PAIRWISE | GROUPED])
 with_encoder = pytest.mark.parametrize(
     "name", [name for name, model in AUTOENCODERS.items() if model.encode is not Autoencoder.encode]
 )
@@ -57,7 +59,7 @@ class Recording(Loop):
         from genae import distributed
 
         distributed.average_gradients(self._parameters(update))
-        self.gradients.append(torch.cat([p.grad.flatten().clone() for p in self._parameters(update)]))
+        self.gradients.append(torch.cat([p.grad.flatten() for p in self._parameters(update) if p.grad is not None]))
         super()._step(update, index)
 
 
@@ -162,7 +164,7 @@ def test_compiled_equals_eager(name: str) -> None:
             return
         loop.iteration(0, 1e-3)
         results.append(loop.gradients)
-    assert_close(results[1], results[0], 1e-4)
+    assert_close(results[1], results[0], 1e-3)
 
 
 @pytest.mark.parametrize("name", AUTOENCODERS)

@@ -240,13 +240,10 @@ def load(run: Path | str, device: str = "auto", *, with_fitted_priors: bool = Tr
     path = Path(run).expanduser()
     weights = path
     if path.is_dir():
-        folder = RunFolder(path)
-        checkpoints = folder.checkpoints()
-        weights = path / "best.safetensors"
-        if not weights.exists():
-            if not checkpoints:
-                raise GenaeError(f"{path} holds no trained weights; expected a run folder of genae train")
-            weights = checkpoints[-1] / "model.safetensors"
+        found = RunFolder(path).weights
+        if not found:
+            raise GenaeError(f"{path} holds no trained weights; expected a run folder of genae train")
+        weights = found
     elif not path.exists():
         raise GenaeError(f"there is no run {str(run)!r}; expected a run folder or a weights file")
     tensors, metadata = load_tensors(weights)

@@ -77,6 +77,10 @@ class Autoencoder(nn.Module):
         done = min(1.0, images / self.anneal) if self.anneal else 0.0
         return Stage(max(self.image_shape[1:]), self.batch_size, annealed(self.learning_rate, done))
 
+    def changes(self) -> list[int]:
+        """Numbers of images at which the resolution or batch size of `stage` changes, from 0 up."""
+        return [0]
+
     def step(self, batches: Iterator[Tensor], images: int) -> Iterator[Update]:
         """One iteration of the algorithm, as a generator of updates.
 

@@ -7,6 +7,7 @@ from genae.autoencoders.ae import PlainAutoencoder
 from genae.autoencoders.alae import AdversarialLatentAutoencoder
 from genae.autoencoders.ali import Ali, Alice, BiGan
 from genae.autoencoders.latent_regressor import LatentRegressor
+from genae.autoencoders.style_alae import StyleAdversarialLatentAutoencoder, StyleGan
 from genae.autoencoders.swae import StackedWassersteinAutoencoder
 from genae.autoencoders.vae import VariationalAutoencoder
 from genae.autoencoders.vae_gan import VaeGan
@@ -25,6 +26,8 @@ AUTOENCODERS: dict[str, type[Autoencoder]] = {
     "bigan": BiGan,
     "latent-regressor": LatentRegressor,
     "stacked-wae": StackedWassersteinAutoencoder,
+    "style-alae": StyleAdversarialLatentAutoencoder,
+    "stylegan": StyleGan,
     "vae": VariationalAutoencoder,
     "vae-gan": VaeGan,
     "wae-gan": WaeGan,

@@ -1,7 +1,7 @@
 """Adversarial Latent Autoencoder.
 
-Pidhorskyi, Adjeroh, Doretto: Adversarial Latent Autoencoders (2020). `step` is its Algorithm 1; the equation-to-line
-map and the deviations are in docs/models/alae.md.
+Pidhorskyi, Adjeroh, Doretto: Adversarial Latent Autoencoders (2020). `LatentAdversary.step` is its Algorithm 1; the
+equation-to-line map and the deviations are in docs/models/alae.md.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,19 +18,96 @@ from genae.protocol import Autoencoder, Prior, Update, at_least, frozen
 RECIPROCITY = ("encoder,decoder", "encoder,decoder,mapping")
 
 
-class AdversarialLatentAutoencoder(Autoencoder):
-    """F: z -> w, G: w -> x, E: x -> w and D: w -> logit: a GAN whose discriminator is D after E, whose generator is G
-    after F, and whose E inverts G on w.
+class LatentAdversary(Autoencoder):
+    """Algorithm 1 for any networks: F: z -> w, G: w -> x, E: x -> w and D: w -> logit.
 
-    ``slope_weight`` is gamma, the weight of R1: the authors' 10 for pixels in [0, 1] is 40 for pixels in [-1, 1], whose
-    slopes are half as steep. ``reciprocity`` names the networks that the third update trains: the
-    paper's box says E and G, the authors' code also moves F. This class has the paper's dense networks: ``width``
-    hidden units, codes w in R^``code_dim``, a mapping of ``mapping_layers``, and a critic of three layers, with leaky
-    ReLU between them unless ``affine_critic``.
+    A GAN whose discriminator is D after E, whose generator is G after F, and whose E inverts G on w. A subclass builds
+    ``encoder``, ``decoder``, ``critic`` and the prior ``mapping``; it may override what follows `step`.
+
+    ``slope_weight`` is gamma, the weight of R1, which is taken in every ``slope_every``-th iteration and is then as
+    many times as strong. ``reciprocity`` names the networks that the third update trains: the paper's box says E and
+    G, the authors' code also moves F.
     """
 
     betas: ClassVar[tuple[float, float]] = (0.0, 0.99)
     minimises_error: ClassVar[bool] = False
+    encoder: nn.Module
+    decoder: nn.Module
+    critic: nn.Module
+
+    def set_objective(self, slope_weight: float, slope_every: int, reciprocity: str) -> None:
+        """Check and keep the settings of `step`."""
+        at_least(0, slope_weight=slope_weight)
+        at_least(1, slope_every=slope_every)
+        if reciprocity not in RECIPROCITY:
+            raise ValueError(f"reciprocity is {reciprocity!r}; expected one of {' or '.join(RECIPROCITY)}")
+        self.slope_weight = slope_weight
+        self.slope_every = slope_every
+        self.mapped = reciprocity.endswith("mapping")
+
+    def step(self, batches: Iterator[Tensor], images: int) -> Iterator[Update]:
+        """Algorithm 1. G and F do not move in the first update: its fakes are those of the second."""
+        x = self.seen(next(batches), images).requires_grad_()
+        mapping = self.mapping.mapping
+        x_new = self.generate(self.styles(len(x)))  # G(F(z))
+        sloped = images // len(x) % self.slope_every == 0
+
+        # E, D: softplus(D(E(G(F(z))))) + softplus(-D(E(x))) + gamma/2 ||grad_x D(E(x))||^2              (I; Eq. 6)
+        with torch.autocast(x.device.type, enabled=False), torch.compiler.set_stance("force_eager"):
+            real = self.critic(self.infer(x))  # compiled networks have no second derivative
+        loss, terms = critic_loss(real, self.critic(self.infer(x_new.detach()))), {}
+        if sloped:
+            terms["slope"] = squared_slope(real, x)
+            loss = loss + self.slope_every * self.slope_weight / 2 * terms["slope"]
+        yield Update(loss, [self.encoder, self.critic], terms)
+
+        # F, G: softplus(-D(E(G(F(z)))))                                                                (II; Eq. 6)
+        with frozen(self.encoder, self.critic):
+            deceit = generator_loss(self.critic(self.infer(x_new)))
+        yield Update(deceit, [mapping, self.decoder], {"adversarial": deceit})
+
+        # E, G: ||F(z) - E(G(F(z)))||^2                                                              (III; Eq. 7-8)
+        w = self.mapping.decode(self.mapping.latent(len(x)))
+        reciprocity = mse(self.infer(self.generate(w if self.mapped else w.detach())), w.detach())
+        trains = [self.encoder, self.decoder, *([mapping] if self.mapped else [])]
+        yield Update(reciprocity, trains, {"reciprocity": reciprocity})
+
+    @property
+    def mapping(self) -> MappingPrior:
+        """F, as a prior."""
+        return cast(MappingPrior, self.priors["mapping"])
+
+    def seen(self, x: Tensor, images: int) -> Tensor:
+        """The images of a batch [B, C, H, W] as the networks see them after ``images`` images."""
+        return x
+
+    def styles(self, count: int) -> Tensor:
+        """What the adversarial updates give to `generate`: w = F(z), [count, code_dim]."""
+        return self.mapping.decode(self.mapping.latent(count))
+
+    def generate(self, w: Tensor) -> Tensor:
+        """G(w): codes [B, code_dim] -> images, not bounded."""
+        return self.decoder(w)
+
+    def infer(self, x: Tensor) -> Tensor:
+        """E(x): what `seen` gives -> codes [B, code_dim]."""
+        return self.encoder(x)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """w = E(x): images [B, C, H, W] in [-1, 1] -> codes [B, code_dim]."""
+        return self.infer(x)
+
+    def decode(self, code: Tensor) -> Tensor:
+        """x = G(w): codes [B, code_dim] -> images [B, C, H, W], clipped to [-1, 1]: G's output is not bounded."""
+        return self.generate(code).clamp(-1, 1)
+
+
+class AdversarialLatentAutoencoder(LatentAdversary):
+    """The paper's dense networks: ``width`` hidden units, codes w in R^``code_dim``, a mapping of ``mapping_layers``.
+
+    The critic has three layers, with leaky ReLU between them unless ``affine_critic``. gamma: the authors' 10 for
+    pixels in [0, 1] is 40 for pixels in [-1, 1], whose slopes are half as steep. The rest as in `LatentAdversary`.
+    """
 
     def __init__(
         self,
@@ -48,45 +125,9 @@ class AdversarialLatentAutoencoder(Autoencoder):
     ) -> None:
         super().__init__(image_shape, batch_size, learning_rate, anneal)
         at_least(1, code_dim=code_dim, width=width, mapping_layers=mapping_layers)
-        at_least(0, slope_weight=slope_weight)
-        if reciprocity not in RECIPROCITY:
-            raise ValueError(f"reciprocity is {reciprocity!r}; expected one of {' or '.join(RECIPROCITY)}")
-        self.slope_weight = slope_weight
+        self.set_objective(slope_weight, 1, reciprocity)
         self.encoder = DenseEncoder(image_shape, code_dim, width, last_leak=0.01)
         self.decoder = DenseDecoder(image_shape, code_dim, width)
         self.critic = EqualisedDense(code_dim, 1, code_dim, 2, multiplier=0.1, leak=1.0 if affine_critic else 0.2)
         prior = MappingPrior(code_dim, mapping_layers)
         self.priors = cast(Mapping[str, Prior], nn.ModuleDict({"mapping": prior}))
-        self.mapped = reciprocity.endswith("mapping")
-
-    def step(self, batches: Iterator[Tensor], images: int) -> Iterator[Update]:
-        """Algorithm 1. G and F do not move in the first update: its fakes are those of the second."""
-        x = next(batches).requires_grad_()
-        prior = cast(MappingPrior, self.priors["mapping"])
-        x_new = self.decoder(prior.decode(prior.latent(len(x))))  # G(F(z))
-
-        # E, D: softplus(D(E(G(F(z))))) + softplus(-D(E(x))) + gamma/2 ||grad_x D(E(x))||^2              (I; Eq. 6)
-        with torch.autocast(x.device.type, enabled=False):
-            real = self.critic.forward(self.encoder.forward(x))  # eager: compiled networks have no second derivative
-        loss = critic_loss(real, self.critic(self.encoder(x_new.detach())))
-        slope = squared_slope(real, x)
-        yield Update(loss + self.slope_weight / 2 * slope, [self.encoder, self.critic], {"slope": slope})
-
-        # F, G: softplus(-D(E(G(F(z)))))                                                                (II; Eq. 6)
-        with frozen(self.encoder, self.critic):
-            deceit = generator_loss(self.critic(self.encoder(x_new)))
-        yield Update(deceit, [prior.mapping, self.decoder], {"adversarial": deceit})
-
-        # E, G: ||F(z) - E(G(F(z)))||^2                                                              (III; Eq. 7-8)
-        w = prior.decode(prior.latent(len(x)))
-        reciprocity = mse(self.encoder(self.decoder(w if self.mapped else w.detach())), w.detach())
-        trains = [self.encoder, self.decoder, *([prior.mapping] if self.mapped else [])]
-        yield Update(reciprocity, trains, {"reciprocity": reciprocity})
-
-    def encode(self, x: Tensor) -> Tensor:
-        """w = E(x): images [B, C, H, W] in [-1, 1] -> codes [B, code_dim]."""
-        return self.encoder(x)
-
-    def decode(self, code: Tensor) -> Tensor:
-        """x = G(w): codes [B, code_dim] -> images [B, C, H, W], clipped to [-1, 1]: G's output is not bounded."""
-        return self.decoder(code).clamp(-1, 1)

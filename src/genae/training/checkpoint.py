@@ -24,9 +24,11 @@ from genae.storage import (
     save_tensors,
     write_atomically,
 )
+from genae.training.average import Average
 from genae.training.config import Config
 from genae.training.loop import Loop
 
+AVERAGE = "average.safetensors"
 KEEP = 2  # the older one is there in case the disk loses the newer
 
 
@@ -81,12 +83,22 @@ class RunFolder:
         except (OSError, UnicodeDecodeError) as error:
             raise GenaeError(f"{file} cannot be read: {error}") from None
 
+    @property
+    def weights(self) -> Path | None:
+        """The trained model: the best weights, else those of the newest checkpoint, averaged where an average is kept."""
+        found = [self.path / "best.safetensors"]
+        for checkpoint in self.checkpoints()[-1:]:
+            found += [checkpoint / AVERAGE, checkpoint / "model.safetensors"]
+        return next((file for file in found if file.exists()), None)
+
     def checkpoints(self) -> list[Path]:
         """Complete checkpoints, oldest first."""
         found = (self.path / "checkpoints").glob("images-*")
         return sorted((p for p in found if _images(p).isdigit()), key=lambda p: int(_images(p)))
 
-    def save(self, loop: Loop, images: int, state: Mapping[str, Any], config: Config) -> None:
+    def save(
+        self, loop: Loop, images: int, state: Mapping[str, Any], config: Config, average: Average | None = None
+    ) -> None:
         """Write the checkpoint ``images-NNNNNNNNN``: a temporary folder, renamed when all of it is on the disk.
 
         ``state`` has ``best``, ``seconds`` and ``data``, the hash of the training data.
@@ -99,6 +111,8 @@ class RunFolder:
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir()
             self._save_weights(temporary / "model.safetensors", loop.model, images, config, state["data"])
+            if average:
+                self._save_weights(temporary / AVERAGE, average.model, images, config, state["data"])
             save_tensors(temporary / "optimisers.safetensors", optimiser_tensors(loop), {"images": str(images)})
             write_atomically(temporary / "state.json", json.dumps({"images": images, **state}, indent=2))
             flush_folder(temporary)
@@ -123,14 +137,15 @@ class RunFolder:
         metadata = {"config": config.to_json(), "images": str(images), "image_shape": shape, "data": data}
         save_tensors(path, model.state_dict(), metadata)
 
-    def restore(self, loop: Loop) -> dict[str, Any] | None:
-        """Bring a loop to the newest checkpoint; returns its state, or None when there is none."""
+    def restore(self, loop: Loop, average: Average | None = None) -> dict[str, Any] | None:
+        """Bring a loop and its average to the newest checkpoint; returns its state, or None when there is none."""
         found = self.checkpoints()
         if not found:
             return None
         newest = found[-1]
         try:
             weights, _ = load_tensors(newest / "model.safetensors")
+            averaged, _ = load_tensors(newest / AVERAGE) if average else ({}, {})
             moments, _ = load_tensors(newest / "optimisers.safetensors")
             state: dict[str, Any] = json.loads((newest / "state.json").read_text())
             if state["images"] != int(_images(newest)) or not {"best", "seconds", "data"} <= state.keys():
@@ -141,6 +156,8 @@ class RunFolder:
                 f"checkpoint {newest} is damaged ({error}); delete it to resume from the one before"
             ) from None
         load_weights(loop.model, weights, newest / "model.safetensors")
+        if average:
+            load_weights(average.model, averaged, newest / AVERAGE)
         return state
 
     def trim_logs(self, images: int) -> None:

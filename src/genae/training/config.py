@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import os
 import types
 import typing
 from collections.abc import Mapping
@@ -38,6 +39,8 @@ class Config:
     compile: bool = False
     accumulate: int = 1
     """Parts into which each process divides its batch, to save memory."""
+    average: int = 0
+    """Half-life, in images, of the moving average of the weights that is then the trained model; 0 keeps none."""
     device: str = "auto"
     validate_every: int = 50_000
     """Images between two measurements of the validation error."""
@@ -52,8 +55,9 @@ class Config:
         for name in ("images", "accumulate", "validate_every", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise GenaeError(f"{name} is {getattr(self, name)}; expected at least 1")
-        if self.patience < 0:
-            raise GenaeError(f"patience is {self.patience}; expected 0 (never stop early) or more")
+        for name, meaning in (("patience", "never stop early"), ("average", "no average")):
+            if getattr(self, name) < 0:
+                raise GenaeError(f"{name} is {getattr(self, name)}; expected 0 ({meaning}) or more")
         if self.precision not in ("auto", "float32", "bfloat16"):
             raise GenaeError(f"precision is {self.precision!r}; expected auto, float32 or bfloat16")
         if self.size is not None:
@@ -115,7 +119,7 @@ def resolve(
     if experiment and preset not in presets:
         known = [p for p in presets if p.startswith(f"{name}/")]
         raise GenaeError(f"there is no preset {model!r}; {nearest(model, known)}")
-    merged = dict(presets.get(preset, {})) | dict(settings)
+    merged = {key: _for_processes(value) for key, value in presets.get(preset, {}).items()} | dict(settings)
     if "data" not in merged:
         raise GenaeError(f"{model} says nothing of data; name a source with --data, for example --data digits")
 
@@ -133,6 +137,13 @@ def resolve(
             hint = nearest(key.replace("_", "-"), [k.replace("_", "-") for k in (*options, *run_fields)])
             raise GenaeError(f"{name} has no setting {key.replace('_', '-')!r}; {hint}")
     return Config(model=name, options=chosen_options, **chosen)
+
+
+def _for_processes(value: Any) -> Any:
+    """Of a preset's table {number of processes: value}, what holds for as many as torchrun started."""
+    if not isinstance(value, Mapping):
+        return value
+    return value[max(n for n in value if n <= int(os.environ.get("WORLD_SIZE", 1)))]
 
 
 def option_types(model: type) -> dict[str, tuple[Any, Any]]:

@@ -21,6 +21,7 @@ from genae.errors import GenaeError, reason
 from genae.metrics.reconstruction import reconstruction_mse
 from genae.protocol import Autoencoder, Part, evaluating
 from genae.storage import write_atomically
+from genae.training.average import Average
 from genae.training.checkpoint import RunFolder
 from genae.training.config import Config, option_types
 from genae.training.diagnostics import SAMPLES, diagnose, warnings
@@ -85,7 +86,8 @@ def train(
 def _claim(folder: RunFolder, config: Config, model: Autoencoder, stack: ExitStack) -> None:
     """Create and lock the run folder; it stays locked until ``stack`` is closed."""
     parameters = sum(p.numel() for p in model.parameters())
-    folder.prepare(needed_bytes=parameters * 4 * (3 * 3 + 1))  # weights and two moments; two checkpoints and a new one
+    copies = 3 + bool(config.average)  # weights, two moments, perhaps the average
+    folder.prepare(needed_bytes=parameters * 4 * (3 * copies + 1))  # two checkpoints and a new one
     stack.enter_context(folder.locked())
     write_atomically(folder.path / "config.json", config.to_json())
 
@@ -107,6 +109,8 @@ class _Run:
         self.model = model
         self.progress = progress
         self.device = next(model.parameters()).device
+        self.average = Average(model, config.average) if config.average else None
+        self.trained = self.average.model if self.average else model
         self.loop = Loop(
             model,
             self.batches,
@@ -140,7 +144,7 @@ class _Run:
             yield x
 
     def go(self) -> Outcome:
-        state = self.folder.restore(self.loop)
+        state = self.folder.restore(self.loop, self.average)
         if state is not None:
             if state["data"] != self.data.digest:
                 raise GenaeError(
@@ -172,6 +176,8 @@ class _Run:
         stage = self.model.stage(self.images)
         before = self.images
         self.records += self.loop.iteration(before, stage.learning_rate)
+        if self.average:
+            self.average.update(self.model, stage.batch_size)
         self.images += stage.batch_size
         ended = self.images >= self.config.images
         if ended or self.images // stage.batch_size % LOG_EVERY == 0:
@@ -221,17 +227,17 @@ class _Run:
         indices = self.data.split("validation")
         errors: dict[str, float] = {}
         numbers: dict[str, float] = {}
-        with torch.no_grad(), evaluating(self.model):
+        with torch.no_grad(), evaluating(self.trained):
             if self.model.has_encoder:
                 batches = (self.data.images(i).to(self.device) for i in indices.split(256))
-                errors = reconstruction_mse(self.model, batches)
+                errors = reconstruction_mse(self.trained, batches)
             if len(indices) > 1:
-                numbers = diagnose(self.model, self.data.images(indices[:SAMPLES]).to(self.device))
+                numbers = diagnose(self.trained, self.data.images(indices[:SAMPLES]).to(self.device))
         said = warnings(numbers, self.losses)
         if errors and errors["mse"] < self.best["mse"]:
             self.best = {"mse": errors["mse"], "images": self.images, "since": 0}
             if distributed.rank() == 0 and self.model.minimises_error:
-                self.folder.save_best(self.model, self.images, self.config, self.data.digest)
+                self.folder.save_best(self.trained, self.images, self.config, self.data.digest)
         elif errors and counts:
             self.best["since"] += 1
         event = {"images": self.images, "seconds": round(self.seconds, 3), "validation": errors}
@@ -245,7 +251,7 @@ class _Run:
         distributed.check_replicas(self.model)
         if distributed.rank() == 0:
             state = {"best": self.best, "seconds": self.seconds, "data": self.data.digest}
-            self.folder.save(self.loop, self.images, state, self.config)
+            self.folder.save(self.loop, self.images, state, self.config, self.average)
         distributed.barrier()
 
     def diverged(self, what: str) -> GenaeError:
@@ -283,21 +289,22 @@ def _continue(config: Config, stored: Config, folder: RunFolder) -> Config:
 
 
 def _check_batch(config: Config, model: Autoencoder, data: ImageData) -> None:
-    batch, train = model.stage(0).batch_size, len(data.split("train"))
+    train = len(data.split("train"))
     if len(data.pixels) < 3:
         raise GenaeError(
             f"{config.data} holds {len(data.pixels)} images; training, validation and test need at least 3"
         )
-    if batch > train:
-        raise GenaeError(
-            f"a batch of {batch} is larger than the {train} training images of {config.data}; lower --batch-size"
-        )
     parts = config.accumulate * distributed.world_size()
-    if batch % parts:
-        raise GenaeError(
-            f"a batch of {batch} cannot be divided into {parts} parts "
-            f"({distributed.world_size()} processes x --accumulate {config.accumulate})"
-        )
+    for batch in {model.stage(images).batch_size: None for images in model.changes()}:
+        if batch > train:
+            raise GenaeError(
+                f"a batch of {batch} is larger than the {train} training images of {config.data}; lower --batch-size"
+            )
+        if batch % parts:
+            raise GenaeError(
+                f"a batch of {batch} cannot be divided into {parts} parts "
+                f"({distributed.world_size()} processes x --accumulate {config.accumulate})"
+            )
 
 
 def _bfloat16_is_faster(device: torch.device) -> bool:
