@@ -12,6 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from genae.data.sampler import mix_seed
 from genae.latent.interpolate import lerp, slerp
 from genae.metrics.codes import code_statistics
 from genae.metrics.frechet import Moments, frechet_distance, moments
@@ -21,6 +22,7 @@ from genae.metrics.neighbours import coverage, memorisation, nearest, neighbour_
 from genae.metrics.path_length import path_lengths, trimmed_mean
 from genae.metrics.probes import linear_svm, logistic, one_nn
 from genae.metrics.reconstruction import ms_ssim, mse, psnr, ssim
+from genae.priors.gaussian import GaussianPrior
 
 VECTORS: dict[str, Any] = json.loads((Path(__file__).parent / "metric_vectors.json").read_text())
 
@@ -320,6 +322,40 @@ def test_code_statistics() -> None:
     assert spread.rank == pytest.approx(2)
     assert spread.deviation == pytest.approx((2 / 3) ** 0.5)
     assert code_statistics(torch.ones(5, 3)) == (0, 1)
+
+
+def test_path_lengths_of_a_prior_have_closed_forms() -> None:
+    """w = 3 z and pixels 0.01 w: straight lines in w have the length of their ends' difference, circles that of the
+    arc."""
+    from genae.metrics.features import FeatureNetwork
+    from genae.metrics.path_length import by_features, prior_path_lengths
+
+    class Tripled(GaussianPrior):
+        def latent(self, count: int, generator: torch.Generator | None = None) -> torch.Tensor:
+            z = torch.randn(count, 4, generator=generator)
+            return z / z.norm(dim=1, keepdim=True)
+
+        def decode(self, z: torch.Tensor) -> torch.Tensor:
+            return 3 * z
+
+    network = FeatureNetwork("pixels", "pixels", "", "none", lambda images: (images.flatten(1) / 127.5 - 1, None))
+    perceiver = by_features(network)
+    prior = Tripled(4)
+    decode = lambda w: 0.01 * w.view(-1, 4, 1, 1)  # noqa: E731
+    found: dict[str, list[torch.Tensor]] = {}
+    for kind, values in prior_path_lengths(prior, decode, perceiver.distance, 40, 0):
+        found.setdefault(kind, []).append(values)
+    assert {kind: sum(map(len, parts)) for kind, parts in found.items()} == dict.fromkeys(
+        ("z_full", "z_end", "w_full", "w_end"), 40
+    )
+    generator = torch.Generator().manual_seed(mix_seed("paths", 0))
+    a, b = (prior.latent(16, generator).double() for _ in range(2))
+    chord = (0.03 * (a - b)).square().mean(1)
+    arc = (0.03 * torch.acos((a * b).sum(1))).square() / 4
+    for end in ("full", "end"):  # steps of 1e-4 keep few digits of float32 pixels
+        for space, expected in (("w", chord), ("z", arc)):
+            assert torch.allclose(found[f"{space}_{end}"][0], expected, rtol=0.1)
+            assert float(found[f"{space}_{end}"][0].mean()) == pytest.approx(float(expected.mean()), rel=0.02)
 
 
 def test_path_lengths_of_a_linear_generator() -> None:

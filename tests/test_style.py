@@ -42,9 +42,7 @@ def test_convolutions_are_the_two_steps_that_they_replace(change: str) -> None:
     weight = layer.weight * math.sqrt(2) / math.sqrt(5 * 9)
     expected = {
         "same": lambda: F.conv2d(x, weight, padding=1),
-        "double": lambda: F.conv2d(
-            F.interpolate(x, scale_factor=2), weight.transpose(0, 1).flip(2, 3), padding=1
-        ),
+        "double": lambda: F.conv2d(F.interpolate(x, scale_factor=2), weight.transpose(0, 1).flip(2, 3), padding=1),
         "half": lambda: F.avg_pool2d(F.conv2d(x, weight, padding=1), 2),
     }[change]()
     assert torch.allclose(layer(x), expected)

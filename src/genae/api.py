@@ -23,6 +23,7 @@ from genae.metrics.cost import costs
 from genae.metrics.features import FeatureNetwork
 from genae.metrics.judges import Judges, Progress, networks_needed
 from genae.metrics.lpips import open_lpips
+from genae.metrics.path_length import by_features, by_lpips
 from genae.metrics.reconstruction import CODE
 from genae.model import Model, load
 from genae.presets import FITTED, PRESETS
@@ -100,8 +101,9 @@ def evaluate(
     """Measure a run on its own or on other data: see `genae.metrics.evaluate.evaluate_model` for the records.
 
     metrics: names in `METRICS`; by default `RUN_METRICS`, without ``icp`` and ``fd`` where data have no labels.
-    networks: those that fd, kid and prdc compare in: ``classifier`` (the default for labelled data), ``inception``,
-    ``pixels``, ``torchvision:NAME``, ``timm:NAME``. weights: network -> weight file that replaces its download.
+    networks: those that fd, kid, prdc and fpl compare in: ``classifier`` (the default for labelled data),
+    ``inception``, ``pixels``, ``torchvision:NAME``, ``timm:NAME``. weights: network -> weight file that replaces its
+    download.
     priors: those whose samples are measured, by default all.
     features: the layers that 1nn, svm and logistic read: ``short`` is the code, ``long`` the layer before it, or the
     name of any module of the encoder (`genae.metrics.probing.layers`).
@@ -169,7 +171,7 @@ def evaluate_images(
 
 
 def _judges(
-    metrics: Iterable[str],
+    metrics: Sequence[str],
     networks: Sequence[str],
     weights: Mapping[str, Path],
     labelled: Callable[[], ImageData] | None,
@@ -178,7 +180,7 @@ def _judges(
     progress: Progress,
 ) -> Judges:
     """Open every network that the metrics need."""
-    opened = []
+    opened, perceivers = [], []
     for name, kinds in networks_needed(metrics, networks).items():
         if name == "classifier":
             if labelled is None:
@@ -187,10 +189,15 @@ def _judges(
         else:
             progress(f"opening {name}", 0, 1)
             network = open_network(name, device, weights)
-        opened.append((network, kinds))
+        if "fpl" in kinds:
+            perceivers.append(by_features(network))
+        if kinds - {"fpl"}:
+            opened.append((network, kinds - {"fpl"}))
     pairs = [metric for metric in metrics if METRICS[metric].of == "pairs"]
-    lpips = open_lpips(device, weights) if "lpips" in pairs else None
-    return Judges(opened, lpips, pairs, seed, progress)
+    lpips = open_lpips(device, weights) if {"lpips", "ppl"} & set(metrics) else None
+    if lpips and "ppl" in metrics:
+        perceivers.append(by_lpips(lpips))
+    return Judges(opened, lpips if "lpips" in pairs else None, pairs, perceivers, seed, progress)
 
 
 def _prepare(out: Path | None) -> None:

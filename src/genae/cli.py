@@ -34,6 +34,9 @@ Split = Annotated[
 ]
 Seed = Annotated[int, typer.Option(help="Seed of what is drawn at random.")]
 Space = Annotated[str, typer.Option(help="code, or the name of a prior.")]
+Truncation = Annotated[
+    float, typer.Option(help="Bring codes nearer to the mean: 1 not at all, 0.7 usual, 0 the mean alone.", min=0, max=1)
+]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Go on without unreadable files.")]
 
 
@@ -121,7 +124,7 @@ def evaluate(
     network: Annotated[
         str | None,
         typer.Option(
-            help="Where fd, kid and prdc compare: classifier, inception, pixels, torchvision:NAME, timm:NAME."
+            help="Where fd, kid, prdc and fpl compare: classifier, inception, pixels, torchvision:NAME, timm:NAME."
         ),
     ] = None,
     weights: Annotated[
@@ -239,6 +242,7 @@ def reconstruct(
     data_root: DataRoot = None,
     split: Split = None,
     count: Annotated[int, typer.Option(help="Number of images.", min=1)] = 12,
+    truncation: Truncation = 1.0,
     skip_bad: SkipBad = False,
     out: Annotated[str, typer.Option(help="Picture to write (.png).")] = "reconstructions.png",
 ) -> None:
@@ -248,7 +252,7 @@ def reconstruct(
     _expect(out, ".png")
     model = _load(run)
     source, indices = _images(model, data, data_root, split, skip_bad)
-    _save(figures.reconstruction_grid(model, source.images(indices[:count])), out)
+    _save(figures.reconstruction_grid(model, source.images(indices[:count]), truncation), out)
 
 
 @app.command()
@@ -257,6 +261,7 @@ def sample(
     count: Annotated[int, typer.Option(help="Number of samples.", min=1)] = 64,
     prior: Annotated[str | None, typer.Option(help="Which prior; by default every one.")] = None,
     seed: Seed = 0,
+    truncation: Truncation = 1.0,
     out: Annotated[str, typer.Option(help="A .png sheet, a folder for single pictures, or .npz.")] = "samples.png",
 ) -> None:
     """Draw new images from the priors."""
@@ -274,9 +279,9 @@ def sample(
             else Path(out).with_name(f"{Path(out).stem}-{name.replace('/', '-')}{Path(out).suffix}")
         )
         if target.suffix == ".png":
-            _save(figures.sample_grid(model, count, seed, name), str(target))
+            _save(figures.sample_grid(model, count, seed, name, truncation), str(target))
         else:
-            _save_images(model.sample(count, seed, name), target)
+            _save_images(model.sample(count, seed, name, truncation), target)
 
 
 @app.command()
@@ -288,18 +293,30 @@ def interpolate(
     pairs: Annotated[
         str | None, typer.Option(help="Numbers of images in the split: a-b,c-d,...; by default four.")
     ] = None,
+    corners: Annotated[
+        str | None,
+        typer.Option(help="Numbers of four images, a,b,c,d: the square between their codes instead of paths."),
+    ] = None,
     space: Space = "code",
-    path: Annotated[str, typer.Option(help="linear or spherical.")] = "linear",
-    steps: Annotated[int, typer.Option(help="Images per path, ends included.", min=2)] = 9,
+    path: Annotated[str, typer.Option(help="linear or spherical; a square is linear.")] = "linear",
+    steps: Annotated[int, typer.Option(help="Images per path or side, ends included.", min=2)] = 9,
     skip_bad: SkipBad = False,
     out: Annotated[str, typer.Option(help="Picture to write (.png).")] = "interpolation.png",
 ) -> None:
-    """Paths between pairs of images, in code space or in a prior's."""
+    """Paths between pairs of images, or the square between four, in code space or in a prior's."""
     from genae.report import figures
 
     _expect(out, ".png")
+    if corners and (pairs or path != "linear"):
+        raise GenaeError(f"--corners draws a bilinear square; leave out {'--pairs' if pairs else '--path'}")
     model = _load(run)
     source, indices = _images(model, data, data_root, split, skip_bad)
+    if corners:
+        chosen = _image_numbers("corners", corners, len(indices))
+        if len(chosen) != 4:
+            raise GenaeError(f"--corners is {corners!r}; expected four numbers of images such as 0,1,2,3")
+        _save(figures.manifold_grid(model, source.images(indices[chosen]), steps, space), out)
+        return
     numbers = _pairs(pairs, len(indices))
     a, b = (source.images(indices[[pair[i] for pair in numbers]]) for i in (0, 1))
     _save(figures.interpolation_grid(model, a, b, steps, space, path), out)
@@ -315,17 +332,27 @@ def edit(
     on: Annotated[str, typer.Option(help="images, or samples of a prior.")] = "images",
     prior: Annotated[str | None, typer.Option(help="Prior of the samples.")] = None,
     strengths: Annotated[str, typer.Option(help="Steps along the direction, comma separated.")] = "-2,-1,0,1,2",
+    direction: Annotated[
+        str, typer.Option(help="mean (difference of means) or svm (normal of the separating plane).")
+    ] = "mean",
+    band: Annotated[
+        str | None, typer.Option(help="Of a model with styles: change only coarse, middle or fine layers, or 4-8, ...")
+    ] = None,
     count: Annotated[int, typer.Option(help="Number of images or samples.", min=1)] = 6,
     seed: Seed = 0,
     skip_bad: SkipBad = False,
     out: Annotated[str, typer.Option(help="Picture to write (.png).")] = "edit.png",
 ) -> None:
     """Move images or samples towards an attribute: G(h + s (mean with - mean without)), SWAE Section 4.3."""
-    from genae.latent.directions import direction
+    from genae.latent.directions import DIRECTIONS
     from genae.report import figures
 
     _expect(out, ".png")
+    if direction not in DIRECTIONS:
+        raise GenaeError(f"--direction is {direction!r}; {nearest(direction, DIRECTIONS)}")
     model = _load(run)
+    if band:
+        model.band_layers(band)  # refuse it before the work
     source = model.open_data(data, data_root, attributes=attributes, skip_bad=skip_bad or None)
     directions = source.directions()
     if attribute not in directions:
@@ -336,12 +363,57 @@ def edit(
         raise GenaeError(f"--on is {on!r}; expected images or samples")
     steps = [_number(text, "strengths") for text in strengths.split(",")]
     learn = source.split("train")
-    along = direction(model.encode_data(source, learn), directions[attribute][learn], attribute)
+    along = DIRECTIONS[direction](model.encode_data(source, learn), directions[attribute][learn], attribute)
     if on == "images":
         codes = model.encode(source.images(source.split(_default_split(model, data))[:count]))
     else:
         codes = model.sample_codes(count, seed, prior)
-    _save(figures.edit_grid(model, codes, along, attribute, steps), out)
+    _save(figures.edit_grid(model, codes, along, attribute, steps, band), out)
+
+
+@app.command()
+def mix(
+    run: Run,
+    data: Data = None,
+    data_root: DataRoot = None,
+    split: Split = None,
+    destinations: Annotated[
+        str | None, typer.Option(help="Numbers of the images that are changed: a,b,...; by default the first six.")
+    ] = None,
+    sources: Annotated[
+        str | None, typer.Option(help="Numbers of the images that give styles; by default the next two for each band.")
+    ] = None,
+    bands: Annotated[
+        str | None,
+        typer.Option(
+            help="coarse, middle, fine, or resolutions such as 4-8, comma separated; by default all there are."
+        ),
+    ] = None,
+    skip_bad: SkipBad = False,
+    out: Annotated[str, typer.Option(help="Picture to write (.png).")] = "mix.png",
+) -> None:
+    """Style mixing of real images: coarse, middle or fine styles of one in another (ALAE Fig. 9). Needs styles."""
+    from genae.latent.mixing import BANDS
+    from genae.report import figures
+
+    _expect(out, ".png")
+    model = _load(run)
+    model.band_layers("4")  # refuse models without styles before the work
+    highest = 4 * 2 ** ((model.layers - 1) // 2)
+    chosen = bands.split(",") if bands else [band for band, (low, _) in BANDS.items() if low <= highest]
+    for band in chosen:
+        model.band_layers(band)
+    source, indices = _images(model, data, data_root, split, skip_bad)
+    if len(indices) < 2:
+        raise GenaeError(f"{source.name} has {len(indices)} images in this split; mixing needs at least 2")
+    first = list(range(min(6, len(indices) // 2)))
+    changed = _image_numbers("destinations", destinations, len(indices)) if destinations else first
+    given = _image_numbers("sources", sources, len(indices)) if sources else []
+    rows = {}
+    for place, band in enumerate(chosen):
+        numbers = given or [(6 + 2 * place + i) % len(indices) for i in (0, 1)]
+        rows[band] = source.images(indices[numbers])
+    _save(figures.mixing_grid(model, source.images(indices[changed]), rows), out)
 
 
 @app.command()
@@ -503,6 +575,18 @@ def list_all() -> None:
             console.print(f"  {escape(line)}", soft_wrap=True)
 
 
+@app.command("import-alae")
+def import_weights(
+    file: Annotated[str, typer.Argument(help="A .pth file of https://github.com/podgorskiy/ALAE that you downloaded.")],
+    out: Annotated[str, typer.Option(help="Weights file to write (.safetensors).")] = "alae.safetensors",
+) -> None:
+    """Convert the ALAE authors' StyleALAE weights; encode, decode, mix, ... then take the file as RUN."""
+    from genae.importing import import_alae
+
+    _expect(out, ".safetensors")
+    console.print(escape(str(import_alae(Path(file).expanduser(), out))), soft_wrap=True)
+
+
 @app.command("train-classifier", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def train_classifier_command(
     context: typer.Context, data: Annotated[str, typer.Option(help="Labelled data.")], seed: Seed = 0
@@ -588,7 +672,7 @@ def _weight_files(given: Sequence[str], metrics: Sequence[str], networks: Sequen
     from genae.metrics.judges import networks_needed
 
     names = [name for name in networks_needed(metrics, networks) if name not in ("classifier", "pixels")]
-    names += ["vgg16", "lpips"] if "lpips" in metrics else []
+    names += ["vgg16", "lpips"] if {"lpips", "ppl"} & set(metrics) else []
     files = {}
     for text in given:
         name, equals, file = text.partition("=")
@@ -616,6 +700,17 @@ def _pairs(text: str | None, count: int) -> list[tuple[int, int]]:
     if max(map(max, pairs)) >= count:
         raise GenaeError(f"image number {max(map(max, pairs))} was asked for; this split has {count} images, from 0")
     return pairs
+
+
+def _image_numbers(flag: str, text: str, count: int) -> list[int]:
+    try:
+        numbers = [int(number) for number in text.split(",")]
+    except ValueError:
+        raise GenaeError(f"--{flag} is {text!r}; expected numbers of images such as 0,1,2,3") from None
+    for number in numbers:
+        if not 0 <= number < count:
+            raise GenaeError(f"--{flag} names image {number}; this split has {count} images, from 0")
+    return numbers
 
 
 def _number(text: str, flag: str) -> float:

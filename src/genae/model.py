@@ -13,7 +13,7 @@ from genae import distributed
 from genae.data.sampler import mix_seed
 from genae.data.sources import ImageData, open_data
 from genae.errors import GenaeError, nearest
-from genae.latent import interpolate
+from genae.latent import interpolate, mixing
 from genae.latent.directions import direction
 from genae.protocol import Autoencoder, Prior
 from genae.storage import load_tensors, load_weights, save_tensors, weights_digest
@@ -84,18 +84,25 @@ class Model:
         """Codes of a data set's images, or a prior's z, without ever holding all images as floats."""
         return torch.cat([self.encode(data.images(part), space) for part in indices.split(BATCH)])
 
+    @property
+    def layers(self) -> int:
+        """Layers that can each take a code of their own: 1 for models without styles."""
+        return self.autoencoder.layers
+
     def decode(self, codes: Tensor, space: str = "code") -> Tensor:
-        """Codes, or a prior's z -> images."""
+        """Codes, or a prior's z -> images. Models with styles also take codes of every layer [N, layers, D]."""
         expected = self.code_dim if space == "code" else self._prior(space).latent(1, torch.Generator()).shape[1]
-        if codes.ndim != 2 or codes.shape[1] != expected:
-            raise GenaeError(
-                f"codes have shape {list(codes.shape)}; {self.name} expects [N, {expected}] in space {space!r}"
-            )
+        layered = space == "code" and self.layers > 1
+        shapes = [(expected,), (self.layers, expected)] if layered else [(expected,)]
+        if tuple(codes.shape[1:]) not in shapes:
+            wanted = " or ".join(f"[N, {', '.join(map(str, shape))}]" for shape in shapes)
+            raise GenaeError(f"codes have shape {list(codes.shape)}; {self.name} expects {wanted} in space {space!r}")
         return self._batched(lambda c: self.autoencoder.decode(self._down(c, space)), codes)
 
-    def reconstruct(self, images: Tensor, space: str = "code") -> Tensor:
-        """Images -> images, through the code or through a prior (SWAE Fig. 5a)."""
-        return self.decode(self.encode(images, space), space)
+    def reconstruct(self, images: Tensor, space: str = "code", truncation: float = 1.0) -> Tensor:
+        """Images -> images, through the code or through a prior (SWAE Fig. 5a); ``truncation`` as in `sample`."""
+        codes = self.encode(images, space)
+        return self.decode(codes, space) if truncation == 1 else self.decode(self.truncate(codes, truncation), space)
 
     def sample_codes(self, count: int, seed: int = 0, prior: str | None = None) -> Tensor:
         """Draw codes [count, D] from a prior; the same for the same seed."""
@@ -105,9 +112,42 @@ class Model:
         with torch.no_grad():
             return torch.cat([chosen.sample(BATCH, generator) for _ in range(-(-count // BATCH))])[:count].cpu()
 
-    def sample(self, count: int, seed: int = 0, prior: str | None = None) -> Tensor:
-        """Draw images from a prior; the same for the same seed."""
-        return self.decode(self.sample_codes(count, seed, prior))
+    def sample(self, count: int, seed: int = 0, prior: str | None = None, truncation: float = 1.0) -> Tensor:
+        """Draw images from a prior; the same for the same seed.
+
+        With ``truncation`` psi below 1 codes are brought nearer to the prior's mean code: fewer failures, less variety.
+        """
+        codes = self.sample_codes(count, seed, prior)
+        return self.decode(codes if truncation == 1 else self.truncate(codes, truncation, prior))
+
+    def truncate(self, codes: Tensor, psi: float, prior: str | None = None) -> Tensor:
+        """Codes [N, D] -> centre + psi (code - centre); of models with styles the coarse layers alone, [N, layers, D].
+
+        The centre is the mean of 10,000 codes that the prior samples (`latent.mixing.truncate`).
+        """
+        if not 0 <= psi <= 1:
+            raise GenaeError(f"truncation is {psi:g}; expected 0 (the mean code) to 1 (no truncation)")
+        centre = self.sample_codes(10_000, 0, prior).mean(0)
+        return mixing.truncate(mixing.every_layer(codes, self.layers) if self.layers > 1 else codes, centre, psi)
+
+    def mix(self, destinations: Tensor, sources: Tensor, band: str) -> Tensor:
+        """Images [S, N, C, H, W]: each of the destinations [N, ...] with the styles of each source [S, ...] in a band.
+
+        ``band`` is ``coarse``, ``middle``, ``fine`` or resolutions such as ``4-8`` (ALAE Fig. 9). `GenaeError`.
+        """
+        layers = self.band_layers(band)
+        into, out_of = (mixing.every_layer(self.encode(images), self.layers) for images in (destinations, sources))
+        rows = [mixing.mix(into, style.expand_as(into), layers) for style in out_of]
+        return self.decode(torch.cat(rows)).unflatten(0, (len(sources), -1))
+
+    def band_layers(self, band: str) -> list[int]:
+        """Numbers of the layers of a band. Raises `GenaeError` for models without styles."""
+        if self.layers == 1:
+            raise GenaeError(
+                f"{self.name} ({self.config.model}) has one code for the whole image; expected a model with styles, "
+                "such as style-alae"
+            )
+        return mixing.band_layers(band, self.layers)
 
     def interpolate(self, a: Tensor, b: Tensor, steps: int = 9, space: str = "code", kind: str = "linear") -> Tensor:
         """Images [N, steps, C, H, W] on the way from images a to b, ends included (SWAE Fig. 7).
@@ -142,9 +182,18 @@ class Model:
         """Direction [D] of an attribute in code space, from images and booleans [N] (SWAE 4.3)."""
         return direction(self.encode(images), has, name)
 
-    def edit(self, codes: Tensor, along: Tensor, strengths: Sequence[float]) -> Tensor:
-        """Images [N, len(strengths), C, H, W] of codes moved along a direction (SWAE Fig. 8 and 9)."""
+    def edit(self, codes: Tensor, along: Tensor, strengths: Sequence[float], band: str | None = None) -> Tensor:
+        """Images [N, len(strengths), C, H, W] of codes moved along a direction (SWAE Fig. 8 and 9).
+
+        ``band``: of models with styles, move the codes of these layers alone (as `mix` names them).
+        """
         moved = torch.stack([codes + s * along for s in strengths], dim=1)
+        if band is not None:
+            layers = self.band_layers(band)
+            everywhere, there = (
+                mixing.every_layer(part.flatten(0, 1), self.layers) for part in (codes[:, None].expand_as(moved), moved)
+            )
+            moved = mixing.mix(everywhere, there, layers).unflatten(0, moved.shape[:2])
         return self.decode(moved.flatten(0, 1)).unflatten(0, (len(codes), len(strengths)))
 
     def open_data(self, source: str | None = None, data_root: str | None = None, **options: object) -> ImageData:

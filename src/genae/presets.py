@@ -66,8 +66,8 @@ _ALAE: dict[str, Any] = {
     "patience": 0,
 }
 
-# StyleALAE: the authors' configurations (docs/models/style-alae.md): R1 with gamma = 10, mixing 0.9, averages of 10,000
-# images. Batch sizes of the levels from 4 x 4 up depend on the number of processes.
+# StyleALAE: the authors' configurations (docs/models/style-alae.md): R1 with gamma = 10, mixing 0.9, averages with a
+# half-life of 10,000 images. Batch sizes of the levels from 4 x 4 up depend on the number of processes.
 _STYLEGAN: dict[str, Any] = {"mapping_rate": 0.01}
 _STYLE: dict[str, Any] = {"flip": True, "fit": "crop", "average": 10_000, "mapping_layers": 8, "patience": 0}
 _CELEBA128: dict[str, Any] = _STYLE | {
@@ -142,8 +142,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "validate_every": 20_000,
         "checkpoint_every": 20_000,
     },
-    # ALAE Tables 3 to 5 (FFHQ: FID 13.09, of reconstructions 16.52; bedrooms 17.13 and 15.92) and Figures 5 to 9. Folders
-    # with --data.
+    # ALAE Tables 3 to 5 (FFHQ: FID 13.09, of reconstructions 16.52; bedrooms 17.13 and 15.92) and Figures 5 to 9.
+    # Give folders with --data.
     "style-alae/tiny": _TINY,
     "style-alae/celeba128": _CELEBA128,
     "style-alae/celeba-hq256": _CELEBA256,

@@ -45,8 +45,9 @@ class Stage(NamedTuple):
 class Autoencoder(nn.Module):
     """Images [B, C, H, W] in [-1, 1] <-> codes [B, D].
 
-    ``betas`` are Adam's; a subclass overrides them where its paper does. ``image_shape`` is (C, H, W). With ``anneal``
-    the learning rate falls to zero over that many images, along half a cosine; with 0 it is constant.
+    With ``layers`` above 1, `decode` also takes a code for each layer, [B, layers, D]. ``betas`` are Adam's; a subclass
+    overrides them where its paper does. ``image_shape`` is (C, H, W). With ``anneal`` the learning rate falls to zero
+    over that many images, along half a cosine; with 0 it is constant.
     """
 
     betas: ClassVar[tuple[float, float]] = (0.5, 0.9)
@@ -64,6 +65,7 @@ class Autoencoder(nn.Module):
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.anneal = anneal
+        self.layers = 1
         self.priors: Mapping[str, Prior] = {}
         """The priors that were trained with this autoencoder, by name; they can be sampled."""
 

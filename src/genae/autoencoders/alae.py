@@ -5,7 +5,7 @@ equation-to-line map and the deviations are in docs/models/alae.md.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import ClassVar, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -31,9 +31,9 @@ class LatentAdversary(Autoencoder):
 
     betas: ClassVar[tuple[float, float]] = (0.0, 0.99)
     minimises_error: ClassVar[bool] = False
-    encoder: nn.Module
-    decoder: nn.Module
-    critic: nn.Module
+    encoder: Any
+    decoder: Any
+    critic: Any
 
     def set_objective(self, slope_weight: float, slope_every: int, reciprocity: str) -> None:
         """Check and keep the settings of `step`."""

@@ -38,6 +38,7 @@ class Growing(Autoencoder):
 
     betas: ClassVar[tuple[float, float]] = (0.0, 0.99)
     minimises_error: ClassVar[bool] = False
+    images_seen: Tensor
 
     def __init__(
         self,
@@ -63,6 +64,7 @@ class Growing(Autoencoder):
         self.levels = levels_of(image_shape[1])
         self.layers = 2 * self.levels
         self.channels = channels_of(self.levels, width, most_channels)
+        self.most_channels = most_channels
         self.mixing = mixing
         self.growth = growth
         self.register_buffer("images_seen", torch.zeros((), dtype=torch.int64))
@@ -96,7 +98,7 @@ class Growing(Autoencoder):
         return level, blend if blend == 1.0 else torch.tensor(blend, device=self.images_seen.device)
 
     def seen(self, x: Tensor, images: int) -> Tensor:
-        """A batch [B, C, H, W] at the resolution of ``images``, blended with the one below as the generator's output."""
+        """A batch [B, C, H, W] at the resolution of ``images``, blended with the one below as G's output is."""
         self.images_seen.fill_(images)
         level, blend = self.now
         x = halved(x, self.levels - 1 - level)
@@ -132,8 +134,9 @@ class Growing(Autoencoder):
 class StyleAdversarialLatentAutoencoder(Growing, LatentAdversary):
     """ALAE's Algorithm 1 with the style generator and an encoder that reads styles (Eq. 9).
 
-    D has three layers of ``code_dim``, with leaky ReLU between them unless ``affine_critic``. The rest as in `Growing`
-    and `LatentAdversary`.
+    D has three layers of ``code_dim``, with leaky ReLU between them unless ``affine_critic``. ``entrance_leak`` is the
+    slope of E's first leaky ReLU (the authors' code applies it twice: 0.04). The rest as in `Growing` and
+    `LatentAdversary`.
     """
 
     def __init__(
@@ -141,6 +144,7 @@ class StyleAdversarialLatentAutoencoder(Growing, LatentAdversary):
         image_shape: tuple[int, int, int],
         *,
         affine_critic: bool = False,
+        entrance_leak: float = 0.2,
         slope_weight: float = 10.0,
         slope_every: int = 1,
         reciprocity: str = "encoder,decoder",
@@ -149,8 +153,9 @@ class StyleAdversarialLatentAutoencoder(Growing, LatentAdversary):
         super().__init__(image_shape, **growing)
         self.set_objective(slope_weight, slope_every, reciprocity)
         code_dim = self.mapping.latent_dim
-        bottom = min(2 * self.channels[0], growing.get("most_channels", 256))
-        self.encoder = StyleEncoder(image_shape[0], code_dim, self.channels, bottom)
+        at_least(0, entrance_leak=entrance_leak)
+        bottom = min(2 * self.channels[0], self.most_channels)
+        self.encoder = StyleEncoder(image_shape[0], code_dim, self.channels, bottom, entrance_leak)
         self.critic = EqualisedDense(code_dim, 1, code_dim, 2, multiplier=0.1, leak=1.0 if affine_critic else 0.2)
 
     def infer(self, x: Tensor) -> Tensor:
@@ -192,7 +197,9 @@ class StyleGan(Growing):
         # F, G: softplus(-D(G(F(z))))
         with frozen(self.critic):
             deceit = generator_loss(self.critic(x_new, *self.now))
-        yield Update(deceit, [cast(MappingPrior, self.priors["mapping"]).mapping, self.decoder], {"adversarial": deceit})
+        yield Update(
+            deceit, [cast(MappingPrior, self.priors["mapping"]).mapping, self.decoder], {"adversarial": deceit}
+        )
 
 
 def _numbers(name: str, text: str | float) -> list[float]:

@@ -27,8 +27,8 @@ class Metric(NamedTuple):
     function: Callable[..., Any]
     """What it computes, on tensors."""
     of: str
-    """``pairs`` (an image and its reconstruction), ``features``, ``probabilities``, ``pixels``, ``codes``, ``labels``
-    (of features) or ``run``."""
+    """``pairs`` (an image and its reconstruction), ``paths`` (between a prior's samples), ``features``,
+    ``probabilities``, ``pixels``, ``codes``, ``labels`` (of features) or ``run``."""
     records: dict[str, str]
     """How the names of its numbers begin, and what each says."""
 
@@ -93,6 +93,14 @@ METRICS: dict[str, Metric] = {
         costs,
         "run",
         {"train_images": "images or codes seen in training", "train_seconds": "seconds of training"},
+    ),
+    "ppl": Metric(
+        path_lengths, "paths", {"ppl": "perceptual path length (LPIPS) in a prior's z or in codes w, lower is smoother"}
+    ),
+    "fpl": Metric(
+        path_lengths,
+        "paths",
+        {"fpl": "path length in the features of the network named; a stand-in, no ppl; lower is smoother"},
     ),
     "1nn": Metric(one_nn, "labels", {"1nn": "accuracy of the nearest neighbour's label among an encoder's features"}),
     "svm": Metric(linear_svm, "labels", {"svm": "accuracy of a linear support vector machine on features"}),

@@ -20,6 +20,7 @@ from genae.metrics.features import Observed
 from genae.metrics.frechet import moments
 from genae.metrics.judges import BATCH, Judges, Record, short_count
 from genae.metrics.neighbours import memorisation, training_distances
+from genae.metrics.path_length import STEP, prior_path_lengths, trimmed_mean
 from genae.metrics.probing import PROBES, record_probes
 from genae.metrics.reconstruction import CODE, reconstructions
 from genae.protocol import Autoencoder
@@ -120,6 +121,8 @@ def evaluate_model(
             name = f"code_fd{short_count(len(drawn))}"
             more = {"images": len(drawn), "seed": judges.seed, "code_dim": drawn.shape[1]}
             judges.record(base, prior, name, distance, **more)
+    for prior in (name for name in chosen if judges.perceivers and model.priors[name].has_latent):
+        _record_path_lengths(judges, base, model, prior, samples)
     if first_samples:
         _record_memorisation(judges, base, first_samples, data)
     if "codes" in metrics:
@@ -156,7 +159,7 @@ def evaluate_images(
         "seed": judges.seed,
     }
     for metric in metrics:
-        if METRICS[metric].of in ("codes", "labels", "run"):
+        if METRICS[metric].of in ("codes", "labels", "paths", "run"):
             raise GenaeError(f"{metric} measures a run; {images.name} is a source of images")
     judges.require(len(images), images.name)
     judges.require(len(reference), reference.name)
@@ -273,6 +276,23 @@ def _record_memorisation(
         judges.record(protocol, prior, f"nearest{count}", found.nearest / 127.5, images=len(images))
         judges.record(protocol, prior, f"copies{count}", found.copies, images=len(images))
     judges.record(protocol, REAL, f"nearest{short_count(len(held_out))}", float(honest.median()) / 127.5)
+
+
+def _record_path_lengths(judges: Judges, base: Mapping[str, Any], model: Autoencoder, prior: str, samples: int) -> None:
+    """``ppl_z_full``, ``ppl_z_end``, ``ppl_w_full``, ``ppl_w_end`` of a prior, or their like with another network."""
+    for perceiver in judges.perceivers:
+        lengths: dict[str, list[Tensor]] = {}
+        with torch.no_grad():
+            found = prior_path_lengths(model.priors[prior], model.decode, perceiver.distance, samples, judges.seed)
+            for kind, values in found:
+                _check_finite(values[:, None], f"{prior} path lengths")
+                lengths.setdefault(kind, []).append(values)
+                judges.progress(f"paths of {prior}", sum(map(len, lengths[kind])), samples)
+        for kind, parts in lengths.items():
+            name = f"{perceiver.metric}_{kind}{short_count(samples)}"
+            name += f"-{perceiver.suffix}" if perceiver.suffix else ""
+            more = {"images": samples, "seed": judges.seed, "step": STEP, "crop": "none", **perceiver.protocol}
+            judges.record(base, prior, name, trimmed_mean(torch.cat(parts)), **more)
 
 
 def _pixel_rows(data: ImageData, indices: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from genae.metrics.features import FeatureNetwork, Observed
 from genae.metrics.kernel import kernel_distance
 from genae.metrics.lpips import LPIPS_SIDE, Lpips
 from genae.metrics.neighbours import coverage
+from genae.metrics.path_length import Perceiver
 from genae.metrics.reconstruction import CODE, MS_SSIM_SIDE
 from genae.metrics.tally import Tally
 from genae.version import VERSION
@@ -30,7 +31,10 @@ Progress = Callable[[str, int, int], None]
 
 
 def networks_needed(metrics: Iterable[str], chosen: Sequence[str]) -> dict[str, set[str]]:
-    """Name of a feature network -> what is asked of it (keys of `KEEPS`). ``chosen`` are those for fd, kid and prdc."""
+    """Name of a feature network -> what is asked of it: keys of `KEEPS`, and fpl.
+
+    ``chosen`` are those for fd, kid, prdc and fpl.
+    """
     wanted: dict[str, set[str]] = {}
     fixed = {"fid": ("inception", "fd"), "is": ("inception", "score"), "icp": ("classifier", "score")}
     for metric in metrics:
@@ -39,7 +43,7 @@ def networks_needed(metrics: Iterable[str], chosen: Sequence[str]) -> dict[str, 
         if metric in fixed:
             network, kind = fixed[metric]
             wanted.setdefault(network, set()).add(kind)
-        elif METRICS[metric].of == "features":
+        elif METRICS[metric].of == "features" or metric == "fpl":
             for network in chosen:
                 wanted.setdefault(network, set()).add(metric)
     return wanted
@@ -53,6 +57,8 @@ class Judges:
     lpips: Lpips | None = None
     pairs: Sequence[str] = ()
     """Metrics of images and their reconstructions."""
+    perceivers: Sequence[Perceiver] = ()
+    """What measures path lengths."""
     seed: int = 0
     progress: Progress = lambda message, done, total: None
     records: list[Record] = field(default_factory=list)
@@ -174,8 +180,9 @@ class Judges:
 
     def require_sides(self, shape: tuple[int, int, int]) -> None:
         """Refuse images too small for a metric of pairs. Raises `GenaeError`."""
-        for metric, least in (("ms_ssim", MS_SSIM_SIDE), ("lpips", LPIPS_SIDE)):
-            if metric in self.pairs and min(shape[1:]) < least:
+        asked = {*self.pairs, *(perceiver.metric for perceiver in self.perceivers)}
+        for metric, least in (("ms_ssim", MS_SSIM_SIDE), ("lpips", LPIPS_SIDE), ("ppl", LPIPS_SIDE)):
+            if metric in asked and min(shape[1:]) < least:
                 raise GenaeError(
                     f"{metric} needs images of at least {least} pixels a side; these are {shape} (C, H, W)"
                 )

@@ -6,6 +6,7 @@ A network holds the blocks of all its levels from the start; ``level`` says whic
 in [0, 1] how much of that level's output is mixed in while it grows (1: all of it).
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -20,7 +21,7 @@ Blend = Tensor | float
 
 
 def levels_of(resolution: int) -> int:
-    """Levels up to ``resolution``: 2 for 8 pixels, 9 for 1,024. Raises ValueError unless it is 4 x 2^n from 8 to 1,024."""
+    """Levels up to ``resolution``: 2 for 8 pixels, 9 for 1,024. Raises ValueError for another side than 4 x 2^n."""
     levels = int(math.log2(max(resolution, 1))) - 1
     if not 2 <= levels <= 9 or 4 * 2 ** (levels - 1) != resolution:
         raise ValueError(f"images of {resolution} pixels; expected 8, 16, 32, ... or 1024 (--size brings them there)")
@@ -162,6 +163,8 @@ class StyleDecoder(nn.Module):
     the styles alone.
     """
 
+    noise0: Tensor
+
     def __init__(self, colours: int, style_dim: int, channels: Sequence[int]) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(
@@ -178,9 +181,7 @@ class StyleDecoder(nn.Module):
         sides = [4 * 2 ** (layer // 2) for layer in range(2 * level + 2)]
         return [draw(torch.randn, count, 1, side, side, device=self.noise0.device) for side in sides]
 
-    def forward(
-        self, styles: Tensor, level: int, blend: Blend = 1.0, noise: Sequence[Tensor] | None = None
-    ) -> Tensor:
+    def forward(self, styles: Tensor, level: int, blend: Blend = 1.0, noise: Sequence[Tensor] | None = None) -> Tensor:
         """Images [B, colours, 4 2^level, 4 2^level] from the first 2 (level + 1) styles."""
         noise = noise or [self.get_buffer(f"noise{layer}") for layer in range(2 * level + 2)]
         x: Tensor | None = None
@@ -225,26 +226,32 @@ class _EncoderBlock(nn.Module):
 class _Growing(nn.Module):
     """Blocks from images down to 2 x 2 or 4 x 4, one for each level, and an entrance to each."""
 
-    def __init__(self, colours: int, channels: Sequence[int], blocks: Sequence[nn.Module]) -> None:
+    def __init__(
+        self, colours: int, channels: Sequence[int], blocks: Sequence[nn.Module], entrance_leak: float = LEAK
+    ) -> None:
         super().__init__()
+        self.entrance_leak = entrance_leak
         self.from_colours = nn.ModuleList([Colour(colours, c) for c in channels])
         self.blocks = nn.ModuleList(blocks)
 
     def enter(self, x: Tensor, level: int) -> Tensor:
         """Images [B, colours, 4 2^level, 4 2^level] -> maps."""
-        return F.leaky_relu(self.from_colours[level](x), LEAK)
+        return F.leaky_relu(self.from_colours[level](x), self.entrance_leak)
 
 
 class StyleEncoder(_Growing):
     """E: images [B, colours, 4 2^level, 4 2^level] -> w [B, style_dim], the sum over layers of Eq. 9.
 
-    A new level's two terms are weighted by ``blend``, as the authors' code has it.
+    A new level's two terms are weighted by ``blend``, as the authors' code has it. ``entrance_leak`` is the slope of
+    the leaky ReLU after the colours.
     """
 
-    def __init__(self, colours: int, style_dim: int, channels: Sequence[int], bottom: int) -> None:
+    def __init__(
+        self, colours: int, style_dim: int, channels: Sequence[int], bottom: int, entrance_leak: float = LEAK
+    ) -> None:
         outputs = [bottom, *channels]
         blocks = [_EncoderBlock(c, outputs[i], style_dim) for i, c in enumerate(channels)]
-        super().__init__(colours, channels, blocks)
+        super().__init__(colours, channels, blocks, entrance_leak)
 
     def forward(self, x: Tensor, level: int, blend: Blend = 1.0) -> Tensor:
         """w."""
@@ -292,7 +299,7 @@ class StyleCritic(_Growing):
     """StyleGAN's discriminator: images [B, colours, 4 2^level, 4 2^level] -> one logit each [B, 1]."""
 
     def __init__(self, colours: int, channels: Sequence[int]) -> None:
-        blocks = [_Verdict(channels[0]), *(_CriticBlock(b, a) for a, b in zip(channels, channels[1:], strict=False))]
+        blocks = [_Verdict(channels[0]), *(_CriticBlock(b, a) for a, b in itertools.pairwise(channels))]
         super().__init__(colours, channels, blocks)
 
     def forward(self, x: Tensor, level: int, blend: Blend = 1.0) -> Tensor:

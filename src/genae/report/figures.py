@@ -68,16 +68,34 @@ def space_title(space: str) -> str:
     return "through the code" if space == "code" else f"through {space}"
 
 
-def reconstruction_grid(model: Model, images: Tensor) -> Image.Image:
-    """Inputs and every reconstruction, one row each (SWAE Fig. 5a)."""
-    spaces = model.spaces
-    rows = [images, *(model.reconstruct(images, space) for space in spaces)]
-    return grid(torch.stack(rows), ["input", *map(space_title, spaces)], title="Reconstructions of held-out images")
+def reconstruction_grid(model: Model, images: Tensor, truncation: float = 1.0) -> Image.Image:
+    """Inputs and every reconstruction, one row each (SWAE Fig. 5a); truncated ones through the code alone."""
+    spaces = model.spaces if truncation == 1 else ["code"]
+    rows = [images, *(model.reconstruct(images, space, truncation) for space in spaces)]
+    title = f"Reconstructions of held-out images{_truncated(truncation)}"
+    return grid(torch.stack(rows), ["input", *map(space_title, spaces)], title=title)
 
 
-def sample_grid(model: Model, count: int, seed: int, prior: str) -> Image.Image:
+def sample_grid(model: Model, count: int, seed: int, prior: str, truncation: float = 1.0) -> Image.Image:
     """Samples of one prior."""
-    return sheet(model.sample(count, seed, prior), f"Samples, {prior} prior, seed {seed}")
+    title = f"Samples, {prior} prior, seed {seed}{_truncated(truncation)}"
+    return sheet(model.sample(count, seed, prior, truncation), title)
+
+
+def _truncated(psi: float) -> str:
+    return "" if psi == 1 else f", truncation {psi:g}"
+
+
+def mixing_grid(model: Model, destinations: Tensor, sources: Mapping[str, Tensor]) -> Image.Image:
+    """Destinations along the top, sources down the side; each place is the destination of its column with the styles of
+    its row's source in the band of the row (ALAE Fig. 9). ``sources``: band -> images."""
+    columns = torch.cat([torch.ones_like(destinations[:1]), destinations])
+    rows, labels = [columns], ["destination"]
+    for band, images in sources.items():
+        mixed = model.mix(destinations, images, band)
+        rows += list(torch.cat([images[:, None], mixed], 1))
+        labels += [f"{band} from"] * len(images)
+    return grid(torch.stack(rows), labels, title="Styles of the images on the left, the rest from those above")
 
 
 def interpolation_grid(
@@ -96,15 +114,19 @@ def traversal_grid(model: Model, prior: str, pairs: int = 4, seed: int = 0) -> I
     return grid(ways.flatten(0, 1), ["in z", "in codes"] * pairs, title=f"Between two samples of the {prior} prior")
 
 
-def manifold_grid(model: Model, images: Tensor, side: int = 9) -> Image.Image:
+def manifold_grid(model: Model, images: Tensor, side: int = 9, space: str = "code") -> Image.Image:
     """A bilinear grid between the codes of four images (SWAE Fig. 6)."""
-    return grid(model.manifold(images, side, side), title="Code space between four images", cell=48)
+    title = f"{'Code' if space == 'code' else space} space between four images"
+    return grid(model.manifold(images, side, side, space), title=title, cell=48)
 
 
-def edit_grid(model: Model, codes: Tensor, along: Tensor, name: str, strengths: Sequence[float]) -> Image.Image:
-    """A row per code, moved along an attribute's direction (SWAE Fig. 8)."""
+def edit_grid(
+    model: Model, codes: Tensor, along: Tensor, name: str, strengths: Sequence[float], band: str | None = None
+) -> Image.Image:
+    """A row per code, moved along an attribute's direction (SWAE Fig. 8), in all layers or in those of a band."""
     columns = [f"{s:+g}" if s else "0" for s in strengths]
-    return grid(model.edit(codes, along, strengths), columns=columns, title=f"Moved towards {name}")
+    title = f"Moved towards {name}" + (f" in the {band} layers" if band else "")
+    return grid(model.edit(codes, along, strengths, band), columns=columns, title=title)
 
 
 def curves(history: Sequence[Mapping[str, Any]]) -> str:

@@ -85,7 +85,7 @@ class RunFolder:
 
     @property
     def weights(self) -> Path | None:
-        """The trained model: the best weights, else those of the newest checkpoint, averaged where an average is kept."""
+        """The trained model: the best weights, else the newest checkpoint's, averaged where an average is kept."""
         found = [self.path / "best.safetensors"]
         for checkpoint in self.checkpoints()[-1:]:
             found += [checkpoint / AVERAGE, checkpoint / "model.safetensors"]
