@@ -193,3 +193,81 @@ def test_the_prior_of_a_preset_is_fitted(
     assert "gaussian prior: r/priors/after.safetensors" in capsys.readouterr().out
     assert genae("train", "ae", "--data", "digits", "--run", "r", "--dry-run", monkeypatch=monkeypatch) == 0
     assert "then a prior is fitted: name after, kind gaussian" in capsys.readouterr().out
+
+
+@pytest.fixture(scope="module")
+def styled(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("runs") / "styled"
+    flags = ["--code-dim=6", "--width=4", "--most-channels=8", "--mapping-layers=2", "--batch-size=20", "--images=100"]
+    with pytest.MonkeyPatch.context() as patch:
+        assert genae("train", "style-alae", "--data", "digits", "--run", path, *flags, monkeypatch=patch) == 0
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "size"),
+    [
+        (["mix"], (7, 5)),  # six destinations and the source; one row of destinations, two of each band of 8 pixels
+        (["mix", "--bands", "4,8", "--destinations", "0,1,2", "--sources", "5"], (4, 3)),
+        (["interpolate", "--corners", "0,1,2,3", "--steps", "5"], (5, 5)),
+        (["edit", "--attribute", "3", "--band", "coarse", "--direction", "svm", "--count", "2"], (5, 2)),
+        (["reconstruct", "--count", "3", "--truncation", "0.7"], (3, 2)),
+        (["sample", "--count", "9", "--truncation", "0"], (3, 3)),
+    ],
+)
+def test_pictures_of_a_model_with_styles(
+    arguments: list[str], size: tuple[int, int], styled: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command, *flags = arguments
+    assert genae(command, styled, *flags, "--out", tmp_path / "p.png", monkeypatch=monkeypatch) == 0
+    width, height = Image.open(tmp_path / "p.png").size
+    cell = 50 if "--corners" in flags else 66
+    assert (width // cell, round((height - 36) / cell)) >= (size[0], size[1] - 1)
+    assert width < (size[0] + 3) * cell
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["mix", "--bands", "fine"], "no layer works at 64 to 1024 pixels"),
+        (["mix", "--destinations", "0,999"], "--destinations names image 999; this split has 179 images"),
+        (["mix", "--sources", "a"], "--sources is 'a'; expected numbers of images"),
+        (["interpolate", "--corners", "0,1,2"], "expected four numbers of images"),
+        (["interpolate", "--corners", "0,1,2,3", "--pairs", "0-1"], "leave out --pairs"),
+        (["interpolate", "--corners", "0,1,2,3", "--path", "spherical"], "leave out --path"),
+        (["edit", "--attribute", "3", "--direction", "svn"], "--direction is 'svn'; did you mean 'svm'"),
+        (["edit", "--attribute", "3", "--band", "x"], "band is 'x'"),
+    ],
+)
+def test_wrong_requests_to_a_model_with_styles(
+    arguments: list[str], message: str, styled: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert genae(arguments[0], styled, *arguments[1:], monkeypatch=monkeypatch) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_mixing_needs_styles(run: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert genae("mix", run, monkeypatch=monkeypatch) == 2
+    assert "one code for the whole image" in capsys.readouterr().err
+
+
+def test_a_dry_run_says_what_fits(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["--data", "digits", "--size", "32", "--run", "x", "--dry-run"]
+    assert genae("train", "style-alae/tiny", *flags, monkeypatch=monkeypatch) == 0
+    lines = [line.split("\t") for line in capsys.readouterr().out.splitlines() if "\t" in line]
+    assert [line[:3] for line in lines[1:]] == [
+        ["4", "0", "32"], ["8", "80,000", "32"], ["16", "160,000", "32"], ["32", "240,000", "32"],
+    ]  # fmt: skip
+    sizes = [int(line[5].removesuffix(" MB")) for line in lines[1:]]
+    assert sizes == sorted(sizes)
+    assert genae("train", "style-alae/tiny", *flags[2:], monkeypatch=monkeypatch) == 0
+    assert "memory is not known" in capsys.readouterr().err
+
+
+def test_importing_refuses_what_is_no_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert genae("import-alae", tmp_path / "none.pth", monkeypatch=monkeypatch) == 2
+    assert "there is no file" in capsys.readouterr().err
+    assert genae("import-alae", tmp_path / "none.pth", "--out", "x.pth", monkeypatch=monkeypatch) == 2
+    assert "expected .safetensors" in capsys.readouterr().err

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genae.errors import GenaeError
-from genae.latent.directions import direction
+from genae.latent.directions import direction, separating_direction
 from genae.latent.interpolate import grid, lerp, path, slerp
 
 
@@ -68,3 +68,18 @@ def test_direction_is_the_difference_of_means() -> None:
 
 def test_lerp() -> None:
     assert torch.allclose(lerp(t(1, 2, -1, 0.5), t(0.3, -1, 2, 1), 0.3), t(0.79, 1.1, -0.1, 0.65))
+
+
+def test_separating_direction_is_normal_to_the_plane_and_as_long_as_the_way_between_means() -> None:
+    """Two stretched clouds: the difference of their means leans along the stretch, the plane's normal does not."""
+    generator = torch.Generator().manual_seed(0)
+    codes = torch.randn(2000, 2, generator=generator) * torch.tensor([0.1, 5.0])
+    has = torch.arange(2000) % 2 == 0
+    codes[has] += torch.tensor([2.0, 3.0])
+    along = separating_direction(codes, has)
+    means = direction(codes, has)
+    assert abs(float(along[1] / along[0])) < 0.05
+    assert float(means[1] / means[0]) > 1
+    assert float(along.norm()) == pytest.approx(float(means @ along / along.norm()), rel=1e-5)
+    with pytest.raises(GenaeError, match="no direction for 'smile': 0 of 3"):
+        separating_direction(codes[:3], torch.zeros(3, dtype=torch.bool), "smile")

@@ -14,7 +14,7 @@ from genae.errors import GenaeError
 from genae.paper_tables import BUDGETS, DATA, TABLES, measure_of
 from genae.presets import FITTED, PRESETS
 from genae.reproduce import reproduce
-from genae.training.config import option_types, resolve
+from genae.training.config import Config, option_types, resolve
 from genae.training.fit import Fit, prior_options
 
 
@@ -126,7 +126,7 @@ def test_tables_are_complete_and_their_settings_are_real(table: str) -> None:
         if row.fitted is not None:
             prior_options(row.fitted["kind"], {k: v for k, v in row.fitted.items() if k not in get_type_hints(Fit)})
         if row.model:
-            known = {*option_types(AUTOENCODERS[row.model]), "patience"}
+            known = {*option_types(AUTOENCODERS[row.model]), *get_type_hints(Config)}
             assert set(row.options) <= known
             resolve(row.model, {"data": "digits", **row.options}, {}, AUTOENCODERS)
     assert set(BUDGETS) == {"smoke", "cpu", "gpu"}
@@ -200,3 +200,22 @@ def test_small_networks_keep_the_papers_settings_on_the_cpu(model: str) -> None:
     assert settings["images"] == DATA["dw"].cpu_images
     assert settings["anneal"] == 0
     assert settings["patience"] == 0
+
+
+def test_path_lengths_and_reconstructions_of_style_models(tmp_path: Path) -> None:
+    options = {"budget": "smoke", "runs": tmp_path / "runs", "out": tmp_path}
+    reproduce(
+        "alae/table4", columns=["ppl_full"], rows=["stylegan no mixing W", "stylealae Z", "stylealae W"], **options
+    )  # type: ignore[arg-type]
+    rows = json.loads((tmp_path / "alae-table4-smoke.json").read_text())["rows"]
+    along_z, along_w = (rows[f"stylealae {space}"]["ppl_full"]["measured"]["mean"] for space in "ZW")
+    assert along_z != along_w
+    assert rows["stylegan no mixing W"]["ppl_full"]["measured"]["n"] == 1
+    reproduce("alae/table3", columns=["ffhq_fid"], rows=["stylealae generation", "stylealae reconstruction"], **options)  # type: ignore[arg-type]
+    table = json.loads((tmp_path / "alae-table3-smoke.json").read_text())
+    values = {name: cells["ffhq_fid"]["measured"] for name, cells in table["rows"].items()}
+    assert values["stylealae generation"] != values["stylealae reconstruction"]
+    assert {run.name for run in (tmp_path / "runs" / "smoke" / "ffhq").iterdir()} == {
+        "stylegan-mixing=0.0-seed0",
+        "style-alae-seed0",
+    }  # fmt: skip, one training serves both tables

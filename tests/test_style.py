@@ -1,14 +1,27 @@
 """The style networks against plain arithmetic, their growth, and what can be done with codes of every layer."""
 
 import math
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from genae.autoencoders import AUTOENCODERS
 from genae.autoencoders.style_alae import StyleAdversarialLatentAutoencoder, StyleGan
+from genae.errors import GenaeError
+from genae.latent.mixing import truncate
+from genae.model import load
 from genae.networks.style import Convolution, StyleEncoder, blur, channels_of, levels_of
+from genae.presets import PRESETS
+from genae.protocol import Autoencoder, Update
+from genae.training.average import Average
+from genae.training.config import option_types, resolve
+from genae.training.memory import footprints
+from genae.training.train import train
 
 SHAPE = (3, 16, 16)
 SMALL = {"code_dim": 6, "width": 4, "most_channels": 8, "mapping_layers": 2, "batch_size": "4"}
@@ -183,3 +196,173 @@ def test_lazy_slope_is_taken_every_nth_time_and_is_as_much_stronger() -> None:
     assert without[0] is None
     assert torch.allclose(lazy[1] - plain[1], 2 * 10 / 2 * plain[0], rtol=1e-4)
     assert torch.equal(lazy[1], again[1])
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of a growing model on digits: 8 x 8 pixels, two levels."""
+    run = tmp_path_factory.mktemp("style") / "run"
+    config = resolve("style-alae", GROWING | {"images": 300}, PRESETS, AUTOENCODERS)
+    train(config, run)
+    return run
+
+
+GROWING = {
+    "data": "digits", "growth": 60, "code_dim": 6, "width": 4, "most_channels": 8, "mapping_layers": 2,
+    "batch_size": "20,10", "average": 50, "precision": "float32", "device": "cpu", "checkpoint_every": 1000,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("at", [100, 150, 200])  # at level 0, in the middle of the transition, after it
+def test_resume_in_the_middle_of_a_transition_is_bit_exact(at: int, tmp_path: Path, trained: Path) -> None:
+    for images in (at, 300):
+        train(resolve("style-alae", GROWING | {"images": images}, PRESETS, AUTOENCODERS), tmp_path / "parts")
+    for file in ("model.safetensors", "average.safetensors", "optimisers.safetensors"):
+        whole, parts = (
+            load_file(run / "checkpoints" / "images-000000300" / file) for run in (trained, tmp_path / "parts")
+        )
+        assert whole.keys() == parts.keys()
+        assert all(torch.equal(whole[key], parts[key]) for key in whole), file
+
+
+def test_the_trained_model_is_the_average(trained: Path) -> None:
+    checkpoint = trained / "checkpoints" / "images-000000300"
+    averaged, last = (load_file(checkpoint / f"{name}.safetensors") for name in ("average", "model"))
+    loaded = load(trained).autoencoder.state_dict()
+    assert all(torch.equal(loaded[key], averaged[key]) for key in averaged)
+    assert any(not torch.equal(last[key], averaged[key]) for key in averaged)
+    assert int(averaged["images_seen"]) == 290  # the level of the average is that of the model
+
+
+def test_an_average_forgets_half_in_its_half_life() -> None:
+    model = style_model()
+    average = Average(model, half_life=40)
+    before = [p.clone() for p in average.model.parameters()]
+    with torch.no_grad():
+        for p in model.parameters():
+            p += 1
+    for _ in range(4):
+        average.update(model, 10)
+    for now, then in zip(average.model.parameters(), before, strict=True):
+        assert torch.allclose(now, then + 0.5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("preset", "side", "parameters"),
+    [  # millions of the authors' E, G and F: Section B.2.6 of their code's description
+        ("celeba128", 128, (6.63, 5.94, 0.53)),
+        ("celeba-hq256", 256, (26.79, 23.98, 2.10)),
+        ("bedroom256", 256, (21.15, 18.31, 2.10)),
+        ("ffhq1024", 1024, (26.97, 24.12, 2.10)),
+    ],
+)
+def test_presets_have_as_many_parameters_as_the_authors_networks(
+    preset: str, side: int, parameters: tuple[float, ...]
+) -> None:
+    known = option_types(StyleAdversarialLatentAutoencoder)
+    options = resolve(f"style-alae/{preset}", {"data": "x"}, PRESETS, AUTOENCODERS).options
+    assert PRESETS[f"style-alae/{preset}"]["size"] == str(side)
+    model = StyleAdversarialLatentAutoencoder((3, side, side), **{k: v for k, v in options.items() if k in known})
+    counts = [sum(p.numel() for p in net.parameters()) / 1e6 for net in (model.encoder, model.decoder, model.mapping)]
+    assert counts == pytest.approx(parameters, abs=0.006)
+    # D: the authors' last layer has 2 n outputs of which one is used.
+    n = model.mapping.latent_dim
+    assert sum(p.numel() for p in model.critic.parameters()) == 2 * (n * n + n) + n + 1
+
+
+@pytest.mark.parametrize(("processes", "expected"), [(1, "16"), (2, "32"), (3, "32"), (4, "32"), (8, "32")])
+def test_batches_of_a_preset_depend_on_the_number_of_processes(
+    processes: int, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", str(processes))
+    config = resolve("style-alae/celeba128", {"data": "x"}, PRESETS, AUTOENCODERS)
+    assert config.options["batch_size"].split(",")[-1] == expected
+
+
+def test_every_batch_of_the_schedule_is_checked_before_training(tmp_path: Path) -> None:
+    settings = GROWING | {"images": 20, "batch_size": "20,15", "accumulate": 2}
+    with pytest.raises(GenaeError, match="a batch of 15 cannot be divided into 2 parts"):
+        train(resolve("style-alae", settings, PRESETS, AUTOENCODERS), tmp_path / "run")
+    for wrong in ("20,x", "0", ""):
+        config = resolve("style-alae", GROWING | {"batch_size": wrong}, PRESETS, AUTOENCODERS)
+        with pytest.raises(GenaeError, match="batch-size is"):
+            train(config, tmp_path / "run")
+
+
+def test_mixing_changes_the_layers_of_a_band_and_no_others(trained: Path) -> None:
+    model = load(trained)
+    data = model.open_data()
+    a, b = data.images(torch.arange(3)), data.images(torch.arange(3, 5))
+    mixed = model.mix(a, b, "4")
+    assert mixed.shape == (2, 3, 1, 8, 8)
+    codes = model.encode(torch.cat([a[:1], b[:1]]))
+    by_hand = codes[:1, None].expand(-1, 4, -1).clone()
+    by_hand[:, :2] = codes[1:, None]
+    assert torch.allclose(mixed[0, 0], model.decode(by_hand)[0], atol=1e-5)
+    assert torch.allclose(model.mix(a, b, "4-8")[1], model.reconstruct(b)[1].expand(3, -1, -1, -1), atol=1e-5)
+    assert torch.allclose(model.mix(a, a[:1], "coarse")[0, 0], model.reconstruct(a)[0], atol=1e-5)
+    with pytest.raises(GenaeError, match="no layer works at 64 to 1024 pixels; this model's work at 4 to 8"):
+        model.mix(a, b, "fine")
+    with pytest.raises(GenaeError, match="band is 'corse'; did you mean 'coarse'"):
+        model.mix(a, b, "corse")
+
+
+def test_edits_can_be_kept_to_a_band(trained: Path) -> None:
+    model = load(trained)
+    codes, along = model.sample_codes(2), torch.ones(6)
+    everywhere, none = (model.edit(codes, along, [0.0, 3.0], band) for band in ("4-8", "8"))
+    assert torch.allclose(everywhere, model.edit(codes, along, [0.0, 3.0]), atol=1e-6)
+    assert torch.equal(none[:, 0], everywhere[:, 0])
+    assert not torch.allclose(none[:, 1], everywhere[:, 1])
+
+
+def test_truncation_brings_coarse_layers_nearer_to_the_mean() -> None:
+    codes, centre = torch.randn(3, 10, 4), torch.randn(4)
+    near = truncate(codes, centre, 0.7)
+    assert torch.allclose(near[:, :8] - centre, 0.7 * (codes[:, :8] - centre), atol=1e-6)
+    assert torch.equal(near[:, 8:], codes[:, 8:])
+    assert torch.allclose(truncate(codes[:, 0], centre, 0.0), centre.expand(3, -1))
+
+
+def test_samples_of_no_variety_are_the_mean_code(trained: Path) -> None:
+    model = load(trained)
+    same = model.sample(3, truncation=0.0)
+    centre = model.sample_codes(10_000).mean(0, keepdim=True)
+    assert torch.allclose(same, model.decode(centre).expand(3, -1, -1, -1), atol=1e-5)
+    assert torch.equal(model.sample(3, truncation=1.0), model.sample(3))
+    with pytest.raises(GenaeError, match="truncation is 1.5"):
+        model.sample(3, truncation=1.5)
+
+
+def test_models_without_styles_say_so(tmp_path: Path) -> None:
+    config = resolve("ae", {"data": "digits", "images": 50, "width": 4, "batch_size": 50}, {}, AUTOENCODERS)
+    train(config, tmp_path / "ae")
+    with pytest.raises(GenaeError, match="one code for the whole image; expected a model with styles"):
+        load(tmp_path / "ae").mix(torch.zeros(1, 1, 8, 8), torch.zeros(1, 1, 8, 8), "coarse")
+
+
+def test_activations_are_what_graphs_keep() -> None:
+    model = style_model(growth=100, batch_size="8,4,2")
+    small = list(footprints(model))
+    assert [(f.begins, f.stage.resolution, f.stage.batch_size) for f in small] == [(0, 4, 8), (200, 8, 4), (400, 16, 2)]
+    parameters = sum(p.numel() for p in style_model().parameters())
+    assert {f.weights for f in small} == {16 * parameters}
+    assert next(footprints(style_model(), averaged=True)).weights == 20 * parameters
+    one, two = (next(footprints(style_model(batch_size=str(b)))).activations for b in (8, 16))
+    halved = next(footprints(style_model(batch_size="16"), parts=2)).activations
+    assert one == halved
+    assert 1.8 < two / one < 2.0  # weights that were scaled or widened are kept as well, whatever the batch
+
+
+def test_a_graph_that_is_kept_is_counted_once() -> None:
+    class Squares(Autoencoder):
+        """Keeps its input of 4 x 64 numbers for one product, and nothing else."""
+
+        def __init__(self) -> None:
+            super().__init__((1, 8, 8), 4, 1e-3)
+            self.layer = nn.Linear(64, 1, bias=False)
+
+        def step(self, batches: Iterator[Tensor], images: int) -> Iterator[Update]:
+            yield Update(self.layer(next(batches).flatten(1)).sum(), [self.layer])
+
+    assert next(footprints(Squares())).activations == 4 * 64 * 4

@@ -13,7 +13,7 @@ import torch
 from genae import distributed
 from genae.autoencoders import AUTOENCODERS
 from genae.data.sources import ImageData
-from genae.data.stream import ImageStream
+from genae.data.stream import ImageStream, open_stream
 from genae.errors import GenaeError, nearest
 from genae.metrics import METRICS
 from genae.metrics import evaluate as measuring
@@ -31,8 +31,10 @@ from genae.priors import PRIORS
 from genae.report import tables
 from genae.report.page import write_report
 from genae.storage import append_line, load_tensors, read_lines, save_tensors
-from genae.training.config import parse_value, resolve
+from genae.training.config import Config, parse_value, resolve
 from genae.training.fit import Fit, fit, prior_options
+from genae.training.memory import Footprint, footprints
+from genae.training.train import build_model
 from genae.training.train import train as train_run
 from genae.version import VERSION
 
@@ -56,6 +58,18 @@ def train(model: str, run: Path | str, **settings: Any) -> Model:
         raise KeyboardInterrupt
     fit_preset_prior(model, run)
     return load(run)
+
+
+def footprint(config: Config) -> list[Footprint]:
+    """What training will take up at every resolution of its schedule, for one process; see `training.memory`.
+
+    The images' shape is read off the data, whose pixels are not loaded from folders. Raises `GenaeError`.
+    """
+    options = config.data_options()
+    wanted = ("size", "fit", "channels", "value_range", "data_root")
+    shape = open_stream(config.data, **{key: options[key] for key in wanted}).image_shape
+    parts = int(os.environ.get("WORLD_SIZE", 1)) * config.accumulate
+    return list(footprints(build_model(config, shape), parts, bool(config.average)))
 
 
 def fit_preset_prior(preset: str, run: Path | str, progress: Progress = silent) -> Path | None:

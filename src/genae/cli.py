@@ -13,7 +13,7 @@ import typer
 from rich.markup import escape
 
 from genae.errors import GenaeError, nearest
-from genae.screen import Progress, Work, console, note, print_settings, print_table
+from genae.screen import Progress, Work, console, note, print_footprints, print_settings, print_table
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -69,7 +69,9 @@ def train(
     ],
     run: Annotated[str, typer.Option(help="Folder of the run; the same command again resumes it.")],
     data: Annotated[str | None, typer.Option(help="digits, shapes, mnist, ..., a folder, a .zip or an array.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved configuration and stop.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the resolved configuration and the memory it needs, and stop.")
+    ] = False,
 ) -> int:
     """Train a model, or resume it. Every setting of the model and the run is a flag: --images 200000, --width 32, ...
 
@@ -88,6 +90,10 @@ def train(
         if model in FITTED:
             console.print(f"then a prior is fitted: {', '.join(f'{k} {v}' for k, v in FITTED[model].items())}")
     if dry_run:
+        try:
+            print_footprints(api.footprint(config))
+        except GenaeError as error:
+            note(f"memory is not known: {error}")
         return 0
     with Progress(config.images) as progress:
         outcome = start(config, run, progress=progress.show)
@@ -491,7 +497,9 @@ def compare(
 
 @app.command()
 def reproduce(
-    table: Annotated[str, typer.Argument(help="swae/table1, aaae/table1, aaae/table2 or alae/table2.")],
+    table: Annotated[
+        str, typer.Argument(help="swae/table1, aaae/table1, aaae/table2, alae/table2, alae/table3 or alae/table4.")
+    ],
     budget: Annotated[str, typer.Option(help="smoke (minutes), cpu, or gpu (the papers' settings).")] = "cpu",
     seeds: Annotated[str, typer.Option(help="Comma separated.")] = "0",
     rows: Annotated[str | None, typer.Option(help="Only these rows, comma separated.")] = None,

@@ -105,8 +105,11 @@ class _Reader:
 
     def convolution(self, layer: Convolution, name: str, doubled: bool = False) -> None:
         """``doubled``: an ordinary convolution on a doubled map, as a transposed one."""
-        turn = (lambda t: t.transpose(0, 1).flip(2, 3)) if doubled else (lambda t: t)
-        self.copy(layer.weight, f"{name}.weight", lambda t: turn(t) / layer.scale)
+
+        def change(weight: Tensor) -> Tensor:
+            return (weight.transpose(0, 1).flip(2, 3) if doubled else weight) / layer.scale
+
+        self.copy(layer.weight, f"{name}.weight", change)
 
     def linear(self, layer: EqualisedLinear, name: str, rows: slice = slice(None)) -> None:
         """``rows``: the outputs that genae keeps."""

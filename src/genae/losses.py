@@ -5,12 +5,18 @@ Squared costs are means over elements and critic losses are means over patches (
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 ADVERSARIAL = ("non-saturating", "ratio")  # the kinds of `generator_loss`
+
+
+def in_float32(x: Tensor) -> AbstractContextManager[object]:
+    """A block without autocast on the device of ``x``: nothing to do where only shapes are computed."""
+    return nullcontext() if x.device.type == "meta" else torch.autocast(x.device.type, enabled=False)
 
 
 def mean(values: Tensor) -> Tensor:
@@ -58,7 +64,7 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], at: Tensor, target: flo
 
     Differentiable in the critic's parameters; in float32, also inside autocast.
     """
-    with torch.autocast(at.device.type, enabled=False):
+    with in_float32(at):
         x = at.detach().float().requires_grad_()
         (slope,) = torch.autograd.grad(critic(x).float().sum(), x, create_graph=True)
         return mean((slope.flatten(1).norm(dim=1) - target).square())
@@ -70,7 +76,7 @@ def squared_slope(values: Tensor, x: Tensor) -> Tensor:
     ``values`` [B, ...] are D's for ``x`` [B, ...], which requires gradients. Differentiable in D's parameters; in
     float32, if ``values`` were computed in it. Mescheder, Geiger, Nowozin 2018, Eq. 9.
     """
-    with torch.autocast(x.device.type, enabled=False):
+    with in_float32(x):
         (slope,) = torch.autograd.grad(values.float().sum(), x, create_graph=True)
         return slope.float().square().flatten(1).sum(1).mean()
 
@@ -110,7 +116,7 @@ def _mmd(xx: Tensor, yy: Tensor, xy: Tensor, constants: Sequence[float]) -> Tens
 
 def _squared_distances(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Within x, within y, and between: three products, however many kernels they serve."""
-    with torch.autocast(x.device.type, enabled=False):
+    with in_float32(x):
         x, y = x.float(), y.float()
         a, b = x.square().sum(1), y.square().sum(1)
         xx, yy = (r[:, None] + r - 2 * v @ v.T for r, v in ((a, x), (b, y)))

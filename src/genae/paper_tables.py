@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from genae.presets import FITTED
+from genae.presets import FITTED, PRESETS
 
 BUDGETS: dict[str, dict[str, Any]] = {
     # Minutes on two cores, to see that everything works: the figures mean nothing. Digits stand in for every data set.
@@ -32,9 +32,12 @@ class DataSet:
     source: str | None
     """Its name; None where the user has to give a folder."""
     options: Mapping[str, Any]
+    """How it is opened, and what the networks of all rows have of their own on it."""
     images: int
     cpu_images: int
     """Images to train on with the budget ``cpu``."""
+    cpu_options: Mapping[str, Any] = field(default_factory=dict)
+    """What the budget ``cpu`` takes instead."""
 
 
 DATA = {
@@ -43,6 +46,14 @@ DATA = {
     "celeba": DataSet(None, {"size": "64", "fit": "crop"}, 25 * 162_770, 100_000),
     "sw": DataSet("mnist-sw", {}, 400 * 50_000, 20 * 50_000),
     "dw": DataSet("mnist-dw", {}, 400 * 60_000, 20 * 60_000),
+    "ffhq": DataSet(None, {"size": "1024"}, 147 * 60_000, 300_000, {"size": "32"}),
+    "lsun_bedroom": DataSet(
+        None,
+        {"size": "256", "width": 32, "growth": 758_260},
+        112 * 758_260,
+        300_000,
+        {"size": "32", "width": 16, "growth": 20_000},
+    ),
     "oxford102": DataSet(None, {"size": "64", "fit": "stretch"}, 200 * 1_020, 100_000),
 }
 
@@ -63,6 +74,10 @@ class Row:
     """What the budget ``cpu`` trains and fits instead."""
     small: bool = False
     """Whether the networks are small enough for the budget ``cpu`` to keep them and their settings."""
+    space: str = "w"
+    """Where path lengths are measured: a prior's ``z``, or codes ``w``."""
+    reconstructions: bool = False
+    """Whether the row's Fréchet distance is that of reconstructions of test images, not of samples."""
 
 
 _PAPER: dict[str, Any] = {"learning_rate": 1e-4, "code_dim": 128, "width": 64, "patience": 10}
@@ -83,6 +98,18 @@ _DENSE: dict[str, Any] = {"learning_rate": 0.002, "code_dim": 50, "width": 1024,
 
 def _dense(model: str, **options: Any) -> Row:
     return Row(model, options=_DENSE | {"networks": "dense", "norm": "none"} | options, small=True)
+
+
+# The networks of the presets style-alae/ffhq1024 and stylegan/ffhq1024; on the CPU those of style-alae/tiny.
+_FFHQ: dict[str, Any] = PRESETS["style-alae/ffhq1024"] | {"batch_size": "512,256,128,64,32,16"}
+_TINY: dict[str, Any] = PRESETS["style-alae/tiny"] | {"growth": 20_000}
+
+
+def _styled(model: str, space: str = "w", reconstructions: bool = False, **options: Any) -> Row:
+    if model == "stylegan":
+        options |= {"mapping_rate": 0.01}
+    on_cpu = Row(model, "mapping", _TINY | options, small=True, space=space, reconstructions=reconstructions)
+    return Row(model, "mapping", _FFHQ | options, space=space, reconstructions=reconstructions, on_cpu=on_cpu)
 
 
 _ALI, _ALICE = Row("ali", options=_PAPER), Row("alice", options=_PAPER)
@@ -144,6 +171,26 @@ TABLES: dict[str, tuple[tuple[str, ...], dict[str, tuple[Row, tuple[float | None
             "alae": (Row("alae", options=_DENSE, small=True), (93.79, 97.61, 93.47, 98.20, 94.59, 97.47, 94.23, 98.64)),
         },
     ),
+    # ALAE, Table 3: FID. The paper's other rows quote PGGAN, IntroVAE and PIONEER.
+    "alae/table3": (
+        ("ffhq_fid", "lsun_bedroom_fid"),
+        {
+            "stylegan": (_styled("stylegan"), (4.40, 2.65)),
+            "stylealae generation": (_styled("style-alae"), (13.09, 17.13)),
+            "stylealae reconstruction": (_styled("style-alae", reconstructions=True), (16.52, 15.92)),
+        },
+    ),
+    # ALAE, Table 4: perceptual path length on FFHQ.
+    "alae/table4": (
+        ("ppl_full", "ppl_end"),
+        {
+            "stylegan Z": (_styled("stylegan", "z"), (412.0, 415.3)),
+            "stylegan no mixing W": (_styled("stylegan", mixing=0.0), (200.5, 160.6)),
+            "stylegan W": (_styled("stylegan"), (231.5, 182.1)),
+            "stylealae Z": (_styled("style-alae", "z"), (300.5, 292.0)),
+            "stylealae W": (_styled("style-alae"), (134.5, 103.4)),
+        },
+    ),
     # Xu, Keshmiri, Wang: Adversarially Approximated Autoencoder (2019), Table II: the weight lambda_1.
     "aaae/table2": (
         ("celeba_fid", "celeba_mse"),
@@ -171,8 +218,11 @@ class Measure(NamedTuple):
 
 
 def measure_of(column: str) -> Measure:
-    """``mnist_icp``, or ``svm_dw_long``. CIFAR-10's score is with Inception-v3, as the papers'."""
-    first, second, *rest = column.split("_")
-    if rest:
-        return Measure(second, first, rest[0], 100.0)  # in per cent
-    return Measure(first, "is" if column == "cifar10_icp" else second)
+    """``mnist_icp``, ``svm_dw_long``, or ``ppl_full``. CIFAR-10's score is with Inception-v3, as the papers'."""
+    if column.startswith(("1nn_", "svm_")):
+        metric, data, features = column.split("_")
+        return Measure(data, metric, features, 100.0)  # in per cent
+    if column.startswith("ppl_"):
+        return Measure("ffhq", column)
+    data, metric = column.rsplit("_", 1)
+    return Measure(data, "is" if column == "cifar10_icp" else metric)

@@ -23,7 +23,7 @@ from genae.training.config import option_types, resolve
 from genae.training.fit import Fit
 from genae.training.train import train
 
-VARIANTS = ("critic_weight", "error", "joint")  # options in which rows of the same model differ
+VARIANTS = ("critic_weight", "error", "joint", "mixing")  # options in which rows of the same model differ
 
 
 def reproduce(
@@ -144,8 +144,11 @@ def _measure(
     model = row.model or "ae"  # of real data, any model's evaluation measures them
     if metric == "mse" and AUTOENCODERS[model].encode is Autoencoder.encode:
         raise GenaeError(f"{model} has no encoder")
-    if budget == "smoke":
-        metric = {"is": "icp", "fid": "fd"}.get(metric, metric)
+    if budget == "smoke":  # what needs no published weights
+        metric = {"is": "icp", "fid": "fd"}.get(metric, metric.replace("ppl", "fpl"))
+    asked, _, path = metric.partition("_")
+    if path:
+        metric = f"{asked}_{row.space}_{path}"
     settings = _settings(row, model, data, budget, sources) | {"seed": seed, "data_root": data_root}
     if not row.model:  # nothing of it is used
         settings |= {"images": 1, "anneal": 0}
@@ -163,6 +166,8 @@ def _measure(
         api.fit_prior(run, **fitted, name=row.prior, seed=seed)
         how += "; then, on its frozen codes, " + ", ".join(f"{k} {v}" for k, v in fitted.items())
     of = REAL if not row.model else CODE if (metric == "mse" and not row.through_prior) or features else row.prior
+    if row.reconstructions:
+        of, metric = CODE, f"r{metric}"
     for attempt in (0, 1):
         trained = load(run)
         # Only what this function measures itself: a person may have measured the run in other ways.
@@ -172,7 +177,7 @@ def _measure(
         if features:
             subject |= {"features": features}
         elif metric != "mse":
-            subject |= {"seed": 0} | ({"images": SAMPLES[budget]} if of != REAL else {})
+            subject |= {"seed": 0} | ({"images": SAMPLES[budget]} if of not in (REAL, CODE) else {})
         for record in reversed(read_lines(run / "metrics.jsonl", "metric")):
             fingerprint = record["fingerprint"]
             if record["of"] == of and record["metric"].startswith(metric) and fingerprint.items() >= subject.items():
@@ -181,7 +186,7 @@ def _measure(
                 return Found(scale * record["value"], protocol, how, run, space)
         if attempt == 0:
             priors = [of] if of in trained.priors else []
-            api.evaluate(run, metrics=[metric, "cost"], samples=SAMPLES[budget], priors=priors,
+            api.evaluate(run, metrics=[asked, "cost"], samples=SAMPLES[budget], priors=priors,
                          features=[features or "short"])  # fmt: skip
     raise GenaeError(f"{metric} of {of} is not measured for this row")
 
@@ -192,15 +197,17 @@ def _settings(row: Row, model: str, data: str, budget: str, sources: Mapping[str
     source = "digits" if budget == "smoke" else sources.get(data) or found.source
     if source is None:
         raise GenaeError(f"no data: give a folder with --data {data}=FOLDER")
-    keep = ("patience", "validate_every", "checkpoint_every") if row.small and budget == "cpu" else BUDGETS[budget]
+    run_options = ("patience", "validate_every", "checkpoint_every")
+    keep = run_options if row.small and budget == "cpu" else BUDGETS[budget]
     settings: dict[str, Any] = {"images": found.images} | dict(row.options)
     settings |= {key: BUDGETS[budget][key] for key in keep}
     if budget == "cpu":
         settings["images"] = found.cpu_images
         settings["anneal"] = 0 if row.small else found.cpu_images
-    known = {*option_types(AUTOENCODERS[model]), "images", "patience", "validate_every", "checkpoint_every"}
+    known = {*option_types(AUTOENCODERS[model]), "images", "average", "flip", *run_options}
     settings = {key: value for key, value in settings.items() if key in known}
-    return settings | {"data": source} | (dict(found.options) if budget != "smoke" else {})
+    opened = {} if budget == "smoke" else {**found.options, **(found.cpu_options if budget == "cpu" else {})}
+    return settings | {"data": source} | opened
 
 
 def _fit_settings(fitted: Mapping[str, Any], budget: str) -> dict[str, Any]:

@@ -30,6 +30,19 @@ def print_settings(config: Any) -> None:
     console.print(table)
 
 
+def print_footprints(found: Sequence[Any]) -> None:
+    """What training takes up: `training.memory.Footprint` of every stage."""
+    header = ["pixels", "from image", "batch", "learning rate", "weights, Adam", "activations", "together"]
+    rows = [
+        [
+            str(f.stage.resolution), f"{f.begins:,}", str(f.stage.batch_size), f"{f.stage.learning_rate:g}",
+            *(f"{size / 1e6:,.0f} MB" for size in (f.weights, f.activations, f.weights + f.activations)),
+        ]
+        for f in found
+    ]  # fmt: skip
+    print_table(header, rows)
+
+
 class _Line:
     """A line that changes while a ``with`` block lasts; nothing when piped, or in processes that do not write."""
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, cast
 import torch
 from torch import Tensor, nn
 
-from genae.losses import critic_loss, generator_loss, mse, squared_slope
+from genae.losses import critic_loss, generator_loss, in_float32, mse, squared_slope
 from genae.networks.equalised import DenseDecoder, DenseEncoder, EqualisedDense
 from genae.priors.mapping import MappingPrior
 from genae.protocol import Autoencoder, Prior, Update, at_least, frozen
@@ -53,7 +53,7 @@ class LatentAdversary(Autoencoder):
         sloped = images // len(x) % self.slope_every == 0
 
         # E, D: softplus(D(E(G(F(z))))) + softplus(-D(E(x))) + gamma/2 ||grad_x D(E(x))||^2              (I; Eq. 6)
-        with torch.autocast(x.device.type, enabled=False), torch.compiler.set_stance("force_eager"):
+        with in_float32(x), torch.compiler.set_stance("force_eager"):
             real = self.critic(self.infer(x))  # compiled networks have no second derivative
         loss, terms = critic_loss(real, self.critic(self.infer(x_new.detach()))), {}
         if sloped:

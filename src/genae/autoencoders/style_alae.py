@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from genae.autoencoders.alae import LatentAdversary
-from genae.losses import critic_loss, generator_loss, squared_slope
+from genae.losses import critic_loss, generator_loss, in_float32, squared_slope
 from genae.networks.equalised import EqualisedDense
 from genae.networks.style import Blend, StyleCritic, StyleDecoder, StyleEncoder, channels_of, doubled, halved, levels_of
 from genae.priors.mapping import MappingPrior
@@ -186,7 +186,7 @@ class StyleGan(Growing):
         x_new = self.generate(self.styles(len(x)))
 
         # D: softplus(D(G(F(z)))) + softplus(-D(x)) + gamma/2 ||grad_x D(x)||^2
-        with torch.autocast(x.device.type, enabled=False), torch.compiler.set_stance("force_eager"):
+        with in_float32(x), torch.compiler.set_stance("force_eager"):
             real = self.critic(x, *self.now)
         loss, terms = critic_loss(real, self.critic(x_new.detach(), *self.now)), {}
         if images // len(x) % self.slope_every == 0:

@@ -1,0 +1,179 @@
+"""Seconds per iteration of StyleALAE (three updates): genae's loop against the authors' arithmetic written plainly.
+
+Both train networks of the same weights, at the final level of a growing model, with the same batch and Adam, in
+float32, in one process and in turn. The plain side doubles a map and convolves it, convolves and then pools, blurs with
+a depthwise convolution, takes each statistic where it is needed, and makes a new pass for every term. Random images: no
+data are read.
+
+    python benchmarks/style_throughput.py [--size 64] [--batch 16] [--width 64] [--most-channels 256] [--rounds 4]
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable, Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from genae.autoencoders.style_alae import StyleAdversarialLatentAutoencoder
+from genae.protocol import Part
+from genae.training.loop import Loop
+
+RATE = 0.0015
+
+
+def build(arguments: argparse.Namespace, **options: object) -> StyleAdversarialLatentAutoencoder:
+    """The same weights on every call."""
+    torch.manual_seed(0)
+    return StyleAdversarialLatentAutoencoder(
+        (3, arguments.size, arguments.size), code_dim=256, width=arguments.width,
+        most_channels=arguments.most_channels, batch_size=str(arguments.batch), mixing=0.0, **options,
+    )  # fmt: skip
+
+
+def blurred(x: Tensor) -> Tensor:
+    taps = torch.tensor([1.0, 2.0, 1.0]) / 4
+    return F.conv2d(x, torch.outer(taps, taps).expand(x.shape[1], 1, 3, 3), padding=1, groups=x.shape[1])
+
+
+def convolved(layer: nn.Module, x: Tensor) -> Tensor:
+    weight = layer.weight * layer.scale
+    return F.conv2d(x, weight.transpose(0, 1) if layer.change == "double" else weight, padding=layer.size // 2)
+
+
+def plain_encoder(encoder: nn.Module, x: Tensor) -> Tensor:
+    """E, step by step."""
+
+    def read(reading: nn.Module, x: Tensor) -> Tensor:
+        mean = x.mean((2, 3))
+        deviation = torch.sqrt((x - mean[:, :, None, None]).square().mean((2, 3)) + 1e-8)
+        return reading.linear(torch.cat([mean, deviation], 1))
+
+    top = encoder.from_colours[-1]
+    x = F.leaky_relu(convolved(top.convolution, x) + top.bias[:, None, None], 0.2)
+    w = torch.zeros(())
+    for block in reversed(encoder.blocks):
+        x = F.leaky_relu(convolved(block.first, x) + block.biases[0][:, None, None], 0.2)
+        w = w + read(block.readings[0], x)
+        x = F.avg_pool2d(convolved(block.second, blurred(F.instance_norm(x))), 2)
+        x = F.leaky_relu(x + block.biases[1][:, None, None], 0.2)
+        w = w + read(block.readings[1], x)
+        x = F.instance_norm(x)
+    return w
+
+
+def plain_decoder(decoder: nn.Module, w: Tensor) -> Tensor:
+    """G, step by step."""
+
+    def styled(layer: nn.Module, x: Tensor) -> Tensor:
+        x = x + layer.strength[:, None, None] * torch.randn(len(x), 1, *x.shape[2:])
+        x = F.instance_norm(F.leaky_relu(x + layer.bias[:, None, None], 0.2), eps=1e-8)
+        scale, shift = layer.style(w)[:, :, None, None].chunk(2, 1)
+        return x * (1 + scale) + shift
+
+    x = decoder.blocks[0].constant.expand(len(w), -1, -1, -1)
+    for i, block in enumerate(decoder.blocks):
+        if i:
+            x = blurred(convolved(block.first, F.interpolate(x, scale_factor=2)))
+        x = styled(block.styled[1], convolved(block.second, styled(block.styled[0], x)))
+    last = decoder.to_colours[-1]
+    return convolved(last.convolution, x) + last.bias[:, None, None]
+
+
+def plain(model: StyleAdversarialLatentAutoencoder, x: Tensor) -> Callable[[], None]:
+    """One iteration of Algorithm 1."""
+    encoder, decoder, critic, mapping = model.encoder, model.decoder, model.critic, model.mapping.mapping
+    steps = {n: torch.optim.Adam(n.parameters(), RATE, (0.0, 0.99)) for n in (encoder, decoder, critic, mapping)}
+
+    def update(loss: Tensor, *networks: nn.Module) -> None:
+        for optimiser in steps.values():
+            optimiser.zero_grad()
+        loss.backward()
+        for network in networks:
+            steps[network].step()
+
+    def z() -> Tensor:
+        return torch.randn(len(x), model.mapping.latent_dim)
+
+    def iteration() -> None:
+        real_x = x.clone().requires_grad_()
+        with torch.no_grad():
+            fake = plain_decoder(decoder, mapping(z()))
+        real = critic(plain_encoder(encoder, real_x))
+        (slope,) = torch.autograd.grad(real.sum(), real_x, create_graph=True)
+        loss = F.softplus(critic(plain_encoder(encoder, fake))).mean() + F.softplus(-real).mean()
+        update(loss + 5 * slope.square().sum((1, 2, 3)).mean(), encoder, critic)
+
+        for network in (encoder, critic):
+            network.requires_grad_(False)
+        update(
+            F.softplus(-critic(plain_encoder(encoder, plain_decoder(decoder, mapping(z()))))).mean(), mapping, decoder
+        )
+        for network in (encoder, critic):
+            network.requires_grad_(True)
+
+        with torch.no_grad():
+            w = mapping(z())
+        update(F.mse_loss(plain_encoder(encoder, plain_decoder(decoder, w)), w), encoder, decoder)
+
+    return iteration
+
+
+def ours(model: StyleAdversarialLatentAutoencoder, x: Tensor, **options: object) -> Callable[[], None]:
+    """One iteration as `genae train` runs it."""
+    model = model.to(memory_format=torch.channels_last)
+    seen = [0]
+
+    def batches(images: int, part: Part) -> Iterator[Tensor]:
+        while True:
+            yield x.contiguous(memory_format=torch.channels_last).clone()
+
+    loop = Loop(model, batches, betas=model.betas, **options)  # type: ignore[arg-type]
+
+    def iteration() -> None:
+        loop.iteration(seen[0], RATE)
+        seen[0] += len(x)
+
+    return iteration
+
+
+def main() -> None:
+    """Measure in turn and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name, default in (("size", 64), ("batch", 16), ("width", 64), ("most-channels", 256), ("rounds", 4)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    arguments = parser.parse_args()
+    x = torch.rand(arguments.batch, 3, arguments.size, arguments.size) * 2 - 1
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {vars(arguments)}")
+    lazy = 16
+    sides = {
+        "plain": plain(build(arguments), x),
+        "genae": ours(build(arguments), x),
+        "genae, bf16": ours(build(arguments), x, precision="bfloat16"),
+    }
+    # Of sixteen iterations one takes the slope: its time and that of one without are weighed accordingly.
+    without = ours(build(arguments, slope_every=10**9), x)
+    times: dict[str, list[float]] = {name: [] for name in (*sides, f"genae, slope every {lazy}th")}
+    for run in (*sides.values(), without, without):  # the very first iteration takes the slope
+        run()
+    for _ in range(arguments.rounds):
+        for name, run in (*sides.items(), ("without", without)):
+            start = time.perf_counter()
+            run()
+            seconds = time.perf_counter() - start
+            if name == "without":
+                times[f"genae, slope every {lazy}th"].append((times["genae"][-1] + (lazy - 1) * seconds) / lazy)
+            else:
+                times[name].append(seconds)
+    for name, values in times.items():
+        ratios = [a / b for a, b in zip(times["plain"], values, strict=True)]
+        print(
+            f"{name:24} {statistics.median(values):6.3f} s   {arguments.batch / statistics.median(values):6.2f} images/s"
+            f"   {statistics.median(ratios):.2f}x ({min(ratios):.2f}-{max(ratios):.2f})"
+        )
+
+
+if __name__ == "__main__":
+    main()
