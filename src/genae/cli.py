@@ -399,27 +399,24 @@ def mix(
     out: Annotated[str, typer.Option(help="Picture to write (.png).")] = "mix.png",
 ) -> None:
     """Style mixing of real images: coarse, middle or fine styles of one in another (ALAE Fig. 9). Needs styles."""
-    from genae.latent.mixing import BANDS
     from genae.report import figures
+    from genae.report.page import mixing_example
 
     _expect(out, ".png")
     model = _load(run)
-    model.band_layers("4")  # refuse models without styles before the work
-    highest = 4 * 2 ** ((model.layers - 1) // 2)
-    chosen = bands.split(",") if bands else [band for band, (low, _) in BANDS.items() if low <= highest]
-    for band in chosen:
+    chosen = bands.split(",") if bands else []
+    for band in chosen or ["coarse"]:  # refuse them, and models without styles, before the work
         model.band_layers(band)
     source, indices = _images(model, data, data_root, split, skip_bad)
     if len(indices) < 2:
         raise GenaeError(f"{source.name} has {len(indices)} images in this split; mixing needs at least 2")
-    first = list(range(min(6, len(indices) // 2)))
-    changed = _image_numbers("destinations", destinations, len(indices)) if destinations else first
-    given = _image_numbers("sources", sources, len(indices)) if sources else []
-    rows = {}
-    for place, band in enumerate(chosen):
-        numbers = given or [(6 + 2 * place + i) % len(indices) for i in (0, 1)]
-        rows[band] = source.images(indices[numbers])
-    _save(figures.mixing_grid(model, source.images(indices[changed]), rows), out)
+    into, rows = mixing_example(model, source.images(indices[:12]), chosen)
+    if destinations:
+        into = source.images(indices[_image_numbers("destinations", destinations, len(indices))])
+    if sources:
+        given = source.images(indices[_image_numbers("sources", sources, len(indices))])
+        rows = dict.fromkeys(rows, given)
+    _save(figures.mixing_grid(model, into, rows), out)
 
 
 @app.command()

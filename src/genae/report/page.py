@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
+from torch import Tensor
 
 from genae.data.sampler import shuffled
 from genae.data.sources import ImageData
+from genae.latent.mixing import BANDS
 from genae.metrics import explain, kind_of
 from genae.model import Model
 from genae.report import figures, tables
@@ -82,6 +84,11 @@ def draw_figures(model: Model, data: ImageData, seed: int) -> dict[str, tuple[Im
             figures.manifold_grid(model, held_out[-4:]),
             "The corners are four held-out images (SWAE Fig. 6).",
         )
+    if model.layers > 1 and count >= 2:
+        drawn["mixing"] = (
+            figures.mixing_grid(model, *mixing_example(model, held_out)),
+            "Styles of one image in others, layer by layer (ALAE Fig. 9).",
+        )
     train = data.split("train")
     learned = train[shuffled(0, min(2000, len(train)), len(train), seed=0)]
     both = [name for name, has in data.directions().items() if has[learned].any() and not has[learned].all()]
@@ -93,6 +100,15 @@ def draw_figures(model: Model, data: ImageData, seed: int) -> dict[str, tuple[Im
             "Codes moved along the difference of means with and without an attribute (SWAE Section 4.3).",
         )
     return drawn
+
+
+def mixing_example(model: Model, images: Tensor, bands: Sequence[str] = ()) -> tuple[Tensor, dict[str, Tensor]]:
+    """Up to six images, and for each band (by default all that the model has) two others that give their styles."""
+    highest = 4 * 2 ** ((model.layers - 1) // 2)
+    bands = bands or [band for band, (low, _) in BANDS.items() if low <= highest]
+    into = images[: min(6, len(images) // 2)]
+    numbers = [[(len(into) + 2 * place + i) % len(images) for i in (0, 1)] for place in range(len(bands))]
+    return into, {band: images[chosen] for band, chosen in zip(bands, numbers, strict=True)}
 
 
 def render(
