@@ -256,7 +256,7 @@ def test_a_dry_run_says_what_fits(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     assert genae("train", "style-alae/tiny", *flags, monkeypatch=monkeypatch) == 0
     lines = [line.split("\t") for line in capsys.readouterr().out.splitlines() if "\t" in line]
     assert [line[:3] for line in lines[1:]] == [
-        ["4", "0", "32"], ["8", "80,000", "32"], ["16", "160,000", "32"], ["32", "240,000", "32"],
+        ["4", "0", "16"], ["8", "20,000", "16"], ["16", "40,000", "16"], ["32", "60,000", "16"],
     ]  # fmt: skip
     sizes = [int(line[5].removesuffix(" MB")) for line in lines[1:]]
     assert sizes == sorted(sizes)

@@ -52,7 +52,7 @@ DATA = {
         {"size": "256", "width": 32, "growth": 758_260},
         112 * 758_260,
         300_000,
-        {"size": "32", "width": 16, "growth": 20_000},
+        {"size": "32", "width": 16, "growth": 10_000},
     ),
     "oxford102": DataSet(None, {"size": "64", "fit": "stretch"}, 200 * 1_020, 100_000),
 }
@@ -102,7 +102,7 @@ def _dense(model: str, **options: Any) -> Row:
 
 # The networks of the presets style-alae/ffhq1024 and stylegan/ffhq1024; on the CPU those of style-alae/tiny.
 _FFHQ: dict[str, Any] = PRESETS["style-alae/ffhq1024"] | {"batch_size": "512,256,128,64,32,16"}
-_TINY: dict[str, Any] = PRESETS["style-alae/tiny"] | {"growth": 20_000}
+_TINY: dict[str, Any] = PRESETS["style-alae/tiny"]
 
 
 def _styled(model: str, space: str = "w", reconstructions: bool = False, **options: Any) -> Row:
