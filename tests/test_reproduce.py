@@ -186,6 +186,8 @@ def test_probes_of_features_are_in_per_cent(tmp_path: Path) -> None:
     rows = json.loads((tmp_path / "alae-table2-smoke.json").read_text())["rows"]
     assert all(20 < rows[row][column]["measured"]["mean"] <= 100 for row in ("ae (l1)", "alae") for column in columns)
     assert {cell["paper"] for cell in rows["alae"].values()} >= {93.79, 98.64}
+    for data in ("sw", "dw"):  # of alae alone: autoencoders have no z, latent regressors encode into it
+        assert f"(alae-table2-smoke-{data}-paths.png)" in (tmp_path / "alae-table2-smoke.md").read_text()
     assert rows["ae (l1)"]["1nn_sw_short"]["measured"] != rows["ae (l1)"]["1nn_sw_long"]["measured"]
     assert {run.name for run in (tmp_path / "runs" / "smoke" / "sw").iterdir()} == {
         "ae-error=l1-seed0", "latent-regressor-joint=True-seed0", "alae-seed0",

@@ -92,8 +92,8 @@ _FFHQ: dict[str, Any] = _STYLE | {
         "512,256,128,64,32,16,16,16,16", "512,256,128,64,32,32,16,16,16", "512,256,128,64,32,32,32,32,32"
     ) | {4: "512,256,128,64,32,32,32,32,16"},
 }  # fmt: skip
-# Not in the paper: 32 x 32 pixels and narrow, for one processor core and an hour. gamma = 10 is for images of a thousand
-# times as many pixels: here it keeps D from seeing more than colours (docs/models/style-alae.md).
+# Not in the paper: 32 x 32 pixels and narrow, for one processor core and an hour. gamma = 10 is for images of a
+# thousand times as many pixels: here it keeps D from seeing more than colours (docs/models/style-alae.md).
 _TINY: dict[str, Any] = _STYLE | {
     "data": "cifar10", "images": 300_000, "growth": 10_000, "code_dim": 128, "width": 16, "most_channels": 128,
     "batch_size": 16, "slope_weight": 0.1, "validate_every": 20_000, "checkpoint_every": 20_000,

@@ -16,7 +16,7 @@ from genae.model import load
 from genae.paper_tables import BUDGETS, DATA, SAMPLES, SMOKE_FIT, TABLES, Row, measure_of
 from genae.priors import PRIORS
 from genae.protocol import Autoencoder
-from genae.report.reproduced import NOT_ASKED, draw_reconstructions, write_table
+from genae.report.reproduced import NOT_ASKED, draw_reconstructions, draw_traversals, write_table
 from genae.report.tables import SUBJECT
 from genae.storage import read_lines, weights_digest
 from genae.training.config import option_types, resolve
@@ -85,6 +85,7 @@ def reproduce(
             cells[column] = {"paper": paper, "measured": measured, "why": None if measured else why}
             write_table(path, result)  # after every cell: nothing is lost
     draw_reconstructions(path, result)
+    draw_traversals(path, result)
     return write_table(path, result)
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from genae.data.transforms import to_uint8
 from genae.model import Model
+from genae.protocol import Prior
 
 INK, PAPER, GAP = (40, 40, 46), (255, 255, 255), 2
 
@@ -106,6 +107,11 @@ def interpolation_grid(
     images = torch.cat([a[:, None], path, b[:, None]], dim=1)
     columns = ["image", *(f"{t:.2g}" for t in torch.linspace(0, 1, steps).tolist()), "image"]
     return grid(images, columns=columns, title=f"Interpolation, {space} space, {kind}")
+
+
+def is_mapped(prior: Prior) -> bool:
+    """Whether ways in its z are worth a picture: with an encoder, images themselves are interpolated there."""
+    return prior.has_latent and not prior.has_encoder
 
 
 def traversal_grid(model: Model, prior: str, pairs: int = 4, seed: int = 0) -> Image.Image:

@@ -62,7 +62,7 @@ def draw_figures(model: Model, data: ImageData, seed: int) -> dict[str, tuple[Im
     for prior in model.priors:
         drawn[f"samples-{prior}"] = (figures.sample_grid(model, 64, seed, prior), f"New images from the {prior} prior.")
     for prior, network in model.autoencoder.priors.items():
-        if network.has_latent and not network.has_encoder:  # with an encoder, images themselves are interpolated there
+        if figures.is_mapped(network):
             drawn[f"traversal-{prior}"] = (
                 figures.traversal_grid(model, prior, seed=seed),
                 "Straight lines between the same two samples: in the prior’s latent variables, and in codes "

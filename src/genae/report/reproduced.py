@@ -38,6 +38,19 @@ def draw_reconstructions(path: Path, result: Mapping[str, Any]) -> None:
             figures.save_picture(picture, _picture(path, data))
 
 
+def draw_traversals(path: Path, result: Mapping[str, Any]) -> None:
+    """Ways between samples in z and in codes, for the first row of each data set whose codes are learned (Fig. 4)."""
+    for data, runs in result["runs"].items():
+        for run, _ in runs.values():
+            model = load(run) if is_run(run) else None
+            mapped = (
+                [name for name, prior in model.autoencoder.priors.items() if figures.is_mapped(prior)] if model else []
+            )
+            if model and mapped:
+                figures.save_picture(figures.traversal_grid(model, mapped[0]), _picture(path, f"{data}-paths"))
+                break
+
+
 def _picture(table: Path, data: str) -> Path:
     return table.with_name(f"{table.stem}-{data}.png")
 
@@ -67,6 +80,11 @@ def write_table(path: Path, result: Mapping[str, Any]) -> Path:
             f"![Held-out images of {data} and what each row gives back]({_picture(path, data).name})\n\n"
             for data in result["runs"]
             if _picture(path, data).exists()
+        )
+        + "".join(
+            f"![Ways between samples, in z and in codes, {data}]({_picture(path, f'{data}-paths').name})\n\n"
+            for data in result["runs"]
+            if _picture(path, f"{data}-paths").exists()
         )
         + "".join(f"- {line}\n" for line in sorted(why))
         + f"\nHow each row was trained (budget {result['budget']}):\n\n"
