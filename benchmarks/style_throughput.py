@@ -34,11 +34,13 @@ def build(arguments: argparse.Namespace, **options: object) -> StyleAdversarialL
 
 
 def blurred(x: Tensor) -> Tensor:
+    """[1, 2, 1] along both axes."""
     taps = torch.tensor([1.0, 2.0, 1.0]) / 4
     return F.conv2d(x, torch.outer(taps, taps).expand(x.shape[1], 1, 3, 3), padding=1, groups=x.shape[1])
 
 
 def convolved(layer: nn.Module, x: Tensor) -> Tensor:
+    """An ordinary convolution with a layer's weights."""
     weight = layer.weight * layer.scale
     return F.conv2d(x, weight.transpose(0, 1) if layer.change == "double" else weight, padding=layer.size // 2)
 
@@ -126,7 +128,7 @@ def ours(model: StyleAdversarialLatentAutoencoder, x: Tensor, **options: object)
     model = model.to(memory_format=torch.channels_last)
     seen = [0]
 
-    def batches(images: int, part: Part) -> Iterator[Tensor]:
+    def batches(_: int, __: Part) -> Iterator[Tensor]:
         while True:
             yield x.contiguous(memory_format=torch.channels_last).clone()
 
@@ -169,9 +171,10 @@ def main() -> None:
                 times[name].append(seconds)
     for name, values in times.items():
         ratios = [a / b for a, b in zip(times["plain"], values, strict=True)]
+        seconds = statistics.median(values)
         print(
-            f"{name:24} {statistics.median(values):6.3f} s   {arguments.batch / statistics.median(values):6.2f} images/s"
-            f"   {statistics.median(ratios):.2f}x ({min(ratios):.2f}-{max(ratios):.2f})"
+            f"{name:24} {seconds:6.3f} s   {arguments.batch / seconds:6.2f} images/s   "
+            f"{statistics.median(ratios):.2f}x ({min(ratios):.2f}-{max(ratios):.2f})"
         )
 
 

@@ -192,13 +192,14 @@ def test_shapes_and_ranges(name: str) -> None:
     x = next(random_batches(0, Part()))
     codes = model.encode(x) if model.has_encoder else torch.zeros(8, 6)
     decoded = model.decode(codes)
-    assert codes.shape == (8, 6)
+    width = 16 * (6 + 1) if name == "patch-vae" else 6  # parts x (numbers of a part, and one cell of 8 x 8 pixels)
+    assert codes.shape == (8, width)
     assert decoded.shape == x.shape
     assert decoded.abs().max() <= 1
     assert model.stage(0).batch_size == 8
     for prior in model.priors.values():
         generator = torch.Generator().manual_seed(0)
-        assert prior.sample(5, generator).shape == (5, 6)
+        assert prior.sample(5, generator).shape == (5, width)
 
 
 @with_encoder

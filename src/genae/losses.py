@@ -4,6 +4,7 @@ Squared costs are means over elements and critic losses are means over patches (
 0.001 of the adversarial term presumes it. Everything is computed in float32, whatever the precision of the networks.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
@@ -88,6 +89,32 @@ def gaussian_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
     """
     m, v = mean.float(), log_variance.float()
     return ((v.exp() + m.square() - 1 - v) / 2).sum(1).mean()
+
+
+def bernoulli_kl(logits: Tensor, rate: float) -> Tensor:
+    """Mean over rows of KL(Bernoulli(sigmoid(l)) || Bernoulli(rate)), in nats; logits [B, D].
+
+    p (log p - log r) + (1 - p) (log(1 - p) - log(1 - r)), summed over dimensions.
+    """
+    logits = logits.float()
+    p = logits.sigmoid()
+    there, absent = F.logsigmoid(logits) - math.log(rate), F.logsigmoid(-logits) - math.log1p(-rate)
+    return (p * there + (1 - p) * absent).sum(1).mean()
+
+
+def edge_weights(x: Tensor, block: int) -> Tensor:
+    """PatchVAE's L_w: weights [B, C, H, W], the strength of edges in blocks of ``block`` pixels; 1 on average.
+
+    |4 x - left - right - above - below|, averaged over each block of each channel and divided by its mean over the
+    image; a channel without edges has weights of 1. Section 3.4.
+    """
+    with torch.no_grad():
+        padded = F.pad(x.float(), (1, 1, 1, 1), mode="replicate")
+        beside = padded[..., 1:-1, :-2] + padded[..., 1:-1, 2:] + padded[..., :-2, 1:-1] + padded[..., 2:, 1:-1]
+        strength = F.avg_pool2d((4 * x.float() - beside).abs(), block)
+        average = strength.mean((2, 3), keepdim=True)
+        weights = torch.where(average > 1e-6, strength / average.clamp_min(1e-6), torch.ones_like(strength))
+        return weights.repeat_interleave(block, 2).repeat_interleave(block, 3)
 
 
 MMD_SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)

@@ -7,6 +7,7 @@ from genae.autoencoders.ae import PlainAutoencoder
 from genae.autoencoders.alae import AdversarialLatentAutoencoder
 from genae.autoencoders.ali import Ali, Alice, BiGan
 from genae.autoencoders.latent_regressor import LatentRegressor
+from genae.autoencoders.patch_vae import PatchVae, TrunkVae
 from genae.autoencoders.style_alae import StyleAdversarialLatentAutoencoder, StyleGan
 from genae.autoencoders.swae import StackedWassersteinAutoencoder
 from genae.autoencoders.vae import VariationalAutoencoder
@@ -25,9 +26,11 @@ AUTOENCODERS: dict[str, type[Autoencoder]] = {
     "alice": Alice,
     "bigan": BiGan,
     "latent-regressor": LatentRegressor,
+    "patch-vae": PatchVae,
     "stacked-wae": StackedWassersteinAutoencoder,
     "style-alae": StyleAdversarialLatentAutoencoder,
     "stylegan": StyleGan,
+    "trunk-vae": TrunkVae,
     "vae": VariationalAutoencoder,
     "vae-gan": VaeGan,
     "wae-gan": WaeGan,

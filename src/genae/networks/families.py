@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 
 from genae.networks.dcgan import ConvDecoder, ConvEncoder, JointCritic, PatchCritic
 from genae.networks.equalised import DenseCritic, DenseDecoder, DenseEncoder, DenseJointCritic
+from genae.networks.residual import GridCritic, ResidualDecoder, ResidualEncoder, ResidualJointCritic
 
-FAMILIES = ("dcgan", "dense")
+FAMILIES = ("dcgan", "dense", "residual")
 
 
 class Family(NamedTuple):
@@ -24,12 +25,16 @@ class Family(NamedTuple):
 
 
 def family(name: str, norm: str) -> Family:
-    """``dcgan``: the convolutions of AAAE's Table III; ``dense``: two hidden layers of ``width`` (ALAE, Section 7.1).
+    """``dcgan``: the convolutions of AAAE's Table III; ``dense``: two hidden layers of ``width`` (ALAE, Section 7.1);
+    ``residual``: ResNet-18's first stages (PatchVAE, Section 4.1).
 
     ``norm`` is ``batch`` or ``none``; dense networks have none. Raises ValueError.
     """
     if name == "dcgan":
         return Family(partial(ConvEncoder, norm=norm), partial(ConvDecoder, norm=norm), PatchCritic, JointCritic)
+    if name == "residual":
+        encoder, decoder = (partial(network, norm=norm) for network in (ResidualEncoder, ResidualDecoder))
+        return Family(encoder, decoder, partial(GridCritic, norm=norm), ResidualJointCritic)
     if name != "dense":
         raise ValueError(f"networks is {name!r}; expected one of {' or '.join(FAMILIES)}")
     if norm != "none":

@@ -1,0 +1,178 @@
+"""PatchVAE: its bottleneck and losses against loops and closed forms, its prior, its schedules."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.distributions import Bernoulli, kl_divergence
+
+from genae.autoencoders.patch_vae import PatchVae, TrunkVae
+from genae.losses import bernoulli_kl, edge_weights
+from genae.networks.patch import placed, pooled
+from genae.networks.residual import Pyramid, ResidualTrunk
+
+SHAPE = (3, 32, 32)
+SMALL = {"parts": 3, "part_dim": 2, "width": 4}
+
+
+def patch_model(**options: object) -> PatchVae:
+    torch.manual_seed(0)
+    return PatchVae(SHAPE, **SMALL | options)  # type: ignore[arg-type]
+
+
+def test_parameters_are_the_papers() -> None:
+    """The authors' model at 32 pixels, scale 8, N = 16, d = 6, and their trunk (B.1.3 of its description)."""
+    model = PatchVae(SHAPE)
+    counts = {
+        name: sum(p.numel() for p in net.parameters()) for name, net in model.named_children() if name != "priors"
+    }
+    assert counts == {"encoder": 683_072, "heads": 2 * 110_688 + 18_448, "decoder": 683_904}
+    assert sum(counts.values()) == 1_606_800
+    assert sum(p.numel() for p in ResidualTrunk((3, 224, 224), scale=32).parameters()) == 11_176_512
+    assert sum(p.numel() for p in Pyramid((3, 224, 224), 1024, scale=32).parameters()) == 12_196_736
+
+
+def test_appearances_are_averages_weighted_by_occurrence_and_placed_where_parts_occur() -> None:
+    torch.manual_seed(0)
+    maps, weights = torch.randn(2, 3, 4, 5, 5), torch.rand(2, 3, 5, 5)
+    appearance = pooled(maps, weights)
+    code = placed(appearance, weights)
+    for b in range(2):
+        for part in range(3):
+            total = weights[b, part].sum()
+            expected = sum(maps[b, part, :, i, j] * weights[b, part, i, j] for i in range(5) for j in range(5)) / total
+            assert torch.allclose(appearance[b, part], expected, atol=1e-5)
+            for d in range(4):
+                assert torch.allclose(code[b, 4 * part + d], appearance[b, part, d] * weights[b, part])
+
+
+def test_occurrence_divergence_is_that_of_the_distributions_also_far_out() -> None:
+    logits = torch.tensor([[-60.0, -3.0, 0.0], [0.5, 4.0, 60.0]], dtype=torch.float64, requires_grad=True)
+    expected = kl_divergence(Bernoulli(logits=logits), Bernoulli(0.0625)).sum(1).mean()
+    found = bernoulli_kl(logits, 0.0625)
+    assert float(found) == pytest.approx(float(expected), rel=1e-4)
+    (gradient,) = torch.autograd.grad(found, logits)
+    assert gradient.isfinite().all()
+    assert float(bernoulli_kl(torch.full((1, 5), math.log(0.25 / 0.75)), 0.25)) == pytest.approx(0, abs=1e-6)
+
+
+def test_edge_weights_follow_the_laplacian_and_average_to_one() -> None:
+    x = torch.rand(2, 3, 16, 24)
+    weights = edge_weights(x, 8)
+    assert torch.allclose(weights.mean((2, 3)), torch.ones(2, 3), atol=1e-5)
+    kernel = torch.tensor([[0.0, -1, 0], [-1, 4, -1], [0, -1, 0]]).expand(3, 1, 3, 3)
+    laplacian = F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), kernel, groups=3).abs()
+    block = laplacian[0, 1, 8:16, 16:24].mean() / laplacian[0, 1].mean()
+    assert torch.allclose(weights[0, 1, 8:16, 16:24], block.expand(8, 8), atol=1e-4)
+    assert torch.equal(edge_weights(torch.full((1, 1, 8, 8), 0.3), 8), torch.ones(1, 1, 8, 8))
+
+
+def test_the_loss_is_the_sum_of_its_terms() -> None:
+    model = patch_model(edges=True, critic_weight=3.0, beta_appearance=0.5, beta_occurrence=2.0)
+    x = torch.rand(4, *SHAPE) * 2 - 1
+    torch.manual_seed(1)
+    steps = list(model.step(iter([x]), 0))
+    assert [len(update.trains) for update in steps] == [1, 3]
+    torch.manual_seed(1)
+    x_hat, divergence, terms = model.through(x, 0)
+    assert torch.allclose(divergence, 0.5 * terms["kl_appearance"] + 2 * terms["kl_occurrence"])
+    error = ((x_hat - x).square() * edge_weights(x, 8)).sum((1, 2, 3)).mean()
+    assert model.critic is not None
+    expected = error + divergence + 3 * F.softplus(-model.critic(x_hat)).mean()
+    assert float(steps[1].loss) == pytest.approx(float(expected), rel=1e-3)
+
+
+@pytest.mark.parametrize("trained", [False, True])
+def test_pooling_weights_carry_gradients_only_if_asked(trained: bool) -> None:
+    model = patch_model(trained_pooling=trained)
+    logits = torch.zeros(1, 3, 4, 4, requires_grad=True)
+    maps = torch.randn(1, 3, 2, 4, 4, requires_grad=True)
+    appearance, _ = model._appearance(maps, torch.zeros(1, 3, 2, 4, 4), logits.sigmoid())
+    appearance.square().sum().backward()
+    assert maps.grad is not None
+    assert (logits.grad is not None) == trained
+
+
+def test_temperatures_are_functions_of_the_images() -> None:
+    plain, reference = patch_model(), patch_model(annealing="reference")
+    batch = plain.batch_size
+    assert plain.temperature(0) == reference.temperature(0) == 1
+    assert plain.temperature(10_000 * batch) == pytest.approx(math.exp(-0.3))
+    assert plain.temperature(10**9) == 0.1
+    for step, expected in ((1_000, 0.970), (2_000, 0.914), (5_000, 0.638), (8_000, 0.340), (10_000, 0.192)):
+        # The authors' table is of what holds after k thousand iterations.
+        assert reference.temperature((step + 1) * batch) == pytest.approx(expected, abs=0.0015)
+    assert reference.temperature(13_000 * batch) == 0.1
+
+
+def test_occurrences_are_hard_when_the_temperature_is_low() -> None:
+    seen: list[Tensor] = []
+    for images, hard in ((0, False), (10**9, True)):
+        model = patch_model()
+        hook = model.decoder.register_forward_pre_hook(lambda m, inputs: seen.append(inputs[0]))
+        model.through(torch.rand(8, *SHAPE) * 2 - 1, images)
+        hook.remove()
+        ratio = seen[-1].unflatten(1, (3, 2))[:, :, 0]
+        occurrence = ratio / ratio.flatten(2).abs().amax(2)[:, :, None, None]
+        middling = ((occurrence > 0.05) & (occurrence < 0.95)).float().mean()
+        assert (float(middling) < 0.25) == hard
+
+
+def test_codes_come_apart_and_the_prior_s_occurrences_are_zero_or_one() -> None:
+    model = patch_model(occurrence_rate=0.2).eval()
+    x = torch.rand(4, *SHAPE) * 2 - 1
+    code = model.encode(x)
+    appearance, occurrence = model.split(code)
+    assert appearance.shape == (4, 3, 2)
+    assert occurrence.shape == (4, 3, 4, 4)
+    assert torch.equal(model.join(appearance, occurrence), code)
+    assert float(occurrence.min()) > 0
+    prior = model.priors["parts"]
+    hard = prior.encode(code)
+    assert torch.equal(model.split(hard)[0], appearance)
+    assert torch.equal(model.split(hard)[1], (occurrence > 0.5).float())
+    drawn = prior.sample(4000, torch.Generator().manual_seed(0))
+    there = model.split(drawn)[1]
+    assert set(there.unique().tolist()) == {0.0, 1.0}
+    assert float(there.mean()) == pytest.approx(0.2, abs=0.01)
+    assert float(model.split(drawn)[0].std()) == pytest.approx(1, abs=0.02)
+    assert model.decode(drawn[:4]).shape == x.shape
+
+
+def test_a_part_that_is_nowhere_leaves_no_trace() -> None:
+    model = patch_model().eval()
+    code = model.encode(torch.rand(2, *SHAPE) * 2 - 1)
+    appearance, occurrence = model.split(code)
+    occurrence = occurrence.clone()
+    occurrence[:, 1] = 0
+    other = appearance.clone()
+    other[:, 1] += 5
+    assert torch.equal(model.decode(model.join(appearance, occurrence)), model.decode(model.join(other, occurrence)))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"scale": 6}, "scale is 6; expected 4, 8, 16 or 32"),
+        ({"occurrence_rate": 1.0}, "occurrence-rate is 1.0"),
+        ({"coldest": 0.0}, "coldest is 0.0"),
+        ({"annealing": "slow"}, "annealing is 'slow'; expected plain or reference"),
+        ({"parts": 0}, "parts is 0"),
+        ({"image_shape": (3, 20, 32)}, "images of 20 x 32 pixels; expected multiples of the scale 8"),
+    ],
+)
+def test_wrong_settings_are_explained(options: dict[str, object], message: str) -> None:
+    settings = {"image_shape": SHAPE, **SMALL, **options}
+    with pytest.raises(ValueError, match=message):
+        PatchVae(settings.pop("image_shape"), **settings)  # type: ignore[arg-type]
+
+
+def test_the_baseline_has_the_papers_size() -> None:
+    """The authors' code has 1,662,336 parameters; biases before normalisation, which do nothing, differ."""
+    model = TrunkVae(SHAPE)
+    encoder = {name: sum(p.numel() for p in net.parameters()) for name, net in model.encoder.named_children()}
+    assert encoder["trunk"] == 683_072
+    assert encoder["linear"] == 2 * (64 * 16 * 96 + 96)
+    assert sum(p.numel() for p in model.parameters()) == pytest.approx(1_662_336, rel=0.01)
