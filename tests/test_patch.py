@@ -1,17 +1,27 @@
 """PatchVAE: its bottleneck and losses against loops and closed forms, its prior, its schedules."""
 
+import json
 import math
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
+from test_cli import genae
 from torch import Tensor
 from torch.distributions import Bernoulli, kl_divergence
 
+from genae.autoencoders import AUTOENCODERS
 from genae.autoencoders.patch_vae import PatchVae, TrunkVae
+from genae.latent.parts import best_places, crops
 from genae.losses import bernoulli_kl, edge_weights
+from genae.model import load
 from genae.networks.patch import placed, pooled
 from genae.networks.residual import Pyramid, ResidualTrunk
+from genae.training.config import resolve
+from genae.training.train import train
 
 SHAPE = (3, 32, 32)
 SMALL = {"parts": 3, "part_dim": 2, "width": 4}
@@ -176,3 +186,90 @@ def test_the_baseline_has_the_papers_size() -> None:
     assert encoder["trunk"] == 683_072
     assert encoder["linear"] == 2 * (64 * 16 * 96 + 96)
     assert sum(p.numel() for p in model.parameters()) == pytest.approx(1_662_336, rel=0.01)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("patch") / "run"
+    settings = {"data": "digits", "size": "32", "images": 320, "batch_size": 32, "width": 4, "parts": 3, "part_dim": 2}
+    train(resolve("patch-vae", settings, {}, AUTOENCODERS), run)
+    return run
+
+
+def test_best_places_are_the_likeliest_cells_of_the_likeliest_images() -> None:
+    occurrence = torch.rand(7, 2, 3, 5)
+    places = best_places(occurrence, 4)
+    for part in range(2):
+        peaks = occurrence[:, part].flatten(1).amax(1)
+        assert torch.equal(places.scores[part], peaks.sort(descending=True).values[:4])
+        for image, (row, column), score in zip(
+            places.images[part], places.cells[part], places.scores[part], strict=True
+        ):
+            assert occurrence[image, part, row, column] == score
+
+
+def test_crops_are_centred_on_their_cells() -> None:
+    rows = torch.arange(32.0).view(1, 1, 32, 1).expand(2, 1, 32, 32)
+    found = crops(rows, torch.tensor([[1, 1], [3, 0]]), 8)
+    assert found.shape == (2, 1, 22, 22)
+    assert found[0, 0, :, 0].tolist() == [float(n) for n in range(1, 23)]  # the cell's centre is at 12
+    assert found[1, 0, :15, 0].tolist() == [float(n) for n in range(17, 32)]
+    assert found[1, 0, 15:, 0].tolist() == [30.0, 29, 28, 27, 26, 25, 24]  # mirrored
+
+
+def test_swapping_changes_one_part_alone(trained: Path) -> None:
+    model = load(trained)
+    data = model.open_data()
+    a, b = data.images(torch.arange(4)), data.images(torch.arange(4, 8))
+    (looks, places), (others, _) = model.parts(a), model.parts(b)
+    assert torch.allclose(model.swap_part(a, a, 1), model.reconstruct(a), atol=1e-5)
+    by_hand = looks.clone()
+    by_hand[:, 2] = others[:, 0]
+    expected = model.decode(torch.cat([by_hand.flatten(1), places.flatten(1)], 1))
+    assert torch.allclose(model.swap_part(a, b, 2, from_part=0), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("flags", "size"),
+    [(["--show", "maps"], (10, 4)), (["--show", "crops", "--parts", "0,2"], (10, 2)), (["--show", "swaps"], (10, 6))],
+)
+def test_parts_are_drawn(
+    flags: list[str], size: tuple[int, int], trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert genae("parts", trained, *flags, "--out", tmp_path / "p.png", monkeypatch=monkeypatch) == 0
+    width, height = Image.open(tmp_path / "p.png").size
+    assert width > size[0] * 60
+    assert size[1] * 60 < height < size[1] * 70 + 40
+
+
+def test_parts_are_written_as_numbers_and_files(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert genae("parts", trained, "--out", tmp_path / "p.npz", monkeypatch=monkeypatch) == 0
+    arrays = np.load(tmp_path / "p.npz")
+    assert arrays["occurrence"].shape == (10, 3, 4, 4)
+    assert arrays["appearance"].shape == (10, 3, 2)
+    flags = ["--show", "crops", "--count", "5", "--out", tmp_path / "crops"]
+    assert genae("parts", trained, *flags, monkeypatch=monkeypatch) == 0
+    assert len(list((tmp_path / "crops" / "part-01").glob("*.png"))) == 5
+
+
+def test_wrong_requests_for_parts(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for flags, message in (
+        (["--show", "map"], "--show is 'map'; did you mean 'maps'"),
+        (["--parts", "3"], "--parts holds 3; there are 3 parts, from 0"),
+        (["--show", "swaps", "--out", "x.npz"], "expected .png"),
+    ):
+        assert genae("parts", trained, *flags, monkeypatch=monkeypatch) == 2
+        assert message in capsys.readouterr().err
+    train(
+        resolve("ae", {"data": "digits", "images": 50, "width": 4, "batch_size": 50}, {}, AUTOENCODERS), tmp_path / "ae"
+    )
+    assert genae("parts", tmp_path / "ae", monkeypatch=monkeypatch) == 2
+    assert "has no parts; expected a patch-vae" in capsys.readouterr().err
+
+
+def test_reconstructions_with_hard_occurrences_are_logged(trained: Path) -> None:
+    last = [json.loads(line) for line in (trained / "log.jsonl").read_text().splitlines() if "validation" in line][-1]
+    assert last["validation"].keys() == {"mse", "mse_parts"}
+    assert last["validation"]["mse"] != last["validation"]["mse_parts"]

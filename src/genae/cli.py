@@ -318,7 +318,7 @@ def interpolate(
     model = _load(run)
     source, indices = _images(model, data, data_root, split, skip_bad)
     if corners:
-        chosen = _image_numbers("corners", corners, len(indices))
+        chosen = _numbers("corners", corners, len(indices))
         if len(chosen) != 4:
             raise GenaeError(f"--corners is {corners!r}; expected four numbers of images such as 0,1,2,3")
         _save(figures.manifold_grid(model, source.images(indices[chosen]), steps, space), out)
@@ -412,11 +412,57 @@ def mix(
         raise GenaeError(f"{source.name} has {len(indices)} images in this split; mixing needs at least 2")
     into, rows = mixing_example(model, source.images(indices[:12]), chosen)
     if destinations:
-        into = source.images(indices[_image_numbers("destinations", destinations, len(indices))])
+        into = source.images(indices[_numbers("destinations", destinations, len(indices))])
     if sources:
-        given = source.images(indices[_image_numbers("sources", sources, len(indices))])
+        given = source.images(indices[_numbers("sources", sources, len(indices))])
         rows = dict.fromkeys(rows, given)
     _save(figures.mixing_grid(model, into, rows), out)
+
+
+@app.command("parts")
+def show_parts(
+    run: Run,
+    show: Annotated[str, typer.Option(help="maps (where), crops (what), or swaps (of appearances).")] = "maps",
+    data: Data = None,
+    data_root: DataRoot = None,
+    split: Split = None,
+    parts: Annotated[str | None, typer.Option(help="Numbers of parts, comma separated; by default all.")] = None,
+    count: Annotated[int, typer.Option(help="Images, or crops of each part.", min=1)] = 10,
+    skip_bad: SkipBad = False,
+    out: Annotated[
+        str, typer.Option(help="Picture to write (.png); of crops also a folder; of maps also numbers (.npz).")
+    ] = "parts.png",
+) -> None:
+    """The parts of a patch-vae: where they occur, crops around their likeliest places, swapped appearances."""
+    from genae.report import figures
+    from genae.storage import save_arrays
+
+    kinds = {"maps": (".png", ".npz"), "crops": (".png", ""), "swaps": (".png",)}
+    if show not in kinds:
+        raise GenaeError(f"--show is {show!r}; {nearest(show, kinds)}")
+    _expect(out, *kinds[show])
+    model = _load(run)
+    source, indices = _images(model, data, data_root, split, skip_bad)
+    images = source.images(indices[:count])
+    appearance, occurrence = model.parts(images)
+    numbers = _numbers("parts", parts, occurrence.shape[1], "parts") if parts else list(range(occurrence.shape[1]))
+    if Path(out).suffix == ".npz":
+        save_arrays(Path(out), {"appearance": appearance, "occurrence": occurrence, "indices": indices[:count]})
+        console.print(escape(out))
+    elif show == "maps":
+        _save(figures.occurrence_grid(model, images, numbers), out)
+    elif show == "swaps":
+        if len(indices) < 2:
+            raise GenaeError(f"{source.name} has {len(indices)} images in this split; swapping needs at least 2")
+        _save(figures.swap_grid(model, images, images.roll(1, 0), numbers), out)
+    elif Path(out).suffix:
+        _save(figures.crop_grid(model, source, indices, numbers, count), out)
+    else:
+        found = figures.part_crops(model, source, indices, numbers, count)
+        for part, (_, crops) in zip(numbers, found, strict=True):
+            for place, image in enumerate(crops):
+                figures.save_picture(figures.to_picture(image), Path(out) / f"part-{part:02d}" / f"{place:03d}.png")
+        console.print(f"{len(numbers)} parts, up to {count} crops each: {escape(out)}")
 
 
 @app.command()
@@ -707,14 +753,14 @@ def _pairs(text: str | None, count: int) -> list[tuple[int, int]]:
     return pairs
 
 
-def _image_numbers(flag: str, text: str, count: int) -> list[int]:
+def _numbers(flag: str, text: str, count: int, things: str = "images") -> list[int]:
     try:
         numbers = [int(number) for number in text.split(",")]
     except ValueError:
-        raise GenaeError(f"--{flag} is {text!r}; expected numbers of images such as 0,1,2,3") from None
+        raise GenaeError(f"--{flag} is {text!r}; expected numbers of {things} such as 0,1,2,3") from None
     for number in numbers:
         if not 0 <= number < count:
-            raise GenaeError(f"--{flag} names image {number}; this split has {count} images, from 0")
+            raise GenaeError(f"--{flag} holds {number}; there are {count} {things}, from 0")
     return numbers
 
 

@@ -10,11 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from genae import distributed
+from genae.autoencoders.patch_vae import PatchVae
 from genae.data.sampler import mix_seed
 from genae.data.sources import ImageData, open_data
 from genae.errors import GenaeError, nearest
 from genae.latent import interpolate, mixing
 from genae.latent.directions import direction
+from genae.latent.parts import Places, best_places, swapped
 from genae.protocol import Autoencoder, Prior
 from genae.storage import load_tensors, load_weights, save_tensors, weights_digest
 from genae.training.checkpoint import RunFolder
@@ -195,6 +197,28 @@ class Model:
             )
             moved = mixing.mix(everywhere, there, layers).unflatten(0, moved.shape[:2])
         return self.decode(moved.flatten(0, 1)).unflatten(0, (len(codes), len(strengths)))
+
+    def parts(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Appearances [N, parts, d] and probabilities of occurrence [N, parts, h, w]; `GenaeError` without parts."""
+        return self._patches.split(self.encode(images))
+
+    def swap_part(self, images: Tensor, sources: Tensor, part: int, from_part: int | None = None) -> Tensor:
+        """Images [N, C, H, W] decoded with the appearance that ``part`` has in the sources, of the same part or of
+        another (PatchVAE Fig. 5)."""
+        model = self._patches
+        (appearance, occurrence), (source, _) = self.parts(images), self.parts(sources)
+        return self.decode(model.join(swapped(appearance, source, part, from_part), occurrence))
+
+    def part_places(self, data: ImageData, indices: Tensor, count: int = 50) -> Places:
+        """Of some of a data set's images, by their place in ``indices``: where each part is most probable."""
+        occurrence = [self.parts(data.images(part))[1] for part in indices.split(BATCH)]
+        return best_places(torch.cat(occurrence), count)
+
+    @property
+    def _patches(self) -> PatchVae:
+        if not isinstance(self.autoencoder, PatchVae):
+            raise GenaeError(f"{self.name} ({self.config.model}) has no parts; expected a patch-vae")
+        return self.autoencoder
 
     def open_data(self, source: str | None = None, data_root: str | None = None, **options: object) -> ImageData:
         """The run's own data, or any other source brought to the size, channels and value range of this model."""

@@ -1,15 +1,18 @@
 """Pictures: labelled grids of images, and training curves."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from genae.data.sources import ImageData
 from genae.data.transforms import to_uint8
+from genae.latent.parts import crops
 from genae.model import Model
 from genae.protocol import Prior
 
@@ -133,6 +136,40 @@ def edit_grid(
     columns = [f"{s:+g}" if s else "0" for s in strengths]
     title = f"Moved towards {name}" + (f" in the {band} layers" if band else "")
     return grid(model.edit(codes, along, strengths, band), columns=columns, title=title)
+
+
+def occurrence_grid(model: Model, images: Tensor, parts: Sequence[int]) -> Image.Image:
+    """Images along the top; below each, darkened but where a part is likely, a row for every part (PatchVAE Fig. 3)."""
+    occurrence = model.parts(images)[1][:, list(parts)]
+    shares = F.interpolate(occurrence, size=images.shape[2:], mode="nearest")
+    lit = ((images[:, None] + 1) * (0.15 + 0.85 * shares[:, :, None]) - 1).transpose(0, 1)
+    labels = ["image", *(f"part {part}" for part in parts)]
+    return grid(torch.cat([images[None], lit]), labels, title="Where each part occurs: the lit cells")
+
+
+def part_crops(
+    model: Model, data: ImageData, indices: Tensor, parts: Sequence[int], count: int
+) -> Iterator[tuple[str, Tensor]]:
+    """For every part its name with the range of its probabilities, and crops [k, C, s, s] around its likeliest places,
+    the surest first, unpicked."""
+    places, scale = model.part_places(data, indices, count), int(model.autoencoder.scale)  # type: ignore[arg-type]
+    for part in parts:
+        low, high = (float(score) for score in places.scores[part].aminmax())
+        images = data.images(indices[places.images[part]])
+        yield f"part {part}: {low:.2f} to {high:.2f}", crops(images, places.cells[part], scale)
+
+
+def crop_grid(model: Model, data: ImageData, indices: Tensor, parts: Sequence[int], count: int = 10) -> Image.Image:
+    """A row of crops for every part (PatchVAE Fig. 4)."""
+    labels, rows = zip(*part_crops(model, data, indices, parts, count), strict=True)
+    return grid(torch.stack(rows), labels, title="The likeliest places of each part, the surest first")
+
+
+def swap_grid(model: Model, images: Tensor, sources: Tensor, parts: Sequence[int]) -> Image.Image:
+    """Reconstructions, then for every part the same with that part's appearance from the sources (PatchVAE Fig. 5)."""
+    rows = [images, sources, model.reconstruct(images), *(model.swap_part(images, sources, part) for part in parts)]
+    labels = ["image", "source", "reconstruction", *(f"part {part} swapped" for part in parts)]
+    return grid(torch.stack(rows), labels, title="One part's appearance from another image")
 
 
 def curves(history: Sequence[Mapping[str, Any]]) -> str:
