@@ -10,13 +10,16 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from test_cli import genae
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import Bernoulli, kl_divergence
 
 from genae.autoencoders import AUTOENCODERS
 from genae.autoencoders.patch_vae import PatchVae, TrunkVae
+from genae.errors import GenaeError
 from genae.latent.parts import best_places, crops
 from genae.losses import bernoulli_kl, edge_weights
+from genae.metrics import recognition
+from genae.metrics.recognition import recognise, sections
 from genae.model import load
 from genae.networks.patch import placed, pooled
 from genae.networks.residual import Pyramid, ResidualTrunk
@@ -273,3 +276,67 @@ def test_reconstructions_with_hard_occurrences_are_logged(trained: Path) -> None
     last = [json.loads(line) for line in (trained / "log.jsonl").read_text().splitlines() if "validation" in line][-1]
     assert last["validation"].keys() == {"mse", "mse_parts"}
     assert last["validation"]["mse"] != last["validation"]["mse_parts"]
+
+
+def test_sections_of_a_trunk_are_its_first_convolution_and_its_stages() -> None:
+    trunk = sections(patch_model())
+    assert len(trunk) == 3
+    x = torch.rand(2, *SHAPE)
+    model = patch_model().eval()
+    assert torch.equal(nn.Sequential(*sections(model))(x), model.encoder(x))
+    assert len(sections(TrunkVae(SHAPE, width=4))) == 3
+    convolutional = AUTOENCODERS["ae"](SHAPE, width=4).eval()
+    cut = sections(convolutional)
+    assert len(cut) == 5
+    assert torch.equal(nn.Sequential(*cut)(x), convolutional.encoder.convolutions(x))
+    with pytest.raises(GenaeError, match="AdversarialLatentAutoencoder has no convolutional trunk"):
+        sections(AUTOENCODERS["alae"](SHAPE, width=4))
+
+
+@pytest.mark.parametrize(("frozen", "fixed"), [("conv1", 1), ("conv1-3", 2), ("conv1-5", 3)])
+def test_frozen_layers_stay_and_the_rest_learns(frozen: str, fixed: int, trained: Path) -> None:
+    model = load(trained)
+    data = model.open_data()
+    trunk = sections(model.autoencoder)
+    before = [p.clone() for p in trunk.parameters()]
+    seen: list[nn.Module] = []
+    found = recognise(trunk, data, frozen, epochs=2, progress=lambda *event: seen.append(event))
+    assert all(torch.equal(p, q) for p, q in zip(trunk.parameters(), before, strict=True)), "a copy is trained"
+    assert 0.2 < found.top1 < found.top5 <= 1
+    assert found.epoch in (1, 2)
+    again = recognise(trunk, data, frozen, epochs=2)
+    assert again == found
+
+
+def test_the_learning_rate_drops_and_the_best_epoch_is_tested(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = load(trained)
+    rates: list[float] = []
+    step = torch.optim.SGD.step
+
+    def watched(self: torch.optim.SGD, *arguments: object) -> object:
+        rates.append(self.param_groups[0]["lr"])
+        return step(self, *arguments)
+
+    monkeypatch.setattr(torch.optim.SGD, "step", watched)
+    accuracies = iter([(0.2, 0.3), (0.9, 1.0), (0.4, 0.5), (0.77, 0.88)])
+    monkeypatch.setattr(recognition, "_accuracies", lambda *_: next(accuracies))
+    found = recognise(sections(model.autoencoder), model.open_data(), "conv1-5", epochs=3, drop_every=2)
+    assert found == (0.77, 0.88, 2)
+    assert sorted(set(rates)) == pytest.approx([0.001, 0.01])
+
+
+def test_a_run_is_probed(trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["--epochs", "1", "--seeds", "0,1", "--frozen", "conv1-3"]
+    assert genae("probe", trained, *flags, monkeypatch=monkeypatch) == 0
+    assert genae("probe", trained, *flags, "--trunk", "random", monkeypatch=monkeypatch) == 0
+    assert "top1-conv1-3" in capsys.readouterr().out
+    records = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
+    probed = [(r["of"], r["metric"], r["fingerprint"]["seed"]) for r in records if r["metric"].startswith("top")]
+    assert len(set(probed)) == 8
+    for wrong, message in (
+        (["--frozen", "conv2"], "frozen is 'conv2'; "),
+        (["--trunk", "x"], "--trunk is 'x'"),
+        (["--seeds", "a"], "--seeds is 'a'"),
+    ):
+        assert genae("probe", trained, *wrong, monkeypatch=monkeypatch) == 2
+        assert message in capsys.readouterr().err

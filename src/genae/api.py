@@ -4,7 +4,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -24,6 +24,7 @@ from genae.metrics.features import FeatureNetwork
 from genae.metrics.judges import Judges, Progress, networks_needed
 from genae.metrics.lpips import open_lpips
 from genae.metrics.path_length import by_features, by_lpips
+from genae.metrics.recognition import calibrate, recognise, sections
 from genae.metrics.reconstruction import CODE
 from genae.model import Model, load
 from genae.presets import FITTED, PRESETS
@@ -181,6 +182,47 @@ def evaluate_images(
     chosen = images.take(samples, seed) if samples else images
     records = measuring.evaluate_images(chosen, reference, judges, metrics, split=split)
     _keep(records, out)
+    return records
+
+
+def probe(
+    run: Path | str,
+    data: ImageData | None = None,
+    *,
+    frozen: str = "conv1-5",
+    random_trunk: bool = False,
+    epochs: int = 90,
+    seeds: Sequence[int] = (0,),
+    progress: Progress = silent,
+) -> list[dict[str, Any]]:
+    """Recognition on the layers of a run's encoder: records ``top1-FROZEN`` and ``top5-FROZEN`` of every seed.
+
+    See `genae.metrics.recognition.recognise`. With ``random_trunk`` the same trunk with fresh weights: the row that
+    every other has to beat, and with ``frozen`` none that of supervised training. Raises `GenaeError`.
+    """
+    model = load(run)
+    data = data or model.open_data()
+    records: list[dict[str, Any]] = []
+    for seed in seeds:
+        autoencoder = model.autoencoder
+        if random_trunk:
+            autoencoder = build_model(replace(model.config, seed=seed), model.image_shape).to(model.device)
+        trunk = sections(autoencoder)
+        if random_trunk:
+            calibrate(trunk, data)
+        found = recognise(trunk, data, frozen, epochs=epochs, seed=seed, progress=progress)
+        fingerprint = {
+            "data": data.name, "data_digest": data.digest, "split": "test", "count": len(data.split("test")),
+            "weights": "random" if random_trunk else model.digest, "epochs": epochs, "best_epoch": found.epoch,
+            "seed": seed, "frozen": frozen, "genae": VERSION,
+        }  # fmt: skip
+        of = "random trunk" if random_trunk else CODE
+        new = [
+            {"of": of, "metric": f"{name}-{frozen}", "value": value, "fingerprint": fingerprint}
+            for name, value in (("top1", found.top1), ("top5", found.top5))
+        ]
+        _keep(new, Path(run) / "metrics.jsonl" if Path(run).is_dir() else None)
+        records += new
     return records
 
 

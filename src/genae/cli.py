@@ -220,6 +220,34 @@ def evaluate(
             note(remark)
 
 
+@app.command()
+def probe(
+    run: Run,
+    data: Data = None,
+    data_root: DataRoot = None,
+    frozen: Annotated[str, typer.Option(help="conv1, conv1-3, conv1-5 (the whole trunk) or none.")] = "conv1-5",
+    trunk: Annotated[str, typer.Option(help="trained, or random: the same trunk with fresh weights.")] = "trained",
+    epochs: Annotated[int, typer.Option(help="Passes over the training images.", min=1)] = 90,
+    seeds: Annotated[str, typer.Option(help="Comma separated.")] = "0",
+) -> None:
+    """Recognition: freeze the first layers of an encoder, train the rest and a head on the labels (PatchVAE's tables).
+
+    A random trunk is the row to beat; with --frozen none it is supervised training.
+    """
+    from genae import api
+    from genae.report import tables
+
+    if trunk not in ("trained", "random"):
+        raise GenaeError(f"--trunk is {trunk!r}; expected trained or random")
+    source = _load(run).open_data(data, data_root)
+    with Work() as progress:
+        records = api.probe(
+            run, source, frozen=frozen, random_trunk=trunk == "random", epochs=epochs, seeds=_seeds(seeds),
+            progress=progress,
+        )  # fmt: skip
+    _show_table(*tables.table(records), "table")
+
+
 @app.command("prior", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def fit_prior(
     context: typer.Context,
@@ -557,10 +585,6 @@ def reproduce(
 
     from genae.reproduce import reproduce as run_table
 
-    try:
-        numbers = [int(seed) for seed in seeds.split(",")]
-    except ValueError:
-        raise GenaeError(f"--seeds is {seeds!r}; expected whole numbers such as 0,1,2") from None
     sources = {}
     for text in data or []:
         name, equals, source = text.partition("=")
@@ -568,7 +592,7 @@ def reproduce(
             raise GenaeError(f"--data is {text!r}; expected NAME=SOURCE such as celeba=FOLDER")
         sources[name] = source
     path = run_table(
-        table, budget=budget, seeds=numbers, rows=rows.split(",") if rows else None,
+        table, budget=budget, seeds=_seeds(seeds), rows=rows.split(",") if rows else None,
         columns=columns.split(",") if columns else None, sources=sources, data_root=data_root, runs=runs, out=out,
         command="genae " + shlex.join(sys.argv[1:]), say=lambda text: console.print(escape(text), soft_wrap=True),
     )  # fmt: skip
@@ -762,6 +786,13 @@ def _numbers(flag: str, text: str, count: int, things: str = "images") -> list[i
         if not 0 <= number < count:
             raise GenaeError(f"--{flag} holds {number}; there are {count} {things}, from 0")
     return numbers
+
+
+def _seeds(text: str) -> list[int]:
+    try:
+        return [int(seed) for seed in text.split(",")]
+    except ValueError:
+        raise GenaeError(f"--seeds is {text!r}; expected whole numbers such as 0,1,2") from None
 
 
 def _number(text: str, flag: str) -> float:

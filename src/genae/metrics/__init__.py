@@ -109,6 +109,10 @@ METRICS: dict[str, Metric] = {
 
 
 _TEXTS = {start: text for metric in METRICS.values() for start, text in metric.records.items()}
+_TEXTS |= {  # of genae probe
+    "top1": "accuracy of a head and what is trained above an encoder's frozen layers, on test images",
+    "top5": "share of test images whose label is among its five likeliest",
+}
 
 
 def kind_of(name: str) -> str:

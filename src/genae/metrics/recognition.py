@@ -1,0 +1,144 @@
+"""How good the layers of an encoder are for recognition: freeze the first ones, train the rest and a head on labels.
+
+The protocol of PatchVAE's tables (Gupta, Singh, Shrivastava 2020, Section 4.2).
+"""
+
+import copy
+import itertools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from genae.data.sampler import mix_seed, shuffled
+from genae.data.sources import ImageData
+from genae.errors import GenaeError, nearest
+from genae.networks.dcgan import ConvEncoder
+from genae.networks.residual import ResidualTrunk
+from genae.protocol import Autoencoder
+
+FROZEN = {"conv1": 1, "conv1-3": 2, "conv1-5": None, "none": 0}
+"""Names of the tables' columns -> how many sections of the trunk stay as they are; None: all of them."""
+BATCH = 128
+Progress = Callable[[str, int, int], None]
+
+
+class Recognised(NamedTuple):
+    """Accuracies on test images."""
+
+    top1: float
+    top5: float
+    epoch: int
+    """The one that did best on validation images, whose network was tested."""
+
+
+def sections(model: Autoencoder) -> nn.ModuleList:
+    """The convolutional trunk of an encoder, cut where it can be frozen: its first convolution, then each stage.
+
+    Raises `GenaeError` for an encoder without one.
+    """
+    encoder = getattr(model, "encoder", None)
+    trunk = getattr(encoder, "trunk", encoder)
+    if isinstance(trunk, ResidualTrunk):
+        return nn.ModuleList([trunk.stem, *trunk.stages])
+    if isinstance(trunk, ConvEncoder):
+        layers = list(trunk.convolutions)
+        places = [i for i, layer in enumerate(layers) if isinstance(layer, nn.Conv2d)]
+        cuts = [0, *places[1:], len(layers)]
+        return nn.ModuleList([nn.Sequential(*layers[a:b]) for a, b in itertools.pairwise(cuts)])
+    raise GenaeError(f"{type(model).__name__} has no convolutional trunk whose layers could be frozen")
+
+
+def calibrate(trunk: nn.ModuleList, data: ImageData, batches: int = 20) -> None:
+    """Give a freshly initialised trunk the batch statistics of training images."""
+    train = data.split("train")
+    device = next(trunk.parameters()).device
+    network = nn.Sequential(*trunk).train()
+    with torch.no_grad():
+        for batch in range(batches):
+            network(data.images(train[shuffled(batch * BATCH, min(BATCH, len(train)), len(train), 0)]).to(device))
+    network.eval()
+
+
+def recognise(
+    trunk: nn.ModuleList,
+    data: ImageData,
+    frozen: str,
+    *,
+    epochs: int = 90,
+    learning_rate: float = 0.01,
+    drop_every: int = 30,
+    seed: int = 0,
+    progress: Progress = lambda message, done, total: None,
+) -> Recognised:
+    """Train what is not ``frozen`` (a name in `FROZEN`) of a copy of ``trunk``, and a head, on the labels.
+
+    Head: dropout 0.5, 512 units, ReLU, classes. SGD with momentum 0.9, weight decay 1e-4, batch 128, a learning rate
+    divided by 10 every ``drop_every`` epochs. The epoch that does best on the validation images is tested once. Frozen
+    layers keep their batch statistics, so that what they give is computed once. Raises `GenaeError`.
+    """
+    if frozen not in FROZEN:
+        raise GenaeError(f"frozen is {frozen!r}; {nearest(frozen, FROZEN)}")
+    if data.labels is None:
+        raise GenaeError(f"{data.name} has no labels to recognise (class sub-folders would be labels)")
+    device = next(trunk.parameters()).device
+    trunk = copy.deepcopy(trunk)
+    count = FROZEN[frozen]
+    fixed = nn.Sequential(*(trunk if count is None else trunk[:count])).eval().requires_grad_(False)
+    rest = nn.Sequential(*([] if count is None else trunk[count:]))
+    features = {name: _features(fixed, data, name, device, progress) for name in ("train", "validation", "test")}
+    labels = {name: data.labels[data.split(name)] for name in features}
+
+    torch.manual_seed(mix_seed("recognition", seed))
+    with torch.no_grad():
+        width = rest.eval()(features["train"][:1].to(device)).numel()
+    head = nn.Sequential(
+        nn.Flatten(), nn.Dropout(0.5), nn.Linear(width, 512), nn.ReLU(), nn.Linear(512, len(data.classes))
+    )
+    network = nn.Sequential(rest, head).to(device)
+    optimiser = torch.optim.SGD(network.parameters(), learning_rate, momentum=0.9, weight_decay=1e-4)
+    total = len(features["train"])
+    best, kept = (-1.0, 0), copy.deepcopy(network.state_dict())
+    for epoch in range(epochs):
+        optimiser.param_groups[0]["lr"] = learning_rate * 0.1 ** (epoch // drop_every)
+        network.train()
+        for start in range(0, total - BATCH + 1 if total >= BATCH else total, BATCH):
+            chosen = shuffled(epoch * total + start, min(BATCH, total), total, seed)
+            loss = F.cross_entropy(network(features["train"][chosen].to(device)), labels["train"][chosen].to(device))
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+        accuracy = _accuracies(network, features["validation"], labels["validation"], device)[0]
+        if not loss.isfinite():
+            raise GenaeError(f"recognition diverged in epoch {epoch + 1}; a lower learning rate usually helps")
+        if accuracy > best[0]:
+            best, kept = (accuracy, epoch + 1), copy.deepcopy(network.state_dict())
+        progress(f"recognition, {frozen} frozen, {accuracy:.1%}", epoch + 1, epochs)
+    network.load_state_dict(kept)
+    return Recognised(*_accuracies(network, features["test"], labels["test"], device), best[1])
+
+
+def _features(fixed: nn.Module, data: ImageData, split: str, device: torch.device, progress: Progress) -> Tensor:
+    """What the frozen layers give for a split, on the CPU."""
+    rows = []
+    indices = data.split(split)
+    with torch.no_grad():
+        for part in indices.split(256):
+            rows.append(fixed(data.images(part).to(device)).cpu())
+            progress(f"features of the {split} images", min(256 * len(rows), len(indices)), len(indices))
+    return torch.cat(rows)
+
+
+def _accuracies(network: nn.Module, features: Tensor, labels: Tensor, device: torch.device) -> tuple[float, float]:
+    """Shares of rows whose label is the likeliest, and among the five likeliest."""
+    network.eval()
+    hits = torch.zeros(2)
+    with torch.no_grad():
+        for x, y in zip(features.split(512), labels.split(512), strict=True):
+            logits = network(x.to(device)).cpu()
+            order = logits.topk(min(5, logits.shape[1]), 1).indices == y[:, None]
+            hits += torch.stack([order[:, 0].sum(), order.any(1).sum()])
+    first, five = (hits / len(labels)).tolist()
+    return first, five
