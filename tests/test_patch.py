@@ -13,12 +13,15 @@ from test_cli import genae
 from torch import Tensor, nn
 from torch.distributions import Bernoulli, kl_divergence
 
+from genae import api
 from genae.autoencoders import AUTOENCODERS
 from genae.autoencoders.patch_vae import PatchVae, TrunkVae
+from genae.data.builtin import shape_places, shapes
 from genae.errors import GenaeError
 from genae.latent.parts import best_places, crops
 from genae.losses import bernoulli_kl, edge_weights
 from genae.metrics import recognition
+from genae.metrics.localisation import average_precision, localisation
 from genae.metrics.recognition import recognise, sections
 from genae.model import load
 from genae.networks.patch import placed, pooled
@@ -340,3 +343,47 @@ def test_a_run_is_probed(trained: Path, monkeypatch: pytest.MonkeyPatch, capsys:
     ):
         assert genae("probe", trained, *wrong, monkeypatch=monkeypatch) == 2
         assert message in capsys.readouterr().err
+
+
+def test_true_places_of_shapes_are_where_the_images_differ_from_their_ground() -> None:
+    raw = shapes(count=40)
+    places = shape_places(8, count=40)
+    assert places.shape == (40, 3, 8, 8)
+    for i in range(40):
+        pixels = raw.pixels[i].float()
+        drawn = (pixels - pixels[:, :1, :1]).abs().amax(0) > 8
+        share = F.avg_pool2d(drawn[None].float(), 8)[0]
+        kind = int(raw.labels[i])
+        assert (places[i, kind] - share).abs().max() < 0.2
+        assert float(places[i].sum()) == pytest.approx(float(places[i, kind].sum()))
+
+
+def test_localisation_scores_the_part_that_fits_on_images_that_did_not_choose_it() -> None:
+    generator = torch.Generator().manual_seed(0)
+    truth = (torch.rand(60, 2, 4, 4, generator=generator) < 0.2).float()
+    noise = torch.rand(60, 5, 4, 4, generator=generator)
+    occurrence = noise.clone()
+    occurrence[:, 3] = truth[:, 0]  # a part of the model that is the first true one
+    found = localisation((occurrence[:30], truth[:30]), (occurrence[30:], truth[30:]))
+    assert int(found.parts[0]) == 3
+    assert float(found.found[0]) == 1
+    assert float(found.chance[1]) == pytest.approx(float(truth[30:, 1].mean()))
+    assert float(found.found[1]) == pytest.approx(float(found.chance[1]), abs=0.06)
+
+
+def test_average_precision_of_a_ranking() -> None:
+    scores, truth = torch.tensor([0.9, 0.8, 0.7, 0.6]), torch.tensor([True, False, True, False])
+    assert average_precision(scores, truth) == pytest.approx(0.5 * 1 + 0.5 * 2 / 3)
+
+
+def test_parts_of_shapes_are_scored_and_others_refused(trained: Path, tmp_path: Path) -> None:
+    settings = {"data": "shapes", "size": "32", "images": 64, "batch_size": 32, "width": 4, "parts": 3, "part_dim": 2}
+    train(resolve("patch-vae", settings, {}, AUTOENCODERS), tmp_path / "run")
+    records = api.evaluate(tmp_path / "run", metrics=["localisation"])
+    values = {(r["of"], r["metric"]): r["value"] for r in records}
+    for kind in ("circle", "square", "triangle"):
+        chance = values["a map without knowledge", f"localisation-{kind}"]
+        assert 0.02 < chance < 0.2
+        assert values["code", f"localisation-{kind}"] > 0.5 * chance
+    with pytest.raises(GenaeError, match="localisation needs data whose parts are known: shapes, not digits"):
+        api.evaluate(trained, metrics=["localisation"])

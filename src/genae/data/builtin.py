@@ -3,12 +3,14 @@
 import gzip
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from genae.errors import GenaeError, reason
@@ -45,48 +47,86 @@ def digits() -> Raw:
     return Raw(pixels, labels, tuple("0123456789"), notes=("1,797 handwritten digits of scikit-learn, CC BY 4.0",))
 
 
+class _Shapes(NamedTuple):
+    """What is drawn in `shapes`, a row for each image."""
+
+    kind: np.ndarray
+    """0, 1, 2: circle, square, triangle."""
+    radius: np.ndarray
+    centre: np.ndarray
+    warm: np.ndarray
+    dark: np.ndarray
+    angle: np.ndarray
+    colour: np.ndarray
+    ground: np.ndarray
+
+    @classmethod
+    def random(cls, count: int) -> Self:
+        """Always the same ones."""
+        rng = np.random.default_rng(0)
+        kind = rng.integers(0, 3, count)
+        radius = rng.uniform(0.12, 0.32, count)
+        centre = np.stack([rng.uniform(0.36, 0.64, count), rng.uniform(0.36, 0.64, count)], 1)
+        warm, dark = rng.integers(0, 2, count), rng.integers(0, 2, count)
+        angle = rng.uniform(-math.pi / 8, math.pi / 8, count)
+        cool_colour, warm_colour = (
+            rng.uniform([20, 90, 160], [90, 180, 250], (count, 3)),
+            rng.uniform([190, 50, 20], [255, 150, 80], (count, 3)),
+        )
+        colour = np.where(warm[:, None] == 1, warm_colour, cool_colour)
+        ground = np.where(dark == 1, rng.uniform(15, 60, count), rng.uniform(190, 240, count))
+        return cls(kind, radius, centre, warm, dark, angle, colour, ground)
+
+    def covers(self, side: int) -> Iterator[np.ndarray]:
+        """Of every image, how much of each pixel the shape covers, [side, side]."""
+        grid = (np.arange(side) + 0.5) / side
+        for kind, radius, centre, angle in zip(self.kind, self.radius, self.centre, self.angle, strict=True):
+            x, y = grid[None, :] - centre[0], grid[:, None] - centre[1]
+            u, v = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+            # Signed distances, negative inside: circle, square, triangle of about equal area.
+            distance = (
+                np.hypot(u, v) - radius,
+                np.maximum(abs(u), abs(v)) - 0.886 * radius,
+                np.maximum(v - 0.6 * radius, 0.866 * abs(u) - 0.5 * v - 0.7 * radius),
+            )[kind]
+            yield np.clip(0.5 - distance * side, 0, 1)  # one pixel of soft edge
+
+
+SHAPES = ("circle", "square", "triangle")
+
+
 def shapes(count: int = 4096, side: int = 64) -> Raw:
     """Procedural colour images with known attributes: one shape of random size, place and colour on a plain ground."""
-    rng = np.random.default_rng(0)
-    kind = rng.integers(0, 3, count)
-    radius = rng.uniform(0.12, 0.32, count)
-    centre = np.stack([rng.uniform(0.36, 0.64, count), rng.uniform(0.36, 0.64, count)], 1)
-    warm, dark = rng.integers(0, 2, count), rng.integers(0, 2, count)
-    angle = rng.uniform(-math.pi / 8, math.pi / 8, count)
-    cool_colour, warm_colour = (
-        rng.uniform([20, 90, 160], [90, 180, 250], (count, 3)),
-        rng.uniform([190, 50, 20], [255, 150, 80], (count, 3)),
-    )
-    colour = np.where(warm[:, None] == 1, warm_colour, cool_colour)
-    ground = np.where(dark == 1, rng.uniform(15, 60, count), rng.uniform(190, 240, count))
-
-    grid = (np.arange(side) + 0.5) / side
+    drawn = _Shapes.random(count)
     pixels = np.empty((count, 3, side, side), np.uint8)
-    for i in range(count):
-        x, y = grid[None, :] - centre[i, 0], grid[:, None] - centre[i, 1]
-        u, v = x * np.cos(angle[i]) + y * np.sin(angle[i]), y * np.cos(angle[i]) - x * np.sin(angle[i])
-        # Signed distances, negative inside: circle, square, triangle of about equal area.
-        distance = (
-            np.hypot(u, v) - radius[i],
-            np.maximum(abs(u), abs(v)) - 0.886 * radius[i],
-            np.maximum(v - 0.6 * radius[i], 0.866 * abs(u) - 0.5 * v - 0.7 * radius[i]),
-        )[kind[i]]
-        cover = np.clip(0.5 - distance * side, 0, 1)  # one pixel of soft edge
-        pixels[i] = np.rint(ground[i] + cover * (colour[i][:, None, None] - ground[i]))
+    for i, cover in enumerate(drawn.covers(side)):
+        pixels[i] = np.rint(drawn.ground[i] + cover * (drawn.colour[i][:, None, None] - drawn.ground[i]))
     attributes = {
-        "large": torch.from_numpy(radius > 0.22),
-        "warm": torch.from_numpy(warm == 1),
-        "dark ground": torch.from_numpy(dark == 1),
-        "left": torch.from_numpy(centre[:, 0] < 0.5),
-        "high": torch.from_numpy(centre[:, 1] < 0.5),
+        "large": torch.from_numpy(drawn.radius > 0.22),
+        "warm": torch.from_numpy(drawn.warm == 1),
+        "dark ground": torch.from_numpy(drawn.dark == 1),
+        "left": torch.from_numpy(drawn.centre[:, 0] < 0.5),
+        "high": torch.from_numpy(drawn.centre[:, 1] < 0.5),
     }
     return Raw(
         torch.from_numpy(pixels),
-        torch.from_numpy(kind.astype(np.int64)),
-        ("circle", "square", "triangle"),
+        torch.from_numpy(drawn.kind.astype(np.int64)),
+        SHAPES,
         attributes=attributes,
         notes=(f"{count} procedural images with attributes {', '.join(attributes)}",),
     )
+
+
+def shape_places(cells: int, count: int = 4096) -> Tensor:
+    """Where what is drawn in `shapes` is: the share of every cell of a grid that each kind covers [count, 3, h, h].
+
+    The order is that of the images; kinds are those of `SHAPES`. Ground truth for models that find parts.
+    """
+    drawn, side = _Shapes.random(count), 64
+    places = torch.zeros(count, len(SHAPES), cells, cells)
+    for i, cover in enumerate(drawn.covers(side)):
+        places[i, drawn.kind[i]] = F.adaptive_avg_pool2d(torch.from_numpy(cover)[None].float(), cells)[0]
+    return places
 
 
 def _mnist_like(name: str, folder: str, classes: tuple[str, ...]) -> Callable[[Path], Raw]:

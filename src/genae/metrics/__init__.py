@@ -8,6 +8,7 @@ from genae.metrics.cost import costs
 from genae.metrics.frechet import Moments, frechet_distance, moments
 from genae.metrics.inception import inception_score
 from genae.metrics.kernel import kernel_distance, polynomial_mmd
+from genae.metrics.localisation import average_precision, localisation
 from genae.metrics.lpips import Lpips
 from genae.metrics.neighbours import coverage, memorisation, nearest
 from genae.metrics.path_length import path_lengths, trimmed_mean
@@ -15,9 +16,9 @@ from genae.metrics.probes import linear_svm, logistic, one_nn
 from genae.metrics.reconstruction import ms_ssim, mse, psnr, ssim
 
 __all__ = [
-    "METRICS", "Metric", "Moments", "code_statistics", "costs", "coverage", "frechet_distance", "inception_score",
-    "kernel_distance", "linear_svm", "logistic", "memorisation", "moments", "ms_ssim", "mse", "nearest", "one_nn",
-    "path_lengths", "polynomial_mmd", "psnr", "ssim", "trimmed_mean",
+    "METRICS", "Metric", "Moments", "average_precision", "code_statistics", "costs", "coverage", "frechet_distance",
+    "inception_score", "kernel_distance", "linear_svm", "localisation", "logistic", "memorisation", "moments",
+    "ms_ssim", "mse", "nearest", "one_nn", "path_lengths", "polynomial_mmd", "psnr", "ssim", "trimmed_mean",
 ]  # fmt: skip
 
 
@@ -104,6 +105,11 @@ METRICS: dict[str, Metric] = {
     ),
     "1nn": Metric(one_nn, "labels", {"1nn": "accuracy of the nearest neighbour's label among an encoder's features"}),
     "svm": Metric(linear_svm, "labels", {"svm": "accuracy of a linear support vector machine on features"}),
+    "localisation": Metric(
+        average_precision,
+        "labels",
+        {"localisation": "average precision of a model's parts as detectors of the true ones (shapes), 1 is perfect"},
+    ),
     "logistic": Metric(logistic, "labels", {"logistic": "accuracy of logistic regression on standardised features"}),
 }  # fmt: skip
 

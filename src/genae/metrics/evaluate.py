@@ -21,7 +21,7 @@ from genae.metrics.frechet import moments
 from genae.metrics.judges import BATCH, Judges, Record, short_count
 from genae.metrics.neighbours import memorisation, training_distances
 from genae.metrics.path_length import STEP, prior_path_lengths, trimmed_mean
-from genae.metrics.probing import PROBES, record_probes
+from genae.metrics.probing import PROBES, record_localisation, record_probes
 from genae.metrics.reconstruction import CODE, reconstructions
 from genae.protocol import Autoencoder
 from genae.storage import weights_digest
@@ -132,6 +132,8 @@ def evaluate_model(
         judges.record(base, CODE, "code_rank", statistics.rank, code_dim=dimensions)
     if metrics & set(PROBES):
         record_probes(judges, base, metrics, model, data, indices, features)
+    if "localisation" in metrics:
+        record_localisation(judges, base, model, data, indices)
     judges.judge(base, REAL, real, None)
     for of, numbers in spent.items():
         for metric, number in numbers.items() if of == CODE or of in chosen else ():

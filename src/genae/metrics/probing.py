@@ -1,4 +1,4 @@
-"""What labels can be read from the layers of an encoder."""
+"""What labels can be read from the layers of an encoder, and how well its parts are the true ones."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -7,9 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from genae import distributed
+from genae.data.builtin import SHAPES, shape_places
 from genae.data.sources import ImageData
 from genae.errors import GenaeError, nearest
 from genae.metrics.judges import BATCH, Judges
+from genae.metrics.localisation import INSIDE, localisation
 from genae.metrics.probes import linear_svm, logistic, one_nn
 from genae.metrics.reconstruction import CODE
 from genae.protocol import Autoencoder
@@ -98,3 +100,32 @@ def record_probes(
             judges.progress(f"{probe} of {name} features", 0, 1)
             accuracy = PROBES[probe](train, data.labels[learn], test, data.labels[indices])
             judges.record(base, CODE, probe if name == "short" else f"{probe}-{name}", accuracy, **more)
+
+
+def record_localisation(
+    judges: Judges, base: Mapping[str, Any], model: Autoencoder, data: ImageData, indices: Tensor
+) -> None:
+    """Note for every kind of shape how well a part of the model finds it, and the same of a map that knows nothing.
+
+    The model's parts are chosen on training images. Raises `GenaeError` for a model without parts, and for data other
+    than `shapes`, whose parts are not known.
+    """
+    split = getattr(model, "split", None)
+    if split is None:
+        raise GenaeError(f"{type(model).__name__} has no parts to localise; expected a patch-vae")
+    if data.name != "shapes":
+        raise GenaeError(f"localisation needs data whose parts are known: shapes, not {data.name}")
+    device = next(model.parameters()).device
+
+    def occurrence(part: Tensor) -> Tensor:
+        with torch.no_grad():
+            return split(model.encode(data.images(part).to(device)))[1].cpu()
+
+    learn = data.split("train")
+    maps = [torch.cat([occurrence(batch) for batch in chosen.split(BATCH)]) for chosen in (learn, indices)]
+    places = shape_places(maps[0].shape[2], len(data.pixels))
+    found = localisation((maps[0], places[learn]), (maps[1], places[indices]))
+    for kind, name in enumerate(SHAPES):
+        more = {"train": len(learn), "inside": INSIDE, "grid": maps[0].shape[2]}
+        judges.record(base, CODE, f"localisation-{name}", float(found.found[kind]), part=int(found.parts[kind]), **more)
+        judges.record(base, "a map without knowledge", f"localisation-{name}", float(found.chance[kind]), **more)
