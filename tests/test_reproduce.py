@@ -221,3 +221,33 @@ def test_path_lengths_and_reconstructions_of_style_models(tmp_path: Path) -> Non
         "stylegan-mixing=0.0-seed0",
         "style-alae-seed0",
     }  # fmt: skip, one training serves both tables
+
+
+def test_recognition_above_frozen_layers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = ["patchvae + Lw", "imagenet pretrained", "random trunk", "supervised"]
+    options = {"budget": "smoke", "rows": rows, "runs": tmp_path / "runs", "out": tmp_path}
+    columns = ["cifar10_conv1-3", "cifar10_conv1-5"]
+    reproduce("patchvae/table1", columns=columns, **options)  # type: ignore[arg-type]
+    table = json.loads((tmp_path / "patchvae-table1-smoke.json").read_text())
+    cells = table["rows"]
+    assert cells["imagenet pretrained"]["cifar10_conv1-5"]["why"].endswith("quoted")
+    for row in ("patchvae + Lw", "random trunk", "supervised"):
+        assert all(1 < cells[row][column]["measured"]["mean"] <= 100 for column in columns)
+    assert "supervised, cifar10_conv1-5" in table["unlike"], "nothing is frozen there"
+    assert "random trunk, cifar10_conv1-5" not in table["unlike"]
+    assert {run.name for run in (tmp_path / "runs" / "smoke" / "cifar10").iterdir()} == {
+        "patch-vae-edges=True-seed0", "patch-vae-seed0",
+    }  # fmt: skip
+    monkeypatch.setattr(reproducing.api, "probe", None)
+    reproduce("patchvae/table1", columns=columns, **options)  # type: ignore[arg-type]
+    again = json.loads((tmp_path / "patchvae-table1-smoke.json").read_text())
+    assert again["rows"] == cells, "nothing is measured twice"
+
+
+def test_reconstructions_of_a_table_of_errors(tmp_path: Path) -> None:
+    reproduce("patchvae/table7", budget="smoke", sources={"imagenet": "digits"}, runs=tmp_path / "runs", out=tmp_path)
+    rows = json.loads((tmp_path / "patchvae-table7-smoke.json").read_text())["rows"]
+    for row in rows.values():
+        assert 3 < row["imagenet_psnr"]["measured"]["mean"] < 60
+        assert -1 < row["imagenet_ssim"]["measured"]["mean"] <= 1
+        assert row["imagenet_fid"]["measured"]["mean"] > 0

@@ -198,7 +198,8 @@ def probe(
     """Recognition on the layers of a run's encoder: records ``top1-FROZEN`` and ``top5-FROZEN`` of every seed.
 
     See `genae.metrics.recognition.recognise`. With ``random_trunk`` the same trunk with fresh weights: the row that
-    every other has to beat, and with ``frozen`` none that of supervised training. Raises `GenaeError`.
+    every other has to beat, and with ``frozen`` none that of supervised training. The learning rate is divided by 10
+    after each third of the ``epochs``. Raises `GenaeError`.
     """
     model = load(run)
     data = data or model.open_data()
@@ -210,15 +211,17 @@ def probe(
         trunk = sections(autoencoder)
         if random_trunk:
             calibrate(trunk, data)
-        found = recognise(trunk, data, frozen, epochs=epochs, seed=seed, progress=progress)
+        found = recognise(
+            trunk, data, frozen, epochs=epochs, drop_every=max(1, epochs // 3), seed=seed, progress=progress
+        )
         fingerprint = {
             "data": data.name, "data_digest": data.digest, "split": "test", "count": len(data.split("test")),
-            "weights": "random" if random_trunk else model.digest, "epochs": epochs, "best_epoch": found.epoch,
+            "weights": "random" if random_trunk else model.digest, "epochs": epochs,
             "seed": seed, "frozen": frozen, "genae": VERSION,
         }  # fmt: skip
         of = "random trunk" if random_trunk else CODE
         new = [
-            {"of": of, "metric": f"{name}-{frozen}", "value": value, "fingerprint": fingerprint}
+            {"of": of, "metric": f"{name}-{frozen}", "value": value, "epoch": found.epoch, "fingerprint": fingerprint}
             for name, value in (("top1", found.top1), ("top5", found.top5))
         ]
         _keep(new, Path(run) / "metrics.jsonl" if Path(run).is_dir() else None)

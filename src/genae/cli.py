@@ -225,7 +225,9 @@ def probe(
     run: Run,
     data: Data = None,
     data_root: DataRoot = None,
-    frozen: Annotated[str, typer.Option(help="conv1, conv1-3, conv1-5 (the whole trunk) or none.")] = "conv1-5",
+    frozen: Annotated[
+        str, typer.Option(help="conv1, conv1-3, conv1-5 (two stages: a trunk of scale 8), all or none.")
+    ] = "conv1-5",
     trunk: Annotated[str, typer.Option(help="trained, or random: the same trunk with fresh weights.")] = "trained",
     epochs: Annotated[int, typer.Option(help="Passes over the training images.", min=1)] = 90,
     seeds: Annotated[str, typer.Option(help="Comma separated.")] = "0",
@@ -569,7 +571,7 @@ def compare(
 @app.command()
 def reproduce(
     table: Annotated[
-        str, typer.Argument(help="swae/table1, aaae/table1, aaae/table2, alae/table2, alae/table3 or alae/table4.")
+        str, typer.Argument(help="swae/table1, aaae/table1 and 2, alae/table2 to 4, patchvae/table1 to 7.")
     ],
     budget: Annotated[str, typer.Option(help="smoke (minutes), cpu, or gpu (the papers' settings).")] = "cpu",
     seeds: Annotated[str, typer.Option(help="Comma separated.")] = "0",

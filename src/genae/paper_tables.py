@@ -1,9 +1,10 @@
 """The papers' tables: what each row is in genae, on which data, and the figures that were published."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
+from genae.metrics.recognition import FROZEN
 from genae.presets import FITTED, PRESETS
 
 BUDGETS: dict[str, dict[str, Any]] = {
@@ -19,6 +20,8 @@ BUDGETS: dict[str, dict[str, Any]] = {
     "gpu": {},
 }  # fmt: skip
 SAMPLES = {"smoke": 1_000, "cpu": 10_000, "gpu": 10_000}
+EPOCHS = {"smoke": 1, "cpu": 12, "gpu": 90}
+"""Of recognition."""
 
 PLUS = {key: value for key, value in FITTED["aaae/mnist-plus"].items() if key != "name"}
 """The prior of ``aaae-plus``."""
@@ -54,6 +57,26 @@ DATA = {
         300_000,
         {"size": "32", "width": 16, "growth": 10_000},
     ),
+    # "All training images" of Indoor67 and 90 epochs of 50,000 images (PatchVAE's code); ImageNet: 30 epochs.
+    "cifar100": DataSet("cifar100", {}, 90 * 50_000, 100_000),
+    "indoor67": DataSet(None, {"size": "64", "fit": "crop"}, 90 * 50_000, 100_000),
+    "places205": DataSet(None, {"size": "64", "fit": "crop"}, 2 * 2_448_873, 100_000),
+    "imagenet": DataSet(
+        None,
+        {
+            "size": "224",
+            "fit": "crop",
+            "scale": 32,
+            "parts": 64,
+            "part_dim": 16,
+            "code_dim": 1024,
+            "batch_size": 256,
+            "learning_rate": 2e-4,
+        },
+        30 * 1_281_167,
+        100_000,
+        {"size": "64", "scale": 8, "parts": 16, "part_dim": 6, "code_dim": 96, "batch_size": 128},
+    ),
     "oxford102": DataSet(None, {"size": "64", "fit": "stretch"}, 200 * 1_020, 100_000),
 }
 
@@ -77,7 +100,13 @@ class Row:
     space: str = "w"
     """Where path lengths are measured: a prior's ``z``, or codes ``w``."""
     reconstructions: bool = False
-    """Whether the row's Fréchet distance is that of reconstructions of test images, not of samples."""
+    """Whether the row's figures are those of reconstructions of test images, not of samples."""
+    random_trunk: bool = False
+    """Whether recognition is measured with fresh weights: only the networks of the model are used."""
+    supervised: bool = False
+    """Whether nothing is frozen: with a random trunk, training on labels alone."""
+    quoted: str = ""
+    """Why genae cannot measure a row that the paper quotes."""
 
 
 _PAPER: dict[str, Any] = {"learning_rate": 1e-4, "code_dim": 128, "width": 64, "patience": 10}
@@ -98,6 +127,26 @@ _DENSE: dict[str, Any] = {"learning_rate": 0.002, "code_dim": 50, "width": 1024,
 
 def _dense(model: str, **options: Any) -> Row:
     return Row(model, options=_DENSE | {"networks": "dense", "norm": "none"} | options, small=True)
+
+
+# PatchVAE Section 4.1, and its code where it is silent: Adam 1e-4, batch 128; N = 16, d = 6; betas 1 and 10.
+_TRUNK: dict[str, Any] = {"learning_rate": 1e-4, "batch_size": 128}
+_CRITIC: dict[str, Any] = {
+    "critic_weight": 300.0
+}  # the authors' 1 changes nothing beside a sum of squares (docs/models/patch-vae.md)
+_EDGES: dict[str, Any] = {"edges": True}
+
+
+def _trunk(model: str, reconstructions: bool = False, **options: Any) -> Row:
+    return Row(model, "parts" if model == "patch-vae" else "normal", _TRUNK | options, small=True,
+               reconstructions=reconstructions)  # fmt: skip
+
+
+def _ablation(option: str, published: Mapping[Any, tuple[float, float]], label: str) -> Any:
+    rows = {
+        f"{label}={value}": (_trunk("patch-vae", **{option: value}), figures) for value, figures in published.items()
+    }
+    return ("cifar100", "indoor67"), rows
 
 
 # The networks of the presets style-alae/ffhq1024 and stylegan/ffhq1024; on the CPU those of style-alae/tiny.
@@ -191,6 +240,72 @@ TABLES: dict[str, tuple[tuple[str, ...], dict[str, tuple[Row, tuple[float | None
             "stylealae W": (_styled("style-alae"), (134.5, 103.4)),
         },
     ),
+    # Gupta, Singh, Shrivastava: PatchVAE (2020), Table 1: accuracies in per cent, by the layers that are frozen.
+    # CIFAR-10 and the last two rows are not the paper's.
+    "patchvae/table1": (
+        (*(f"{data}_{frozen}" for data in ("cifar100", "indoor67", "places205", "cifar10")
+           for frozen in ("conv1", "conv1-3", "conv1-5")),),
+        {
+            name: (row, (*published, None, None, None))
+            for name, row, published in (
+                ("beta-vae", _trunk("trunk-vae"),
+                 (44.12, 39.65, 28.57, 20.08, 17.76, 13.06, 28.29, 24.34, 8.89)),
+                ("beta-vae + Lw", _trunk("trunk-vae", **_EDGES),
+                 (44.96, 40.30, 28.33, 21.34, 19.48, 13.96, 29.43, 24.93, 9.41)),
+                ("beta-vae-gan", _trunk("trunk-vae", **_CRITIC),
+                 (44.69, 40.13, 29.89, 19.10, 17.84, 13.06, 28.48, 24.51, 9.72)),
+                ("beta-vae-gan + Lw", _trunk("trunk-vae", **_EDGES, **_CRITIC),
+                 (45.61, 41.35, 31.53, 20.45, 18.36, 14.33, 29.63, 25.26, 10.66)),
+                ("patchvae", _trunk("patch-vae"),
+                 (43.07, 38.58, 28.72, 20.97, 19.18, 13.43, 28.63, 24.95, 11.09)),
+                ("patchvae + Lw", _trunk("patch-vae", **_EDGES),
+                 (43.75, 40.37, 30.55, 23.21, 21.87, 15.45, 29.39, 26.29, 12.07)),
+                ("patchvae-gan", _trunk("patch-vae", **_CRITIC),
+                 (44.45, 40.57, 31.74, 21.12, 19.63, 14.55, 28.87, 25.25, 12.21)),
+                ("patchvae-gan + Lw", _trunk("patch-vae", **_EDGES, **_CRITIC),
+                 (45.39, 41.74, 32.65, 22.46, 21.87, 16.42, 29.36, 26.30, 13.39)),
+                ("bigan", _trunk("bigan", networks="residual", code_dim=96),
+                 (47.72, 41.89, 31.58, 21.64, 17.09, 9.70, 30.06, 25.11, 10.82)),
+                ("imagenet pretrained", Row(quoted="weights that were trained on ImageNet's labels; quoted"),
+                 (55.99, 54.99, 54.36, 45.90, 45.82, 40.90, 37.08, 36.46, 31.26)),
+                ("random trunk", replace(_trunk("patch-vae"), random_trunk=True), (None,) * 9),
+                ("supervised", replace(_trunk("patch-vae"), random_trunk=True, supervised=True), (None,) * 9),
+            )
+        },
+    ),
+    "patchvae/table2": (
+        ("imagenet_top1", "imagenet_top5"),
+        {
+            "beta-vae": (_trunk("trunk-vae"), (44.45, 69.67)),
+            "patchvae": (_trunk("patch-vae"), (47.01, 71.71)),
+            "beta-vae + Lw": (_trunk("trunk-vae", **_EDGES), (47.28, 71.78)),
+            "patchvae + Lw": (_trunk("patch-vae", **_EDGES), (47.87, 72.49)),
+            "imagenet supervised": (replace(_trunk("patch-vae"), random_trunk=True, supervised=True), (61.37, 83.79)),
+        },
+    ),
+    # Ablations, with the whole trunk frozen. Table 6's weights are 1, 5, 10 on a sum over parts.
+    "patchvae/table3": _ablation("parts", {4: (27.59, 14.40), 8: (28.74, 12.69), 16: (28.94, 14.33),
+                                           32: (27.78, 13.28), 64: (29.00, 12.76)}, "N"),
+    "patchvae/table4": _ablation("part_dim", {3: (28.63, 14.25), 6: (28.97, 14.55), 9: (28.21, 14.55)}, "d_p"),
+    "patchvae/table5": _ablation("occurrence_rate", {0.01: (28.86, 14.33), 0.05: (28.67, 14.25),
+                                                     0.1: (28.31, 14.03)}, "z_occ_prior"),
+    "patchvae/table6": (
+        ("cifar100", "indoor67"),
+        {
+            f"beta_occ={label}": (_trunk("patch-vae", beta_occurrence=weight), published)
+            for label, weight, published in (
+                (0.06, 1.0, (30.11, 14.10)), (0.3, 5.0, (30.37, 15.67)), (0.6, 10.0, (28.90, 13.51)),
+            )
+        },
+    ),
+    # Its PSNR cannot be that of images in [0, 1]: docs/models/patch-vae.md.
+    "patchvae/table7": (
+        ("imagenet_psnr", "imagenet_fid", "imagenet_ssim"),
+        {
+            "beta-vae": (_trunk("trunk-vae", reconstructions=True), (4.857, 108.741, 0.289)),
+            "patchvae": (_trunk("patch-vae", reconstructions=True), (4.342, 113.692, 0.235)),
+        },
+    ),
     # Xu, Keshmiri, Wang: Adversarially Approximated Autoencoder (2019), Table II: the weight lambda_1.
     "aaae/table2": (
         ("celeba_fid", "celeba_mse"),
@@ -212,17 +327,24 @@ class Measure(NamedTuple):
     metric: str
     """The metric to ask for; its record's name begins with this word."""
     features: str | None = None
-    """Of probes: the layer that they read."""
+    """Of probes: the layer that they read; of recognition: what is frozen."""
     scale: float = 1.0
     """What the record's value is multiplied with."""
 
 
 def measure_of(column: str) -> Measure:
-    """``mnist_icp``, ``svm_dw_long``, or ``ppl_full``. CIFAR-10's score is with Inception-v3, as the papers'."""
+    """``mnist_icp``, ``svm_dw_long``, ``ppl_full``, ``cifar100_conv1-3``, or ``cifar100`` (with the trunk frozen).
+
+    CIFAR-10's score is with Inception-v3, as the papers'.
+    """
+    if column in DATA:
+        return Measure(column, "top1", "conv1-5", 100.0)
     if column.startswith(("1nn_", "svm_")):
         metric, data, features = column.split("_")
         return Measure(data, metric, features, 100.0)  # in per cent
     if column.startswith("ppl_"):
         return Measure("ffhq", column)
     data, metric = column.rsplit("_", 1)
+    if metric in FROZEN or metric in ("top1", "top5"):
+        return Measure(data, "top5" if metric == "top5" else "top1", metric if metric in FROZEN else "conv1-5", 100.0)
     return Measure(data, "is" if column == "cifar10_icp" else metric)

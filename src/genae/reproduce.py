@@ -10,10 +10,11 @@ from typing import Any, NamedTuple, get_type_hints
 from genae import api
 from genae.autoencoders import AUTOENCODERS
 from genae.errors import GenaeError, nearest
+from genae.metrics import METRICS
 from genae.metrics.evaluate import REAL
 from genae.metrics.reconstruction import CODE
 from genae.model import load
-from genae.paper_tables import BUDGETS, DATA, SAMPLES, SMOKE_FIT, TABLES, Row, measure_of
+from genae.paper_tables import BUDGETS, DATA, EPOCHS, SAMPLES, SMOKE_FIT, TABLES, Measure, Row, measure_of
 from genae.priors import PRIORS
 from genae.protocol import Autoencoder
 from genae.report.reproduced import NOT_ASKED, draw_reconstructions, draw_traversals, write_table
@@ -23,7 +24,18 @@ from genae.training.config import option_types, resolve
 from genae.training.fit import Fit
 from genae.training.train import train
 
-VARIANTS = ("critic_weight", "error", "joint", "mixing")  # options in which rows of the same model differ
+# Options in which rows of the same model differ.
+VARIANTS = (
+    "critic_weight",
+    "error",
+    "joint",
+    "mixing",
+    "edges",
+    "parts",
+    "part_dim",
+    "occurrence_rate",
+    "beta_occurrence",
+)
 
 
 def reproduce(
@@ -138,23 +150,20 @@ def _measure(
     progress: Callable[[Mapping[str, Any]], None],
 ) -> Found:
     """Train, fit and evaluate what is missing of one cell and one seed."""
-    data, metric, features, scale = measure_of(column)
-    if metric == "mse" and not row.model:
-        raise GenaeError("real data have no reconstructions")
+    measure = measure_of(column)
     row = row.on_cpu if budget == "cpu" and row.on_cpu else row
+    if row.quoted:
+        raise GenaeError(row.quoted)
+    if measure.metric == "mse" and not row.model:
+        raise GenaeError("real data have no reconstructions")
     model = row.model or "ae"  # of real data, any model's evaluation measures them
-    if metric == "mse" and AUTOENCODERS[model].encode is Autoencoder.encode:
+    if measure.metric == "mse" and AUTOENCODERS[model].encode is Autoencoder.encode:
         raise GenaeError(f"{model} has no encoder")
-    if budget == "smoke":  # what needs no published weights
-        metric = {"is": "icp", "fid": "fd"}.get(metric, metric.replace("ppl", "fpl"))
-    asked, _, path = metric.partition("_")
-    if path:
-        metric = f"{asked}_{row.space}_{path}"
-    settings = _settings(row, model, data, budget, sources) | {"seed": seed, "data_root": data_root}
+    settings = _settings(row, model, measure.data, budget, sources) | {"seed": seed, "data_root": data_root}
     if not row.model:  # nothing of it is used
         settings |= {"images": 1, "anneal": 0}
     label = "-".join([row.model or "data", *(f"{key}={row.options[key]}" for key in VARIANTS if key in row.options)])
-    run = runs / budget / data / f"{label}-seed{seed}"
+    run = runs / budget / measure.data / f"{label}-seed{seed}"
     if train(resolve(model, settings, {}, AUTOENCODERS), run, progress=progress).stopped == "interrupted":
         raise KeyboardInterrupt
     how = (
@@ -166,30 +175,76 @@ def _measure(
         fitted = _fit_settings(row.fitted, budget)
         api.fit_prior(run, **fitted, name=row.prior, seed=seed)
         how += "; then, on its frozen codes, " + ", ".join(f"{k} {v}" for k, v in fitted.items())
-    of = REAL if not row.model else CODE if (metric == "mse" and not row.through_prior) or features else row.prior
-    if row.reconstructions:
-        of, metric = CODE, f"r{metric}"
+    if measure.metric in ("top1", "top5"):
+        wanted = _recognition(row, measure, budget, seed, run)
+    else:
+        wanted = _evaluation(row, measure, budget, run)
     for attempt in (0, 1):
-        trained = load(run)
-        # Only what this function measures itself: a person may have measured the run in other ways.
-        subject: dict[str, Any] = {"weights": trained.digest, "split": "test", "data_digest": trained.trained_on}
-        if of in trained.priors:
-            subject["prior_weights"] = weights_digest(trained.autoencoder.priors[of])
-        if features:
-            subject |= {"features": features}
-        elif metric != "mse":
-            subject |= {"seed": 0} | ({"images": SAMPLES[budget]} if of not in (REAL, CODE) else {})
         for record in reversed(read_lines(run / "metrics.jsonl", "metric")):
             fingerprint = record["fingerprint"]
-            if record["of"] == of and record["metric"].startswith(metric) and fingerprint.items() >= subject.items():
+            named = record["of"] == wanted.of and record["metric"].startswith(wanted.metric)
+            if named and fingerprint.items() >= wanted.fingerprint.items():
                 protocol = {k: v for k, v in fingerprint.items() if k not in SUBJECT}
                 space = row.prior if row.through_prior else CODE
-                return Found(scale * record["value"], protocol, how, run, space)
+                return Found(measure.scale * record["value"], protocol, how, run, space)
         if attempt == 0:
-            priors = [of] if of in trained.priors else []
-            api.evaluate(run, metrics=[asked, "cost"], samples=SAMPLES[budget], priors=priors,
-                         features=[features or "short"])  # fmt: skip
-    raise GenaeError(f"{metric} of {of} is not measured for this row")
+            wanted.measure()
+    raise GenaeError(f"{wanted.metric} of {wanted.of} is not measured for this row")
+
+
+class Wanted(NamedTuple):
+    """The record that a cell needs: only what this module measures itself, since a person may have measured the run in
+    other ways."""
+
+    of: str
+    metric: str
+    """How its name begins."""
+    fingerprint: Mapping[str, Any]
+    """What must be in its fingerprint."""
+    measure: Callable[[], Any]
+    """Makes it."""
+
+
+def _recognition(row: Row, measure: Measure, budget: str, seed: int, run: Path) -> Wanted:
+    """Of a head on an encoder's frozen layers."""
+    frozen = "none" if row.supervised else str(measure.features)
+    trained, epochs = load(run), EPOCHS[budget]
+    subject = {
+        "weights": "random" if row.random_trunk else trained.digest, "data_digest": trained.trained_on,
+        "split": "test", "frozen": frozen, "epochs": epochs, "seed": seed,
+    }  # fmt: skip
+    return Wanted(
+        "random trunk" if row.random_trunk else CODE,
+        f"{measure.metric}-{frozen}",
+        subject,
+        lambda: api.probe(run, frozen=frozen, random_trunk=row.random_trunk, epochs=epochs, seeds=[seed]),
+    )
+
+
+def _evaluation(row: Row, measure: Measure, budget: str, run: Path) -> Wanted:
+    """Of `api.evaluate`."""
+    trained = load(run)
+    metric, features = measure.metric, measure.features
+    if budget == "smoke":  # what needs no published weights
+        metric = {"is": "icp", "fid": "fd"}.get(metric, metric.replace("ppl", "fpl"))
+    asked, _, path = metric.partition("_")
+    if path:
+        metric = f"{asked}_{row.space}_{path}"
+    through_code = row.reconstructions or features or (metric == "mse" and not row.through_prior)
+    of = REAL if not row.model else CODE if through_code else row.prior
+    if row.reconstructions and metric in ("fid", "fd"):
+        metric = f"r{metric}"
+    subject: dict[str, Any] = {"weights": trained.digest, "split": "test", "data_digest": trained.trained_on}
+    priors = [of] if of in trained.priors else []
+    if priors:
+        subject["prior_weights"] = weights_digest(trained.autoencoder.priors[of])
+    if features:
+        subject |= {"features": features}
+    elif METRICS[asked].of != "pairs":
+        subject |= {"seed": 0} | ({"images": SAMPLES[budget]} if of not in (REAL, CODE) else {})
+    return Wanted(of, metric, subject, lambda: api.evaluate(
+        run, metrics=[asked, "cost"], samples=SAMPLES[budget], priors=priors, features=[features or "short"]
+    ))  # fmt: skip
 
 
 def _settings(row: Row, model: str, data: str, budget: str, sources: Mapping[str, str]) -> dict[str, Any]:
@@ -205,10 +260,12 @@ def _settings(row: Row, model: str, data: str, budget: str, sources: Mapping[str
     if budget == "cpu":
         settings["images"] = found.cpu_images
         settings["anneal"] = 0 if row.small else found.cpu_images
-    known = {*option_types(AUTOENCODERS[model]), "images", "average", "flip", *run_options}
+    known = {*option_types(AUTOENCODERS[model]), "images", "average", "flip", "size", "fit", *run_options}
     settings = {key: value for key, value in settings.items() if key in known}
-    opened = {} if budget == "smoke" else {**found.options, **(found.cpu_options if budget == "cpu" else {})}
-    return settings | {"data": source} | opened
+    if budget == "smoke":
+        return settings | {"data": source}
+    opened = found.options | (found.cpu_options if budget == "cpu" else {})  # type: ignore[operator]
+    return settings | {"data": source} | {key: value for key, value in opened.items() if key in known}
 
 
 def _fit_settings(fitted: Mapping[str, Any], budget: str) -> dict[str, Any]:

@@ -19,8 +19,10 @@ from genae.networks.dcgan import ConvEncoder
 from genae.networks.residual import ResidualTrunk
 from genae.protocol import Autoencoder
 
-FROZEN = {"conv1": 1, "conv1-3": 2, "conv1-5": None, "none": 0}
-"""Names of the tables' columns -> how many sections of the trunk stay as they are; None: all of them."""
+FROZEN = {"none": 0, "conv1": 1, "conv1-3": 2, "conv1-5": 3, "all": None}
+"""Names of the tables' columns -> how many sections of the trunk stay as they are; None: all of them.
+
+The paper counts two convolutions to a stage."""
 BATCH = 128
 Progress = Callable[[str, int, int], None]
 
