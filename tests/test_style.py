@@ -159,6 +159,9 @@ def test_a_level_is_blended_in_without_a_jump() -> None:
     for before, after in zip(*results, strict=True):
         assert torch.allclose(before, after, atol=1e-5)
     assert model.decode(w).shape == (2, *SHAPE)
+    coarse = F.interpolate(F.avg_pool2d(x, 2), scale_factor=2)
+    assert torch.allclose(model.seen(x, 450), (coarse + x) / 2, atol=1e-6)  # real images are blended as G's are
+    assert torch.equal(model.seen(x, 500), x)
 
 
 def test_mixing_takes_the_styles_from_one_layer_on_from_another_z() -> None:
@@ -167,6 +170,12 @@ def test_mixing_takes_the_styles_from_one_layer_on_from_another_z() -> None:
     changes = (styles[:, 1:] != styles[:, :-1]).any(2).sum(1)
     assert set(changes.tolist()) == {0, 1}  # at most one change; none where the cut falls behind the last layer
     assert float((changes == 0).float().mean()) == pytest.approx(1 / model.layers, abs=0.06)
+    drawn = []
+    for mixing in (1.0, 0.0):
+        model.mixing = mixing
+        torch.manual_seed(0)
+        drawn.append(model.styles(50)[:, 0])
+    assert torch.equal(*drawn), "the first layer is always the first z's"
     single = style_model(mixing=0.0).styles(50)
     assert torch.equal(single, single[:, :1].expand_as(single))
 
