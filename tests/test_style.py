@@ -365,13 +365,14 @@ def test_activations_are_what_graphs_keep() -> None:
 
 def test_a_graph_that_is_kept_is_counted_once() -> None:
     class Squares(Autoencoder):
-        """Keeps its input of 4 x 64 numbers for one product, and nothing else."""
+        """Keeps its input of 4 x 64 numbers for two products, and nothing else."""
 
         def __init__(self) -> None:
             super().__init__((1, 8, 8), 4, 1e-3)
-            self.layer = nn.Linear(64, 1, bias=False)
+            self.first, self.second = (nn.Linear(64, 1, bias=False) for _ in range(2))
 
         def step(self, batches: Iterator[Tensor], images: int) -> Iterator[Update]:
-            yield Update(self.layer(next(batches).flatten(1)).sum(), [self.layer])
+            x = next(batches).flatten(1)
+            yield Update((self.first(x) + self.second(x)).sum(), [self.first, self.second])
 
     assert next(footprints(Squares())).activations == 4 * 64 * 4
