@@ -251,3 +251,15 @@ def test_reconstructions_of_a_table_of_errors(tmp_path: Path) -> None:
         assert 3 < row["imagenet_psnr"]["measured"]["mean"] < 60
         assert -1 < row["imagenet_ssim"]["measured"]["mean"] <= 1
         assert row["imagenet_fid"]["measured"]["mean"] > 0
+
+
+def test_images_have_the_size_that_the_budget_gives_them() -> None:
+    row = TABLES["alae/table4"][1]["stylealae W"][0]
+    assert row.on_cpu is not None
+    assert "size" not in reproducing._settings(row, "style-alae", "ffhq", "smoke", {})
+    assert reproducing._settings(row.on_cpu, "style-alae", "ffhq", "cpu", {"ffhq": "x"})["size"] == "32"
+    large = reproducing._settings(row, "style-alae", "ffhq", "gpu", {"ffhq": "x"})
+    assert large["size"] == "1024"
+    assert large["width"] == 16
+    bedrooms = reproducing._settings(row, "style-alae", "lsun_bedroom", "gpu", {"lsun_bedroom": "x"})
+    assert (bedrooms["size"], bedrooms["width"]) == ("256", 32)

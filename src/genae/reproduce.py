@@ -260,11 +260,12 @@ def _settings(row: Row, model: str, data: str, budget: str, sources: Mapping[str
     if budget == "cpu":
         settings["images"] = found.cpu_images
         settings["anneal"] = 0 if row.small else found.cpu_images
-    known = {*option_types(AUTOENCODERS[model]), "images", "average", "flip", "size", "fit", *run_options}
+    known = {*option_types(AUTOENCODERS[model]), "images", "average", "flip", *run_options}
     settings = {key: value for key, value in settings.items() if key in known}
     if budget == "smoke":
         return settings | {"data": source}
     opened = found.options | (found.cpu_options if budget == "cpu" else {})  # type: ignore[operator]
+    known |= {"size", "fit"}  # a row's own are those of a preset, for other data
     return settings | {"data": source} | {key: value for key, value in opened.items() if key in known}
 
 
