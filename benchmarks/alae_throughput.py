@@ -11,7 +11,6 @@ products can be faster.
 """
 
 import argparse
-import statistics
 import time
 from collections.abc import Callable
 from typing import Any
@@ -20,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
+from turns import rates_in_turn, show
 
 from genae.autoencoders.alae import AdversarialLatentAutoencoder
 from genae.data.sources import ImageData, open_data
@@ -138,22 +138,8 @@ def main() -> None:
         "genae, plain Adam": ours(build(arguments.width), data, fused=False),
         "genae, bf16": ours(build(arguments.width), data, precision="bfloat16"),
     }
-    rates: dict[str, list[float]] = {name: [] for name in sides}
-    for run in sides.values():
-        for _ in range(3):
-            run()
-    for _ in range(arguments.rounds):
-        for name, run in sides.items():
-            start = time.perf_counter()
-            for _ in range(arguments.iterations):
-                run()
-            rates[name].append(arguments.iterations * BATCH / (time.perf_counter() - start))
-    for name, values in rates.items():
-        ratios = [a / b for a, b in zip(values, rates["plain"], strict=True)]
-        print(
-            f"{name:18} {statistics.median(values):7.1f} images/s   {statistics.median(ratios):.2f}x "
-            f"({min(ratios):.2f}-{max(ratios):.2f})"
-        )
+    rates = rates_in_turn(sides, rounds=arguments.rounds, iterations=arguments.iterations, images=BATCH)
+    show(rates, "plain")
     rate = peak(arguments.width)
     for name in ("plain", "genae"):
         count = operations(sides[name])

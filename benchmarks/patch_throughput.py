@@ -10,12 +10,11 @@ that is a side of its own.
 
 import argparse
 import copy
-import statistics
-import time
 from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
+from turns import rates_in_turn, show
 
 from genae.autoencoders.patch_vae import PatchVae
 from genae.protocol import Part
@@ -95,23 +94,8 @@ def main() -> None:
         "genae, plain Adam": ours(build(arguments.batch), x, fused=False),
         "genae, bf16": ours(build(arguments.batch), x, precision="bfloat16"),
     }
-    rates: dict[str, list[float]] = {name: [] for name in sides}
-    for run in sides.values():
-        run()
-    for _ in range(arguments.rounds):
-        for name, run in sides.items():
-            start = time.perf_counter()
-            for _ in range(arguments.iterations):
-                run()
-            rates[name].append(arguments.iterations * arguments.batch / (time.perf_counter() - start))
-    for name, values in rates.items():
-        against = [
-            [a / b for a, b in zip(values, rates[base], strict=True)] for base in ("plain", "plain, two decodes")
-        ]
-        print(
-            f"{name:20} {statistics.median(values):7.1f} images/s   "
-            + "   ".join(f"{statistics.median(r):.2f}x ({min(r):.2f}-{max(r):.2f})" for r in against)
-        )
+    rates = rates_in_turn(sides, rounds=arguments.rounds, iterations=arguments.iterations, images=arguments.batch)
+    show(rates, "plain", "plain, two decodes")
 
 
 if __name__ == "__main__":

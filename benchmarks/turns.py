@@ -1,0 +1,30 @@
+"""Several sides measured in turn, so that whatever slows the machine down slows all of them."""
+
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+
+def rates_in_turn(
+    sides: Mapping[str, Callable[[], object]], *, rounds: int, iterations: int, images: int
+) -> dict[str, list[float]]:
+    """Images/s of every side in every round; an iteration takes ``images``. Three go before, unmeasured."""
+    rates: dict[str, list[float]] = {name: [] for name in sides}
+    for run in sides.values():
+        for _ in range(3):
+            run()
+    for _ in range(rounds):
+        for name, run in sides.items():
+            start = time.perf_counter()
+            for _ in range(iterations):
+                run()
+            rates[name].append(iterations * images / (time.perf_counter() - start))
+    return rates
+
+
+def show(rates: Mapping[str, Sequence[float]], *bases: str) -> None:
+    """A line for each side: its median, and its ratio to each base, round by round (median, range)."""
+    for name, values in rates.items():
+        ratios = [[a / b for a, b in zip(values, rates[base], strict=True)] for base in bases]
+        against = "   ".join(f"{statistics.median(r):.2f}x ({min(r):.2f}-{max(r):.2f})" for r in ratios)
+        print(f"{name:20} {statistics.median(values):7.1f} images/s   {against}")
