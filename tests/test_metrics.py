@@ -358,6 +358,23 @@ def test_path_lengths_of_a_prior_have_closed_forms() -> None:
             assert float(found[f"{space}_{end}"][0].mean()) == pytest.approx(float(expected.mean()), rel=0.02)
 
 
+def test_perceptual_path_lengths_use_lpips_on_images_of_at_most_256_pixels() -> None:
+    from genae.metrics.lpips import Lpips
+    from genae.metrics.path_length import by_lpips
+
+    torch.manual_seed(0)
+    lpips = Lpips()
+    for p in lpips.parameters():
+        torch.nn.init.normal_(p, std=0.05)
+    perceiver = by_lpips(lpips)
+    assert (perceiver.metric, perceiver.suffix) == ("ppl", "other-weights")
+    assert by_lpips(Lpips(published=True)).suffix == ""
+    x, y = torch.rand(2, 1, 3, 512, 512).unbind(0)
+    small = [torch.nn.functional.avg_pool2d(image, 2) for image in (x, y)]
+    assert torch.allclose(perceiver.distance(x, y), lpips(*small))
+    assert torch.allclose(perceiver.distance(*small), lpips(*small))
+
+
 def test_path_lengths_of_a_linear_generator() -> None:
     v = VECTORS["ppl"]
     w, a, b, at = t(*v["W"]), t(*v["z0"]), t(*v["z1"]), t(*v["t"])
