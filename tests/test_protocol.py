@@ -119,6 +119,16 @@ def test_accumulation_equals_the_large_batch(name: str) -> None:
     assert_close(gradients(name, accumulate=4, norm="none")[0], gradients(name, norm="none")[0], 1e-3)
 
 
+def test_a_slope_that_is_taken_now_and_then_is_taken_for_every_part_or_none() -> None:
+    terms = []
+    for accumulate in (1, 2):
+        model, batches = subject("style-alae", slope_every=2)
+        records = Loop(model, batches, accumulate=accumulate).iteration(8, 1e-3)  # the second iteration: none
+        terms.append({key for record in records for key in record.values})
+    assert "slope" not in terms[0]
+    assert terms[0] == terms[1]
+
+
 def _worker(rank: int, rendezvous: str, names: list[str], out: str) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=2)

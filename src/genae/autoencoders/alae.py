@@ -18,6 +18,20 @@ from genae.protocol import Autoencoder, Prior, Update, at_least, frozen
 RECIPROCITY = ("encoder,decoder", "encoder,decoder,mapping")
 
 
+def with_slope(
+    loss: Tensor, real: Tensor, x: Tensor, weight: float, every: int, iteration: int
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """``loss`` + ``weight`` / 2 R1 of D's values ``real`` at ``x``, and R1 to log.
+
+    Only in every ``every``-th iteration, as many times as strong; in the others ``loss`` alone. An iteration is one of
+    the whole batch, of which ``x`` may be a part.
+    """
+    if iteration % every:
+        return loss, {}
+    slope = squared_slope(real, x)
+    return loss + every * weight / 2 * slope, {"slope": slope}
+
+
 class LatentAdversary(Autoencoder):
     """Algorithm 1 for any networks: F: z -> w, G: w -> x, E: x -> w and D: w -> logit.
 
@@ -50,15 +64,13 @@ class LatentAdversary(Autoencoder):
         x = self.seen(next(batches), images).requires_grad_()
         mapping = self.mapping.mapping
         x_new = self.generate(self.styles(len(x)))  # G(F(z))
-        sloped = images // len(x) % self.slope_every == 0
 
         # E, D: softplus(D(E(G(F(z))))) + softplus(-D(E(x))) + gamma/2 ||grad_x D(E(x))||^2              (I; Eq. 6)
         with in_float32(x), torch.compiler.set_stance("force_eager"):
             real = self.critic(self.infer(x))  # compiled networks have no second derivative
-        loss, terms = critic_loss(real, self.critic(self.infer(x_new.detach()))), {}
-        if sloped:
-            terms["slope"] = squared_slope(real, x)
-            loss = loss + self.slope_every * self.slope_weight / 2 * terms["slope"]
+        loss = critic_loss(real, self.critic(self.infer(x_new.detach())))
+        iteration = images // self.stage(images).batch_size
+        loss, terms = with_slope(loss, real, x, self.slope_weight, self.slope_every, iteration)
         yield Update(loss, [self.encoder, self.critic], terms)
 
         # F, G: softplus(-D(E(G(F(z)))))                                                                (II; Eq. 6)

@@ -12,8 +12,9 @@ from typing import Any, ClassVar, cast
 import torch
 from torch import Tensor, nn
 
-from genae.autoencoders.alae import LatentAdversary
-from genae.losses import critic_loss, generator_loss, in_float32, squared_slope
+from genae.autoencoders.alae import LatentAdversary, with_slope
+from genae.latent.mixing import every_layer
+from genae.losses import critic_loss, generator_loss, in_float32
 from genae.networks.equalised import EqualisedDense
 from genae.networks.style import Blend, StyleCritic, StyleDecoder, StyleEncoder, channels_of, doubled, halved, levels_of
 from genae.priors.mapping import MappingPrior
@@ -121,7 +122,7 @@ class Growing(Autoencoder):
         """
         level, blend = self.now
         noise = self.decoder.noise_for(len(w), level) if self.training else None
-        return self.decoder(w if w.ndim == 3 else w[:, None].expand(-1, self.layers, -1), level, blend, noise)
+        return self.decoder(every_layer(w, self.layers), level, blend, noise)
 
     def decode(self, code: Tensor) -> Tensor:
         """x = G(w): codes [B, code_dim] or [B, layers, code_dim] -> images [B, C, H, W], clipped to [-1, 1]."""
@@ -188,10 +189,9 @@ class StyleGan(Growing):
         # D: softplus(D(G(F(z)))) + softplus(-D(x)) + gamma/2 ||grad_x D(x)||^2
         with in_float32(x), torch.compiler.set_stance("force_eager"):
             real = self.critic(x, *self.now)
-        loss, terms = critic_loss(real, self.critic(x_new.detach(), *self.now)), {}
-        if images // len(x) % self.slope_every == 0:
-            terms["slope"] = squared_slope(real, x)
-            loss = loss + self.slope_every * self.slope_weight / 2 * terms["slope"]
+        loss = critic_loss(real, self.critic(x_new.detach(), *self.now))
+        iteration = images // self.stage(images).batch_size
+        loss, terms = with_slope(loss, real, x, self.slope_weight, self.slope_every, iteration)
         yield Update(loss, [self.critic], terms)
 
         # F, G: softplus(-D(G(F(z))))
