@@ -12,11 +12,11 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from genae.data.builtin import Raw
+from genae.data.lists import SPLIT_FOLDERS, Lists, is_list, read_lists
 from genae.data.transforms import FITS, RESIZE, resize, resize_name, size_of
 from genae.errors import GenaeError
 
 EXTENSIONS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm"}
-SPLIT_FOLDERS = {"train": "train", "test": "test"} | dict.fromkeys(("val", "valid", "validation"), "validation")
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
@@ -26,33 +26,46 @@ def list_pictures(path: Path) -> tuple[list[str], Callable[[str], bytes]]:
     In a zip, a folder that holds all of them is opened, as unpacking and entering it would. Raises `GenaeError` where
     there are none.
     """
-    if path.is_dir():
-        found = [f.relative_to(path).as_posix() for f in path.rglob("*") if _is_picture(f.relative_to(path).parts)]
-        names, read = sorted(found), lambda name: (path / name).read_bytes()
-    else:
-        try:
-            archive = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, OSError) as error:
-            raise GenaeError(f"{path} is not a readable zip file: {error}") from None
-        stored = [n for n in archive.namelist() if _is_picture(PurePosixPath(n).parts)]
-        tops = {n.split("/")[0] + "/" if "/" in n else "" for n in stored}
-        top = tops.pop() if len(tops) == 1 else ""
-        if top.lower().rstrip("/") in SPLIT_FOLDERS:
-            top = ""
-        names, read = sorted(n.removeprefix(top) for n in stored), lambda name: archive.read(top + name)
-    if not names:
+    names, read = _files(path)
+    pictures = [name for name in names if _is_picture(name)]
+    if not pictures:
         raise GenaeError(f"{path} holds no images; expected files ending in {', '.join(sorted(EXTENSIONS))}")
-    return names, read
+    return pictures, read
 
 
-def _is_picture(parts: tuple[str, ...]) -> bool:
-    hidden = any(part.startswith((".", "__MACOSX")) for part in parts)
-    return not hidden and PurePosixPath(parts[-1]).suffix.lower() in EXTENSIONS
+def _files(path: Path) -> tuple[list[str], Callable[[str], bytes]]:
+    """Pictures and lists of splits, sorted by name."""
+
+    def wanted(name: str) -> bool:
+        hidden = any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(name).parts)
+        return not hidden and (_is_picture(name) or is_list(name))
+
+    if path.is_dir():
+        found = (f.relative_to(path).as_posix() for f in path.rglob("*"))
+        return sorted(filter(wanted, found)), lambda name: (path / name).read_bytes()
+    try:
+        archive = zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, OSError) as error:
+        raise GenaeError(f"{path} is not a readable zip file: {error}") from None
+    stored = list(filter(wanted, archive.namelist()))
+    tops = {n.split("/")[0] + "/" if "/" in n else "" for n in stored}
+    top = tops.pop() if len(tops) == 1 else ""
+    if top.lower().rstrip("/") in SPLIT_FOLDERS:
+        top = ""
+    return sorted(n.removeprefix(top) for n in stored), lambda name: archive.read(top + name)
+
+
+def _is_picture(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in EXTENSIONS
 
 
 def read_pictures(source: Path, size: tuple[int, int] | None, fit: str, channels: int | None, skip_bad: bool) -> Raw:
     """Every picture below a folder, or in a zip of one."""
     names, read = list_pictures(source)
+    lists = read_lists(_files(source)[0], names, read)
+    total = len(names)
+    if lists.splits:
+        names = sorted({name for split in lists.splits.values() for name in split})
     images: list[Tensor] = []
     kept: list[str] = []
     bad: list[str] = []
@@ -91,8 +104,9 @@ def read_pictures(source: Path, size: tuple[int, int] | None, fit: str, channels
         raise GenaeError(f"{source} mixes 8-bit and deeper images; convert them to one depth")
     pixels = torch.stack(images)
     depth = 65535 if pixels.dtype == torch.int32 else None
-    labels, classes, splits = _labels_and_splits(kept)
-    notes = [f"{len(kept)} image files, {next(iter(sizes)) if len(sizes) == 1 else f'{len(sizes)} sizes'}"]
+    labels, classes, splits = _labels_and_splits(kept, lists)
+    listed = f" of {total}, as {' and '.join(lists.splits)} lists say" if lists.splits else ""
+    notes = [f"{len(kept)}{listed} image files, {next(iter(sizes)) if len(sizes) == 1 else f'{len(sizes)} sizes'}"]
     resized = resize_name(size, fit) if size and set(sizes) != {f"{size[0]}x{size[1]}"} else "none"
     if size and resized != "none":
         notes.append(f"resized to {size[0]}x{size[1]} ({RESIZE}): {FITS[fit]}")
@@ -151,16 +165,25 @@ def _decode_deep(data: bytes) -> Tensor:
     return decode_image(torch.frombuffer(bytearray(data), dtype=torch.uint8), ImageReadMode.UNCHANGED).to(torch.int32)
 
 
-def _labels_and_splits(names: Sequence[str]) -> tuple[Tensor | None, tuple[str, ...], dict[str, Tensor]]:
-    """Class sub-folders become labels; folders named train, val or test above them become splits."""
+def _labels_and_splits(names: Sequence[str], lists: Lists) -> tuple[Tensor | None, tuple[str, ...], dict[str, Tensor]]:
+    """Splits are those of lists, or of folders named train, val or test; class folders below become labels."""
+    if lists.splits:
+        place = {name: i for i, name in enumerate(names)}
+        splits = {s: torch.tensor([place[n] for n in found if n in place]) for s, found in lists.splits.items()}
+        return *_labels([lists.class_of(name) for name in names]), splits
     folders = [Path(name).parts[:-1] for name in names]
-    splits: dict[str, Tensor] = {}
+    splits = {}
     if all(parts and parts[0].lower() in SPLIT_FOLDERS for parts in folders):
         tops = [SPLIT_FOLDERS[parts[0].lower()] for parts in folders]
         splits = {s: torch.tensor([i for i, top in enumerate(tops) if top == s]) for s in sorted(set(tops))}
         folders = [parts[1:] for parts in folders]
-    classes = tuple(sorted({parts[0] for parts in folders if parts}))
+    return *_labels([parts[0] if parts else "" for parts in folders]), splits
+
+
+def _labels(folders: Sequence[str]) -> tuple[Tensor | None, tuple[str, ...]]:
+    """A class number for every picture, if each is in a folder and there are at least two."""
+    classes = tuple(sorted(set(folders)))
     if not all(folders) or len(classes) < 2:
-        return None, (), splits
+        return None, ()
     number = {name: i for i, name in enumerate(classes)}
-    return torch.tensor([number[parts[0]] for parts in folders]), classes, splits
+    return torch.tensor([number[folder] for folder in folders]), classes

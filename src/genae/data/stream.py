@@ -13,7 +13,8 @@ from PIL import Image
 from torch import Tensor
 
 from genae.data import builtin
-from genae.data.files import SPLIT_FOLDERS, decode, file_format, formats_name, list_pictures
+from genae.data.files import decode, file_format, formats_name, list_pictures
+from genae.data.lists import SPLIT_FOLDERS
 from genae.data.sampler import mix_seed
 from genae.data.sources import ImageData, open_data
 from genae.data.transforms import convert_channels, parse_size, resize, resize_name, to_uint8
