@@ -22,7 +22,7 @@ from genae.latent.parts import best_places, crops
 from genae.losses import bernoulli_kl, edge_weights
 from genae.metrics import recognition
 from genae.metrics.localisation import average_precision, localisation
-from genae.metrics.recognition import recognise, sections
+from genae.metrics.recognition import freeze, read_off, recognise, sections
 from genae.model import load
 from genae.networks.patch import placed, pooled
 from genae.networks.residual import Pyramid, ResidualTrunk
@@ -302,13 +302,29 @@ def test_frozen_layers_stay_and_the_rest_learns(frozen: str, fixed: int, trained
     data = model.open_data()
     trunk = sections(model.autoencoder)
     before = [p.clone() for p in trunk.parameters()]
-    seen: list[nn.Module] = []
-    found = recognise(trunk, data, frozen, epochs=2, progress=lambda *event: seen.append(event))
+    layers = freeze(trunk, data, frozen)
+    found = recognise(layers, epochs=2)
     assert all(torch.equal(p, q) for p, q in zip(trunk.parameters(), before, strict=True)), "a copy is trained"
     assert 0.2 < found.top1 < found.top5 <= 1
     assert found.epoch in (1, 2)
-    again = recognise(trunk, data, frozen, epochs=2)
-    assert again == found
+    assert recognise(layers, epochs=2) == found
+
+
+def test_probes_of_frozen_features(trained: Path) -> None:
+    model = load(trained)
+    data = model.open_data()
+    layers = freeze(sections(model.autoencoder), data, "conv1-3")
+    rows = {
+        name: nn.Sequential(*sections(model.autoencoder)[:2])(data.images(data.split(name))).detach().flatten(1)
+        for name in ("train", "test")
+    }
+    distances = torch.cdist(rows["test"].double(), rows["train"].double())
+    assert data.labels is not None
+    train, test = data.labels[data.split("train")], data.labels[data.split("test")]
+    assert read_off(layers, "1nn") == pytest.approx(float((train[distances.argmin(1)] == test).double().mean()))
+    votes = nn.functional.one_hot(train[distances.topk(20, largest=False).indices]).sum(1)
+    assert read_off(layers, "knn") == pytest.approx(float((votes.argmax(1) == test).double().mean()), abs=0.01)
+    assert read_off(layers, "logistic") > 0.4
 
 
 def test_the_learning_rate_drops_and_the_best_epoch_is_tested(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -323,21 +339,24 @@ def test_the_learning_rate_drops_and_the_best_epoch_is_tested(trained: Path, mon
     monkeypatch.setattr(torch.optim.SGD, "step", watched)
     accuracies = iter([(0.2, 0.3), (0.9, 1.0), (0.4, 0.5), (0.77, 0.88)])
     monkeypatch.setattr(recognition, "_accuracies", lambda *_: next(accuracies))
-    found = recognise(sections(model.autoencoder), model.open_data(), "conv1-5", epochs=3, drop_every=2)
+    layers = freeze(sections(model.autoencoder), model.open_data(), "conv1-5")
+    found = recognise(layers, epochs=3, drop_every=2)
     assert found == (0.77, 0.88, 2)
     assert sorted(set(rates)) == pytest.approx([0.001, 0.01])
 
 
 def test_a_run_is_probed(trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     flags = ["--epochs", "1", "--seeds", "0,1", "--frozen", "conv1-3"]
-    assert genae("probe", trained, *flags, monkeypatch=monkeypatch) == 0
+    assert genae("probe", trained, *flags, "--heads", "mlp,knn", monkeypatch=monkeypatch) == 0
     assert genae("probe", trained, *flags, "--trunk", "random", monkeypatch=monkeypatch) == 0
     assert "top1-conv1-3" in capsys.readouterr().out
     records = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
     probed = [(r["of"], r["metric"], r["fingerprint"]["seed"]) for r in records if r["metric"].startswith("top")]
     assert len(set(probed)) == 8
+    assert [r["metric"] for r in records].count("knn-conv1-3") == 1
     for wrong, message in (
         (["--frozen", "conv2"], "frozen is 'conv2'; "),
+        (["--heads", "mpl"], "head is 'mpl'; did you mean 'mlp'"),
         (["--trunk", "x"], "--trunk is 'x'"),
         (["--seeds", "a"], "--seeds is 'a'"),
     ):

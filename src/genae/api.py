@@ -24,7 +24,7 @@ from genae.metrics.features import FeatureNetwork
 from genae.metrics.judges import Judges, Progress, networks_needed
 from genae.metrics.lpips import open_lpips
 from genae.metrics.path_length import by_features, by_lpips
-from genae.metrics.recognition import calibrate, recognise, sections
+from genae.metrics.recognition import HEADS, Layers, calibrate, freeze, read_off, recognise, sections
 from genae.metrics.reconstruction import CODE
 from genae.model import Model, load
 from genae.presets import FITTED, PRESETS
@@ -190,6 +190,7 @@ def probe(
     data: ImageData | None = None,
     *,
     frozen: str = "conv1-5",
+    heads: Sequence[str] = ("mlp",),
     random_trunk: bool = False,
     epochs: int = 90,
     seeds: Sequence[int] = (0,),
@@ -197,35 +198,50 @@ def probe(
 ) -> list[dict[str, Any]]:
     """Recognition on the layers of a run's encoder: records ``top1-FROZEN`` and ``top5-FROZEN`` of every seed.
 
-    See `genae.metrics.recognition.recognise`. With ``random_trunk`` the same trunk with fresh weights: the row that
-    every other has to beat, and with ``frozen`` none that of supervised training. The learning rate is divided by 10
-    after each third of the ``epochs``. Raises `GenaeError`.
+    ``heads`` is of `HEADS`: ``mlp`` is that of `genae.metrics.recognition.recognise`, the others are probes of the
+    frozen features, with records such as ``knn-FROZEN``; the features are computed once. With ``random_trunk`` the same
+    trunk with fresh weights, others for every seed: the row that every other has to beat, and with ``frozen`` none that
+    of supervised training. The learning rate is divided by 10 after each third of the ``epochs``. Raises `GenaeError`.
     """
+    unknown = [head for head in heads if head not in HEADS]
+    if unknown or not heads:
+        name = unknown[0] if unknown else ""
+        raise GenaeError(f"head is {name!r}; {nearest(name, HEADS)}")
     model = load(run)
     data = data or model.open_data()
+    of = "random trunk" if random_trunk else CODE
+    fingerprint = {
+        "data": data.name, "data_digest": data.digest, "split": "test", "count": len(data.split("test")),
+        "weights": "random" if random_trunk else model.digest, "frozen": frozen, "genae": VERSION,
+    }  # fmt: skip
     records: list[dict[str, Any]] = []
-    for seed in seeds:
-        autoencoder = model.autoencoder
-        if random_trunk:
-            autoencoder = build_model(replace(model.config, seed=seed), model.image_shape).to(model.device)
-        trunk = sections(autoencoder)
-        if random_trunk:
-            calibrate(trunk, data)
-        found = recognise(
-            trunk, data, frozen, epochs=epochs, drop_every=max(1, epochs // 3), seed=seed, progress=progress
-        )
-        fingerprint = {
-            "data": data.name, "data_digest": data.digest, "split": "test", "count": len(data.split("test")),
-            "weights": "random" if random_trunk else model.digest, "epochs": epochs,
-            "seed": seed, "frozen": frozen, "genae": VERSION,
-        }  # fmt: skip
-        of = "random trunk" if random_trunk else CODE
+
+    def keep(named: Mapping[str, float], more: Mapping[str, Any], epoch: int | None = None) -> None:
+        best = {} if epoch is None else {"epoch": epoch}
         new = [
-            {"of": of, "metric": f"{name}-{frozen}", "value": value, "epoch": found.epoch, "fingerprint": fingerprint}
-            for name, value in (("top1", found.top1), ("top5", found.top5))
+            {"of": of, "metric": f"{name}-{frozen}", "value": value, **best, "fingerprint": {**fingerprint, **more}}
+            for name, value in named.items()
         ]
         _keep(new, Path(run) / "metrics.jsonl" if Path(run).is_dir() else None)
-        records += new
+        records.extend(new)
+
+    layers: Layers | None = None
+    for seed in seeds:
+        first = layers is None
+        if random_trunk:
+            fresh = build_model(replace(model.config, seed=seed), model.image_shape).to(model.device)
+            trunk = sections(fresh)
+            calibrate(trunk, data)
+            layers = freeze(trunk, data, frozen, progress)
+        elif layers is None:
+            layers = freeze(sections(model.autoencoder), data, frozen, progress)
+        for head in heads:
+            if head == "mlp":
+                found = recognise(layers, epochs=epochs, drop_every=max(1, epochs // 3), seed=seed, progress=progress)
+                keep({"top1": found.top1, "top5": found.top5}, {"epochs": epochs, "seed": seed}, found.epoch)
+            elif first or random_trunk:  # a probe knows no chance: one figure for one trunk
+                progress(f"{head} of the frozen features", 0, 1)
+                keep({head: read_off(layers, head)}, {"seed": seed} if random_trunk else {})
     return records
 
 

@@ -228,6 +228,9 @@ def probe(
     frozen: Annotated[
         str, typer.Option(help="conv1, conv1-3, conv1-5 (two stages: a trunk of scale 8), all or none.")
     ] = "conv1-5",
+    heads: Annotated[
+        str, typer.Option(help="Comma separated: mlp, trained with what is not frozen; 1nn, knn, svm, logistic.")
+    ] = "mlp",
     trunk: Annotated[str, typer.Option(help="trained, or random: the same trunk with fresh weights.")] = "trained",
     epochs: Annotated[int, typer.Option(help="Passes over the training images.", min=1)] = 90,
     seeds: Annotated[str, typer.Option(help="Comma separated.")] = "0",
@@ -244,8 +247,8 @@ def probe(
     source = _load(run).open_data(data, data_root)
     with Work() as progress:
         records = api.probe(
-            run, source, frozen=frozen, random_trunk=trunk == "random", epochs=epochs, seeds=_seeds(seeds),
-            progress=progress,
+            run, source, frozen=frozen, heads=heads.split(","), random_trunk=trunk == "random", epochs=epochs,
+            seeds=_seeds(seeds), progress=progress,
         )  # fmt: skip
     _show_table(*tables.table(records), "table")
 

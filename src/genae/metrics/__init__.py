@@ -12,7 +12,7 @@ from genae.metrics.localisation import average_precision, localisation
 from genae.metrics.lpips import Lpips
 from genae.metrics.neighbours import coverage, memorisation, nearest
 from genae.metrics.path_length import path_lengths, trimmed_mean
-from genae.metrics.probes import linear_svm, logistic, one_nn
+from genae.metrics.probes import knn, linear_svm, logistic, one_nn
 from genae.metrics.reconstruction import ms_ssim, mse, psnr, ssim
 
 __all__ = [
@@ -104,6 +104,7 @@ METRICS: dict[str, Metric] = {
         {"fpl": "path length in the features of the network named; a stand-in, no ppl; lower is smoother"},
     ),
     "1nn": Metric(one_nn, "labels", {"1nn": "accuracy of the nearest neighbour's label among an encoder's features"}),
+    "knn": Metric(knn, "labels", {"knn": "accuracy of a vote of the 20 nearest neighbours among features"}),
     "svm": Metric(linear_svm, "labels", {"svm": "accuracy of a linear support vector machine on features"}),
     "localisation": Metric(
         average_precision,

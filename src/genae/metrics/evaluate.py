@@ -21,7 +21,8 @@ from genae.metrics.frechet import moments
 from genae.metrics.judges import BATCH, Judges, Record, short_count
 from genae.metrics.neighbours import memorisation, training_distances
 from genae.metrics.path_length import STEP, prior_path_lengths, trimmed_mean
-from genae.metrics.probing import PROBES, record_localisation, record_probes
+from genae.metrics.probes import PROBES
+from genae.metrics.probing import record_localisation, record_probes
 from genae.metrics.reconstruction import CODE, reconstructions
 from genae.protocol import Autoencoder
 from genae.storage import weights_digest

@@ -12,11 +12,9 @@ from genae.data.sources import ImageData
 from genae.errors import GenaeError, nearest
 from genae.metrics.judges import BATCH, Judges
 from genae.metrics.localisation import INSIDE, localisation
-from genae.metrics.probes import linear_svm, logistic, one_nn
+from genae.metrics.probes import PROBES
 from genae.metrics.reconstruction import CODE
 from genae.protocol import Autoencoder
-
-PROBES: dict[str, Callable[..., float]] = {"1nn": one_nn, "svm": linear_svm, "logistic": logistic}
 
 
 def layers(model: Autoencoder, names: Sequence[str]) -> Callable[[Tensor], list[Tensor]]:

@@ -5,7 +5,7 @@ The protocol of PatchVAE's tables (Gupta, Singh, Shrivastava 2020, Section 4.2).
 
 import copy
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import torch
@@ -13,8 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genae.data.sampler import mix_seed, shuffled
-from genae.data.sources import ImageData
+from genae.data.sources import SPLITS, ImageData
 from genae.errors import GenaeError, nearest
+from genae.metrics.probes import PROBES
 from genae.networks.dcgan import ConvEncoder
 from genae.networks.residual import ResidualTrunk
 from genae.protocol import Autoencoder
@@ -23,6 +24,8 @@ FROZEN = {"none": 0, "conv1": 1, "conv1-3": 2, "conv1-5": 3, "all": None}
 """Names of the tables' columns -> how many sections of the trunk stay as they are; None: all of them.
 
 The paper counts two convolutions to a stage."""
+HEADS = ("mlp", *PROBES)
+"""What is put on the layers: the tables' head, which is trained with what is not frozen, or a probe of what is."""
 BATCH = 128
 Progress = Callable[[str, int, int], None]
 
@@ -64,10 +67,40 @@ def calibrate(trunk: nn.ModuleList, data: ImageData, batches: int = 20) -> None:
     network.eval()
 
 
+class Layers(NamedTuple):
+    """A trunk cut in two, and what the frozen part gives."""
+
+    features: Mapping[str, Tensor]
+    """Of the images of every split, in the order of their indices [M, ...]; on the CPU."""
+    labels: Mapping[str, Tensor]
+    classes: int
+    rest: nn.Module
+    """What is not frozen."""
+    device: torch.device
+
+
+def freeze(
+    trunk: nn.ModuleList, data: ImageData, frozen: str, progress: Progress = lambda message, done, total: None
+) -> Layers:
+    """Freeze the sections of ``trunk`` that ``frozen`` names (in `FROZEN`), and compute once what they give.
+
+    Frozen layers keep their batch statistics, so that their features do not change in training. Raises `GenaeError`.
+    """
+    if frozen not in FROZEN:
+        raise GenaeError(f"frozen is {frozen!r}; {nearest(frozen, FROZEN)}")
+    if data.labels is None:
+        raise GenaeError(f"{data.name} has no labels to recognise (class sub-folders would be labels)")
+    device = next(trunk.parameters()).device
+    count = FROZEN[frozen]
+    fixed = nn.Sequential(*(trunk if count is None else trunk[:count])).eval()
+    rest = nn.Sequential(*([] if count is None else trunk[count:]))
+    features = {name: _features(fixed, data, name, device, progress) for name in SPLITS}
+    labels = {name: data.labels[data.split(name)] for name in SPLITS}
+    return Layers(features, labels, len(data.classes), rest, device)
+
+
 def recognise(
-    trunk: nn.ModuleList,
-    data: ImageData,
-    frozen: str,
+    layers: Layers,
     *,
     epochs: int = 90,
     learning_rate: float = 0.01,
@@ -75,29 +108,19 @@ def recognise(
     seed: int = 0,
     progress: Progress = lambda message, done, total: None,
 ) -> Recognised:
-    """Train what is not ``frozen`` (a name in `FROZEN`) of a copy of ``trunk``, and a head, on the labels.
+    """Train a copy of what is not frozen, and a head, on the labels.
 
     Head: dropout 0.5, 512 units, ReLU, classes. SGD with momentum 0.9, weight decay 1e-4, batch 128, a learning rate
-    divided by 10 every ``drop_every`` epochs. The epoch that does best on the validation images is tested once. Frozen
-    layers keep their batch statistics, so that what they give is computed once. Raises `GenaeError`.
+    divided by 10 every ``drop_every`` epochs. The epoch that does best on the validation images is tested once. Raises
+    `GenaeError` where training diverges.
     """
-    if frozen not in FROZEN:
-        raise GenaeError(f"frozen is {frozen!r}; {nearest(frozen, FROZEN)}")
-    if data.labels is None:
-        raise GenaeError(f"{data.name} has no labels to recognise (class sub-folders would be labels)")
-    device = next(trunk.parameters()).device
-    trunk = copy.deepcopy(trunk)
-    count = FROZEN[frozen]
-    fixed = nn.Sequential(*(trunk if count is None else trunk[:count])).eval().requires_grad_(False)
-    rest = nn.Sequential(*([] if count is None else trunk[count:]))
-    features = {name: _features(fixed, data, name, device, progress) for name in ("train", "validation", "test")}
-    labels = {name: data.labels[data.split(name)] for name in features}
-
+    features, labels, device = layers.features, layers.labels, layers.device
     torch.manual_seed(mix_seed("recognition", seed))
+    rest = copy.deepcopy(layers.rest)
     with torch.no_grad():
         width = rest.eval()(features["train"][:1].to(device)).numel()
     head = nn.Sequential(
-        nn.Flatten(), nn.Dropout(0.5), nn.Linear(width, 512), nn.ReLU(), nn.Linear(512, len(data.classes))
+        nn.Flatten(), nn.Dropout(0.5), nn.Linear(width, 512), nn.ReLU(), nn.Linear(512, layers.classes)
     )
     network = nn.Sequential(rest, head).to(device)
     optimiser = torch.optim.SGD(network.parameters(), learning_rate, momentum=0.9, weight_decay=1e-4)
@@ -117,9 +140,15 @@ def recognise(
             raise GenaeError(f"recognition diverged in epoch {epoch + 1}; a lower learning rate usually helps")
         if accuracy > best[0]:
             best, kept = (accuracy, epoch + 1), copy.deepcopy(network.state_dict())
-        progress(f"recognition, {frozen} frozen, {accuracy:.1%}", epoch + 1, epochs)
+        progress(f"recognition, {accuracy:.1%}", epoch + 1, epochs)
     network.load_state_dict(kept)
     return Recognised(*_accuracies(network, features["test"], labels["test"], device), best[1])
+
+
+def read_off(layers: Layers, probe: str) -> float:
+    """Test accuracy of a probe (a name in `PROBES`) on the frozen features, trained on those of training images."""
+    train, test = (layers.features[name].flatten(1) for name in ("train", "test"))
+    return PROBES[probe](train, layers.labels["train"], test, layers.labels["test"])
 
 
 def _features(fixed: nn.Module, data: ImageData, split: str, device: torch.device, progress: Progress) -> Tensor:
