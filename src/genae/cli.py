@@ -5,7 +5,7 @@ Everything heavy is imported inside the commands, so that ``genae --help`` answe
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -640,10 +640,7 @@ def list_all() -> None:
 
     for title, lines in {
         "autoencoders": [f"{name}: {(cls.__doc__ or '').splitlines()[0]}" for name, cls in AUTOENCODERS.items()],
-        "presets": [
-            f"{name}: {p['images']:,} images of {p.get('data', 'your --data')}, width {p['width']}"
-            for name, p in PRESETS.items()
-        ],
+        "presets": list(_preset_lines(PRESETS)),
         "metrics": [
             f"{name}: " + "; ".join(f"{start}, {text}" if start != name else text for start, text in m.records.items())
             for name, m in METRICS.items()
@@ -653,6 +650,17 @@ def list_all() -> None:
         console.print(f"[bold]{title}[/bold]")
         for line in lines:
             console.print(f"  {escape(line)}", soft_wrap=True)
+
+
+def _preset_lines(presets: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """A line for each preset, with the endings of those that vary it."""
+    for name, preset in presets.items():
+        if any(name.startswith(f"{other}-") for other in presets):
+            continue
+        endings = [other.removeprefix(name) for other in presets if other.startswith(f"{name}-")]
+        width = f", width {preset['width']}" if "width" in preset else ""
+        varied = f"; also {', '.join(endings)}" if endings else ""
+        yield f"{name}: {preset['images']:,} images of {preset.get('data', 'your --data')}{width}{varied}"
 
 
 @app.command("import-alae")

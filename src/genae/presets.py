@@ -99,6 +99,54 @@ _TINY: dict[str, Any] = _STYLE | {
     "batch_size": 16, "slope_weight": 0.1, "validate_every": 20_000, "checkpoint_every": 20_000,
 }  # fmt: skip
 
+# PatchVAE Section 4.1, and the authors' code where it is silent: Adam 1e-4, batch 128; N = 16 parts of d_p = 6 numbers;
+# betas 1 and 10. Epochs are of 50,000 images.
+_PARTS: dict[str, Any] = {"batch_size": 128, "learning_rate": 1e-4, "patience": 0}
+PARTS_DATA: dict[str, dict[str, Any]] = {
+    "cifar10": {"data": "cifar10", "images": 90 * 50_000},
+    "cifar100": {"data": "cifar100", "images": 90 * 50_000},
+    # Give folders with --data: docs/models/patch-vae.md.
+    "indoor67": {"size": "64", "fit": "crop", "flip": True, "images": 90 * 50_000},
+    "places205": {"size": "64", "fit": "crop", "flip": True, "images": 2 * 2_448_873},
+    "imagenet": {
+        "size": "224", "fit": "crop", "flip": True, "images": 30 * 1_281_167, "scale": 32, "batch_size": 256,
+        "learning_rate": 2e-4,
+    },
+}  # fmt: skip
+"""Each data set of PatchVAE's tables, and how it is trained on."""
+_BOTTLENECK: dict[str, dict[str, Any]] = {
+    "patch-vae": {"imagenet": {"parts": 64, "part_dim": 16}},
+    "trunk-vae": {"imagenet": {"code_dim": 1024}},
+}
+EDGES: dict[str, Any] = {"edges": True}
+"""+ L_w of PatchVAE's tables."""
+CRITIC: dict[str, Any] = {"critic_weight": 300.0}
+"""-GAN. The authors' 1 changes nothing beside a sum of squares: docs/models/patch-vae.md."""
+VARIANTS: dict[str, dict[str, Any]] = {"": {}, "-lw": EDGES, "-gan": CRITIC, "-gan-lw": EDGES | CRITIC}
+ABLATIONS: dict[str, tuple[float, ...]] = {
+    "parts": (4, 8, 16, 32, 64), "part_dim": (3, 6, 9), "occurrence_rate": (0.01, 0.05, 0.1),
+    "beta_occurrence": (1.0, 5.0, 10.0),
+}  # fmt: skip
+"""PatchVAE Tables 3 to 6: option -> its values."""
+
+
+def _parts_presets() -> dict[str, dict[str, Any]]:
+    """``patch-vae/indoor67-gan-lw``, ``trunk-vae/cifar10``, ``patch-vae/cifar100-parts-32``, ..."""
+    made = {
+        f"{model}/{data}{suffix}": _PARTS | settings | sizes.get(data, {}) | variant
+        for model, sizes in _BOTTLENECK.items()
+        for data, settings in PARTS_DATA.items()
+        for suffix, variant in VARIANTS.items()
+    }
+    for option, values in ABLATIONS.items():
+        for data in ("cifar10", "cifar100", "indoor67"):
+            for value in values:
+                made[f"patch-vae/{data}-{option.replace('_', '-')}-{value:g}"] = (
+                    _PARTS | PARTS_DATA[data] | {option: value}
+                )
+    return made
+
+
 PRESETS: dict[str, dict[str, Any]] = {
     # Not in the paper: a laptop's first run, in about a minute.
     "stacked-wae/digits": _SWAE
@@ -199,6 +247,9 @@ PRESETS: dict[str, dict[str, Any]] = {
     "aaae/celeba64-lambda1-0.1": _AAAE64 | {"critic_weight": 0.1},
     # AAAE Table I, Oxford-102: FID 103.46. Resized to 64 x 64 without a crop.
     "aaae/flowers102": _AAAE | {"size": "64", "fit": "stretch", "images": 200 * 1_020},
+    # PatchVAE Tables 1 to 7: patch-vae and its baseline trunk-vae on each data set, alone, with L_w (-lw), a critic
+    # (-gan) or both; and the ablations on the smaller sets.
+    **_parts_presets(),
 }
 
 FITTED: dict[str, dict[str, Any]] = {
