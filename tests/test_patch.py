@@ -406,3 +406,15 @@ def test_parts_of_shapes_are_scored_and_others_refused(trained: Path, tmp_path: 
         assert values["code", f"localisation-{kind}"] > 0.5 * chance
     with pytest.raises(GenaeError, match="localisation needs data whose parts are known: shapes, not digits"):
         api.evaluate(trained, metrics=["localisation"])
+
+
+def test_the_report_of_a_run_shows_its_parts(trained: Path, tmp_path: Path) -> None:
+    from genae.report.page import draw_figures, render
+
+    model = load(trained)
+    data = model.open_data()
+    drawn = draw_figures(model, data, seed=0)
+    assert {"parts-maps", "parts-crops", "parts-swaps"} <= drawn.keys()
+    page = render(model, data, [], [], drawn)
+    assert "<h2>Parts</h2>" in page
+    assert all(f'alt="{name}"' in page for name in drawn), "every figure that was drawn is on the page"

@@ -198,6 +198,11 @@ class Model:
             moved = mixing.mix(everywhere, there, layers).unflatten(0, moved.shape[:2])
         return self.decode(moved.flatten(0, 1)).unflatten(0, (len(codes), len(strengths)))
 
+    @property
+    def has_parts(self) -> bool:
+        """Whether codes say which parts occur where."""
+        return isinstance(self.autoencoder, PatchVae)
+
     def parts(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Appearances [N, parts, d] and probabilities of occurrence [N, parts, h, w]; `GenaeError` without parts."""
         return self._patches.split(self.encode(images))

@@ -89,6 +89,8 @@ def draw_figures(model: Model, data: ImageData, seed: int) -> dict[str, tuple[Im
             figures.mixing_grid(model, *mixing_example(model, held_out)),
             "Styles of one image in others, layer by layer (ALAE Fig. 9).",
         )
+    if model.has_parts and count >= 2:
+        drawn |= _draw_parts(model, data, held_out)
     train = data.split("train")
     learned = train[shuffled(0, min(2000, len(train)), len(train), seed=0)]
     both = [name for name, has in data.directions().items() if has[learned].any() and not has[learned].all()]
@@ -100,6 +102,24 @@ def draw_figures(model: Model, data: ImageData, seed: int) -> dict[str, tuple[Im
             "Codes moved along the difference of means with and without an attribute (SWAE Section 4.3).",
         )
     return drawn
+
+
+def _draw_parts(model: Model, data: ImageData, images: Tensor) -> dict[str, tuple[Image.Image, str]]:
+    numbers = list(range(min(8, model.parts(images[:1])[1].shape[1])))
+    return {
+        "parts-maps": (
+            figures.occurrence_grid(model, images, numbers),
+            "Held-out images, and the cells in which each part is likely (PatchVAE Fig. 3).",
+        ),
+        "parts-crops": (
+            figures.crop_grid(model, data, data.split("train")[:2000], numbers),
+            "The likeliest places of each part among training images (PatchVAE Fig. 4), unpicked.",
+        ),
+        "parts-swaps": (
+            figures.swap_grid(model, images, images.roll(1, 0), numbers),
+            "Reconstructions with the appearance of one part from another image (PatchVAE Fig. 5).",
+        ),
+    }
 
 
 def mixing_example(model: Model, images: Tensor, bands: Sequence[str] = ()) -> tuple[Tensor, dict[str, Tensor]]:
@@ -139,7 +159,8 @@ def render(
     parts += _diagnosed(history)
     headings = {"reconstructions": "Reconstructions", "samples": "Samples", "interpolation": "Interpolation",
                 "traversal": "Between samples",
-                "manifold": "Between four images", "edit": "Editing"}  # fmt: skip
+                "manifold": "Between four images", "mixing": "Style mixing", "edit": "Editing",
+                "parts": "Parts"}  # fmt: skip
     for kind, heading in headings.items():
         group = [(n, p, c) for n, (p, c) in pictures.items() if n.split("-")[0] == kind]
         if group:
