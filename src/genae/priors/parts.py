@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from genae.protocol import Prior
+from genae.protocol import Prior, normal
 
 
 class PartsPrior(Prior):
@@ -18,11 +18,11 @@ class PartsPrior(Prior):
         self.register_buffer("place", torch.zeros(0), persistent=False)  # where to draw
         self.place: Tensor
 
-    def sample(self, count: int, generator: torch.Generator) -> Tensor:
-        """Draw codes [count, N d + N h w]."""
-        appearance = torch.randn(count, self.appearances, generator=generator, device=generator.device)
-        there = torch.rand(count, self.occurrences, generator=generator, device=generator.device) < self.rate
-        return torch.cat([appearance, there.float()], 1).to(self.place.device)
+    def latent(self, count: int, generator: torch.Generator | None = None) -> Tensor:
+        """Codes [count, N d + N h w] whose occurrences are 0 or 1."""
+        drawn = normal(count, self.appearances + self.occurrences, like=self.place, generator=generator)
+        appearance, chance = drawn.split([self.appearances, self.occurrences], 1)
+        return torch.cat([appearance, (torch.special.ndtr(chance) < self.rate).float()], 1)
 
     def encode(self, codes: Tensor) -> Tensor:
         """Codes with every occurrence probability rounded to 0 or 1."""
