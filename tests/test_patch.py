@@ -400,8 +400,9 @@ def test_parts_of_shapes_are_scored_and_others_refused(trained: Path, tmp_path: 
     train(resolve("patch-vae", settings, {}, AUTOENCODERS), tmp_path / "run")
     records = api.evaluate(tmp_path / "run", metrics=["localisation"])
     values = {(r["of"], r["metric"]): r["value"] for r in records}
-    for kind in ("circle", "square", "triangle"):
-        chance = values["a map without knowledge", f"localisation-{kind}"]
+    chances = [values["a map without knowledge", f"localisation-{kind}"] for kind in ("circle", "square", "triangle")]
+    assert values["a map without knowledge", "localisation-any"] == pytest.approx(sum(chances))
+    for kind, chance in zip(("circle", "square", "triangle"), chances, strict=True):
         assert 0.02 < chance < 0.2
         assert values["code", f"localisation-{kind}"] > 0.5 * chance
     with pytest.raises(GenaeError, match="localisation needs data whose parts are known: shapes, not digits"):

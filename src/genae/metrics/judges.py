@@ -91,7 +91,8 @@ class Judges:
     def record_errors(self, fingerprint: Mapping[str, Any], of: str, sums: Mapping[str, float], count: int) -> None:
         """Means over images of what `errors` gave."""
         for metric, total in sums.items():
-            more = self.lpips.protocol if metric == "lpips" and self.lpips else {"range": "[-1, 1]"}
+            scale = {"range": "[0, 1]" if metric in ("ssim", "ms_ssim") else "[-1, 1]"}
+            more = self.lpips.protocol if metric == "lpips" and self.lpips else scale
             name = self.lpips.name if metric == "lpips" and self.lpips else metric
             self.record(fingerprint, of, name, total / count, images=count, **more)
 

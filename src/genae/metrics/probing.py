@@ -103,7 +103,7 @@ def record_probes(
 def record_localisation(
     judges: Judges, base: Mapping[str, Any], model: Autoencoder, data: ImageData, indices: Tensor
 ) -> None:
-    """Note for every kind of shape how well a part of the model finds it, and the same of a map that knows nothing.
+    """Note for every kind of shape, and for any, how well a part of the model finds it, and what knows nothing reaches.
 
     The model's parts are chosen on training images. Raises `GenaeError` for a model without parts, and for data other
     than `shapes`, whose parts are not known.
@@ -121,9 +121,10 @@ def record_localisation(
 
     learn = data.split("train")
     maps = [torch.cat([occurrence(batch) for batch in chosen.split(BATCH)]) for chosen in (learn, indices)]
-    places = shape_places(maps[0].shape[2], len(data.pixels))
+    kinds = shape_places(maps[0].shape[2], len(data.pixels))
+    places = torch.cat([kinds, kinds.sum(1, keepdim=True)], 1)
     found = localisation((maps[0], places[learn]), (maps[1], places[indices]))
-    for kind, name in enumerate(SHAPES):
+    for kind, name in enumerate((*SHAPES, "any")):
         more = {"train": len(learn), "inside": INSIDE, "grid": maps[0].shape[2]}
         judges.record(base, CODE, f"localisation-{name}", float(found.found[kind]), part=int(found.parts[kind]), **more)
         judges.record(base, "a map without knowledge", f"localisation-{name}", float(found.chance[kind]), **more)

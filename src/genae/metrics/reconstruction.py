@@ -23,18 +23,20 @@ def psnr(x: Tensor, y: Tensor, data_range: float = 2.0) -> Tensor:
     return 10 * torch.log10(data_range**2 / mse(x, y))
 
 
-def ssim(x: Tensor, y: Tensor, data_range: float = 2.0) -> Tensor:
-    """Structural similarity of each image, [B]; 1 for equal images.
+def ssim(x: Tensor, y: Tensor, low: float = -1.0, high: float = 1.0) -> Tensor:
+    """Structural similarity of each image with values from ``low`` (black) to ``high``, [B]; 1 for equal images.
+
+    Computed on values from 0 up, where Wang et al. define it: its comparison of means has no sense about another zero.
 
     Wang et al. 2004: Gaussian window of 11 x 11 pixels and deviation 1.5 (cut to the largest odd size that fits small
     images), K1 = 0.01, K2 = 0.03, population covariance, averaged over the positions where the window fits.
     Images [B, C, H, W]; channels are averaged.
     """
-    return _similarity(x.double(), y.double(), data_range)[0].mean(1)
+    return _similarity(_unit(x, low, high), _unit(y, low, high))[0].mean(1)
 
 
-def ms_ssim(x: Tensor, y: Tensor, data_range: float = 2.0) -> Tensor:
-    """Structural similarity over five scales of each image, [B]; 1 for equal images.
+def ms_ssim(x: Tensor, y: Tensor, low: float = -1.0, high: float = 1.0) -> Tensor:
+    """Structural similarity over five scales of each image with values from ``low`` to ``high``, [B]; 1 for equal ones.
 
     Wang et al. 2003, Eq. 7: contrast and structure at each scale, luminance at the coarsest, halved by 2 x 2 means.
     Negative terms count as 0, channels are averaged. Images [B, C, H, W] of at least 176 pixels a side, where the
@@ -43,19 +45,23 @@ def ms_ssim(x: Tensor, y: Tensor, data_range: float = 2.0) -> Tensor:
     if min(x.shape[-2:]) < MS_SSIM_SIDE:
         size = f"{x.shape[-2]}x{x.shape[-1]}"
         raise ValueError(f"ms_ssim: images of {size}; its five scales need {MS_SSIM_SIDE} pixels a side")
-    x, y = x.double(), y.double()
+    x, y = _unit(x, low, high), _unit(y, low, high)
     result = torch.ones(x.shape[:2], dtype=torch.float64, device=x.device)
     for number, weight in enumerate(MS_SSIM_WEIGHTS):
         if number:
             x, y = (F.avg_pool2d(image, 2) for image in (x, y))
-        whole, structure = _similarity(x, y, data_range)
+        whole, structure = _similarity(x, y)
         last = number == len(MS_SSIM_WEIGHTS) - 1
         result = result * (whole if last else structure).clamp_min(0) ** weight
     return result.mean(1)
 
 
-def _similarity(x: Tensor, y: Tensor, data_range: float) -> tuple[Tensor, Tensor]:
-    """SSIM, and its contrast-structure factor alone, of every channel, [B, C]."""
+def _unit(x: Tensor, low: float, high: float) -> Tensor:
+    return (x.double() - low) / (high - low)
+
+
+def _similarity(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """SSIM of images in [0, 1], and its contrast-structure factor alone, of every channel, [B, C]."""
     side = min(11, *(length - (length + 1) % 2 for length in x.shape[-2:]))
     offsets = torch.arange(side, dtype=torch.float64, device=x.device) - side // 2
     window = torch.exp(-offsets.square() / (2 * 1.5**2))
@@ -65,7 +71,7 @@ def _similarity(x: Tensor, y: Tensor, data_range: float) -> tuple[Tensor, Tensor
         planes = values.flatten(0, 1)[:, None]
         return F.conv2d(F.conv2d(planes, window.view(1, 1, -1, 1)), window.view(1, 1, 1, -1))
 
-    c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
+    c1, c2 = 0.01**2, 0.03**2
     mean_x, mean_y = local_mean(x), local_mean(y)
     var_x, var_y = local_mean(x * x) - mean_x**2, local_mean(y * y) - mean_y**2
     covariance = local_mean(x * y) - mean_x * mean_y
