@@ -2,7 +2,7 @@
 
     python benchmarks/psnr_conventions.py RUN [RUN ...]
 
-Each RUN is a run folder; its held-out images are used. A value's range is part of the measure: the first row is genae's.
+Each RUN is a run folder; its held-out images are used. The range of values is part of the measure: genae's is the first.
 """
 
 import argparse

@@ -434,7 +434,7 @@ def test_ssim_of_images_smaller_than_the_window() -> None:
 
 
 def slow_ms_ssim(x: np.ndarray, y: np.ndarray) -> float:
-    """One channel in [-1, 1], with scipy's Gaussian filter."""
+    """One channel in [0, 1], with scipy's Gaussian filter."""
     from scipy.ndimage import gaussian_filter
 
     def local(image: np.ndarray) -> np.ndarray:
@@ -447,8 +447,8 @@ def slow_ms_ssim(x: np.ndarray, y: np.ndarray) -> float:
             x, y = ((i[::2, ::2] + i[1::2, ::2] + i[::2, 1::2] + i[1::2, 1::2]) / 4 for i in (x, y))
         mx, my = local(x), local(y)
         vx, vy, vxy = local(x * x) - mx**2, local(y * y) - my**2, local(x * y) - mx * my
-        structure = (2 * vxy + 0.06**2) / (vx + vy + 0.06**2)
-        luminance = (2 * mx * my + 0.02**2) / (mx**2 + my**2 + 0.02**2)
+        structure = (2 * vxy + 0.03**2) / (vx + vy + 0.03**2)
+        luminance = (2 * mx * my + 0.01**2) / (mx**2 + my**2 + 0.01**2)
         product *= max((structure * luminance if number == 4 else structure).mean(), 0) ** weight
     return product
 
@@ -457,7 +457,8 @@ def test_ms_ssim() -> None:
     ramp = torch.linspace(-1, 1, 190, dtype=torch.float64)
     x = (torch.sin(9 * ramp[:, None] + 5 * ramp[None, :177]) * 0.8)[None, None]
     y = x * 0.8 + 0.1 * normal(1, 1, 190, 177)
-    assert float(ms_ssim(x, y)) == pytest.approx(slow_ms_ssim(x[0, 0].numpy(), y[0, 0].numpy()), abs=1e-12)
+    expected = slow_ms_ssim(*((image[0, 0].numpy() + 1) / 2 for image in (x, y)))
+    assert float(ms_ssim(x, y)) == pytest.approx(expected, abs=1e-12)
     assert float(ms_ssim(x, x)) == pytest.approx(1)
     both = ms_ssim(torch.cat([x, x], 1), torch.cat([x, y], 1))
     assert float(both) == pytest.approx((1 + float(ms_ssim(x, y))) / 2)
