@@ -2,7 +2,8 @@
 
     python benchmarks/psnr_conventions.py RUN [RUN ...]
 
-Each RUN is a run folder; its held-out images are used. The range of values is part of the measure: genae's is the first.
+Each RUN is a run folder, whose held-out images are used. The range of values is part of the measure: genae's is the
+first.
 """
 
 import argparse

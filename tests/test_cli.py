@@ -235,7 +235,7 @@ def test_pictures_of_a_model_with_styles(
         (["interpolate", "--corners", "0,1,2"], "expected four numbers of images"),
         (["interpolate", "--corners", "0,1,2,3", "--pairs", "0-1"], "leave out --pairs"),
         (["interpolate", "--corners", "0,1,2,3", "--path", "spherical"], "leave out --path"),
-        (["edit", "--attribute", "3", "--direction", "svn"], "--direction is 'svn'; did you mean 'svm'"),
+        (["edit", "--attribute", "3", "--direction", "svn"], "direction is 'svn'; did you mean 'svm'"),
         (["edit", "--attribute", "3", "--band", "x"], "band is 'x'"),
     ],
 )

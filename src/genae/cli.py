@@ -286,12 +286,10 @@ def reconstruct(
     out: Annotated[str, typer.Option(help="Picture to write (.png).")] = "reconstructions.png",
 ) -> None:
     """Images and what each path gives back: through the code and through every prior."""
-    from genae.report import figures
-
     _expect(out, ".png")
     model = _load(run)
     source, indices = _images(model, data, data_root, split, skip_bad)
-    _save(figures.reconstruction_grid(model, source.images(indices[:count]), truncation), out)
+    _draw(run, model, "reconstruct", source.images(indices[:count]), {"truncation": truncation}, out)
 
 
 @app.command()
@@ -304,8 +302,6 @@ def sample(
     out: Annotated[str, typer.Option(help="A .png sheet, a folder for single pictures, or .npz.")] = "samples.png",
 ) -> None:
     """Draw new images from the priors."""
-    from genae.report import figures
-
     _expect(out, "", ".png", ".npz")
     model = _load(run)
     chosen = [prior] if prior else model.priors
@@ -318,7 +314,8 @@ def sample(
             else Path(out).with_name(f"{Path(out).stem}-{name.replace('/', '-')}{Path(out).suffix}")
         )
         if target.suffix == ".png":
-            _save(figures.sample_grid(model, count, seed, name, truncation), str(target))
+            settings = {"prior": name, "count": count, "seed": seed, "truncation": truncation}
+            _draw(run, model, "sample", None, settings, str(target))
         else:
             _save_images(model.sample(count, seed, name, truncation), target)
 
@@ -343,22 +340,20 @@ def interpolate(
     out: Annotated[str, typer.Option(help="Picture to write (.png).")] = "interpolation.png",
 ) -> None:
     """Paths between pairs of images, or the square between four, in code space or in a prior's."""
-    from genae.report import figures
-
     _expect(out, ".png")
     if corners and (pairs or path != "linear"):
         raise GenaeError(f"--corners draws a bilinear square; leave out {'--pairs' if pairs else '--path'}")
     model = _load(run)
     source, indices = _images(model, data, data_root, split, skip_bad)
+    settings = {"space": space, "steps": steps, "path": path, "square": bool(corners)}
     if corners:
         chosen = _numbers("corners", corners, len(indices))
         if len(chosen) != 4:
             raise GenaeError(f"--corners is {corners!r}; expected four numbers of images such as 0,1,2,3")
-        _save(figures.manifold_grid(model, source.images(indices[chosen]), steps, space), out)
-        return
-    numbers = _pairs(pairs, len(indices))
-    a, b = (source.images(indices[[pair[i] for pair in numbers]]) for i in (0, 1))
-    _save(figures.interpolation_grid(model, a, b, steps, space, path), out)
+    else:
+        chosen = [number for pair in _pairs(pairs, len(indices)) for number in pair]
+        settings["pairs"] = list(range(len(chosen)))
+    _draw(run, model, "interpolate", source.images(indices[chosen]), settings, out)
 
 
 @app.command()
@@ -382,32 +377,31 @@ def edit(
     skip_bad: SkipBad = False,
     out: Annotated[str, typer.Option(help="Picture to write (.png).")] = "edit.png",
 ) -> None:
-    """Move images or samples towards an attribute: G(h + s (mean with - mean without)), SWAE Section 4.3."""
-    from genae.latent.directions import DIRECTIONS
+    """Move images or samples towards an attribute: G(h + s (mean with - mean without)), SWAE Section 4.3.
+
+    The attribute is a class or a column of the data that are given, or else of the run's own, or a direction that was
+    saved in the explorer.
+    """
+    from genae.explorer.render import Renderer
     from genae.report import figures
 
     _expect(out, ".png")
-    if direction not in DIRECTIONS:
-        raise GenaeError(f"--direction is {direction!r}; {nearest(direction, DIRECTIONS)}")
     model = _load(run)
     if band:
         model.band_layers(band)  # refuse it before the work
-    source = model.open_data(data, data_root, attributes=attributes, skip_bad=skip_bad or None)
-    directions = source.directions()
-    if attribute not in directions:
-        if not directions:
-            raise GenaeError(f"{source.name} has neither labels nor attributes; give a table with --attributes FILE")
-        raise GenaeError(f"{source.name} has no attribute {attribute!r}; {nearest(attribute, directions)}")
     if on not in ("images", "samples"):
         raise GenaeError(f"--on is {on!r}; expected images or samples")
     steps = [_number(text, "strengths") for text in strengths.split(",")]
-    learn = source.split("train")
-    along = DIRECTIONS[direction](model.encode_data(source, learn), directions[attribute][learn], attribute)
+    source = model.open_data(data, data_root, attributes=attributes, skip_bad=skip_bad or None)
+    labelled = lambda: source if data is None or source.directions() else model.open_data(None, data_root)  # noqa: E731
+    renderer = Renderer(model, run, labelled)
     if on == "images":
-        codes = model.encode(source.images(source.split(_default_split(model, data))[:count]))
+        images = source.images(source.split(_default_split(model, data))[:count])
+        settings = {"amounts": {attribute: 1.0}, "direction": direction, "band": band or "", "strengths": steps}
+        _save(renderer.figure("edit", images, settings), out)
     else:
-        codes = model.sample_codes(count, seed, prior)
-    _save(figures.edit_grid(model, codes, along, attribute, steps, band), out)
+        along = renderer.direction(attribute, direction)
+        _save(figures.edit_grid(model, model.sample_codes(count, seed, prior), along, attribute, steps, band), out)
 
 
 @app.command()
@@ -432,7 +426,8 @@ def mix(
     out: Annotated[str, typer.Option(help="Picture to write (.png).")] = "mix.png",
 ) -> None:
     """Style mixing of real images: coarse, middle or fine styles of one in another (ALAE Fig. 9). Needs styles."""
-    from genae.report import figures
+    import torch
+
     from genae.report.page import mixing_example
 
     _expect(out, ".png")
@@ -449,7 +444,8 @@ def mix(
     if sources:
         given = source.images(indices[_numbers("sources", sources, len(indices))])
         rows = dict.fromkeys(rows, given)
-    _save(figures.mixing_grid(model, into, rows), out)
+    settings = {"bands": list(rows), "sources": len(next(iter(rows.values())))}
+    _draw(run, model, "mix", torch.cat([into, *rows.values()]), settings, out)
 
 
 @app.command("parts")
@@ -483,11 +479,11 @@ def show_parts(
         save_arrays(Path(out), {"appearance": appearance, "occurrence": occurrence, "indices": indices[:count]})
         console.print(escape(out))
     elif show == "maps":
-        _save(figures.occurrence_grid(model, images, numbers), out)
+        _draw(run, model, "parts", images, {"parts": numbers}, out)
     elif show == "swaps":
         if len(indices) < 2:
             raise GenaeError(f"{source.name} has {len(indices)} images in this split; swapping needs at least 2")
-        _save(figures.swap_grid(model, images, images.roll(1, 0), numbers), out)
+        _draw(run, model, "swap", images, {"parts": numbers}, out)
     elif Path(out).suffix:
         _save(figures.crop_grid(model, source, indices, numbers, count), out)
     else:
@@ -820,6 +816,18 @@ def _expect(out: str, *endings: str) -> None:
     if Path(out).suffix not in endings:
         kinds = " or ".join(ending or "a folder" for ending in endings)
         raise GenaeError(f"--out is {out!r}; expected {kinds}")
+
+
+def _draw(
+    run: str, model: "Model", operation: str, images: "Tensor | None", settings: Mapping[str, Any], out: str
+) -> None:
+    """Write the figure of an operation, as the explorer would."""
+    import torch
+
+    from genae.explorer.render import Renderer
+
+    none = torch.zeros(0, *model.image_shape)
+    _save(Renderer(model, run).figure(operation, none if images is None else images, settings), out)
 
 
 def _save(picture: Any, out: str) -> None:

@@ -189,14 +189,16 @@ class Model:
 
         ``band``: of models with styles, move the codes of these layers alone (as `mix` names them).
         """
-        moved = torch.stack([codes + s * along for s in strengths], dim=1)
-        if band is not None:
-            layers = self.band_layers(band)
-            everywhere, there = (
-                mixing.every_layer(part.flatten(0, 1), self.layers) for part in (codes[:, None].expand_as(moved), moved)
-            )
-            moved = mixing.mix(everywhere, there, layers).unflatten(0, moved.shape[:2])
-        return self.decode(moved.flatten(0, 1)).unflatten(0, (len(codes), len(strengths)))
+        by = torch.stack([s * along for s in strengths]).expand(len(codes), -1, -1)
+        moved = self.moved(codes[:, None].expand_as(by).flatten(0, 1), by.flatten(0, 1), band)
+        return self.decode(moved).unflatten(0, (len(codes), len(strengths)))
+
+    def moved(self, codes: Tensor, by: Tensor, band: str | None = None) -> Tensor:
+        """Codes [N, D] + ``by``; with a ``band``, codes of every layer [N, layers, D] that are moved in its layers."""
+        if band is None:
+            return codes + by
+        start, end = (mixing.every_layer(part, self.layers) for part in (codes, codes + by))
+        return mixing.mix(start, end, self.band_layers(band))
 
     @property
     def has_parts(self) -> bool:

@@ -1,0 +1,157 @@
+"""A request -> pictures and numbers: what the page and the command line show. No web code; errors are values."""
+
+import hashlib
+import re
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from genae.data.sources import ImageData
+from genae.errors import GenaeError, nearest
+from genae.explorer.operations import Answer, Known, operation
+from genae.latent.directions import DIRECTIONS
+from genae.model import Model
+from genae.storage import load_tensors, save_tensors
+
+REMEMBERED = 4096
+"""Codes that are kept."""
+_NAME = re.compile(r"[\w][\w .()+-]{0,60}")
+
+
+class Renderer:
+    """Answers requests for one model: the same request, the same answer.
+
+    ``run`` is its folder, where directions are saved and training codes are kept; ``open_data`` opens the images that
+    directions are learned from, when one is first asked for; ``most`` limits the images of one answer.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        run: Path | str | None = None,
+        open_data: Callable[[], ImageData] | None = None,
+        most: int | None = None,
+    ) -> None:
+        self.model = model
+        self.most = most
+        self.run = Path(run).expanduser() if run and Path(run).expanduser().is_dir() else None
+        self._open_data = open_data or model.open_data
+        self._data: ImageData | None = None
+        self._codes: OrderedDict[tuple[str, str], Tensor] = OrderedDict()
+        self._directions: dict[tuple[str, str], Tensor] = {}
+        self._known = Known(model, self.encode, self.direction)
+
+    @property
+    def data(self) -> ImageData:
+        """The run's own images. Raises `GenaeError` where they cannot be opened."""
+        if self._data is None:
+            self._data = self._open_data()
+        return self._data
+
+    def answer(self, name: str, pictures: Tensor, settings: Mapping[str, Any]) -> Answer:
+        """Images and numbers for pictures [N, C, H, W] in [-1, 1]; ``error`` says what the user can mend."""
+        try:
+            return operation(name, settings, self.most).answer(self._known, pictures)
+        except GenaeError as error:
+            return Answer(error=str(error))
+
+    def figure(self, name: str, pictures: Tensor, settings: Mapping[str, Any]) -> Image.Image:
+        """The command line's figure of the same. Raises `GenaeError`."""
+        return operation(name, settings, self.most).figure(self._known, pictures)
+
+    def encode(self, pictures: Tensor, space: str) -> Tensor:
+        """Codes, or a prior's z, of pictures; those that were seen before are remembered."""
+        keys = [(hashlib.sha256(p.numpy().tobytes()).hexdigest(), space) for p in pictures.contiguous()]
+        new = [i for i, key in enumerate(keys) if key not in self._codes]
+        if new:
+            self._codes.update(zip([keys[i] for i in new], self.model.encode(pictures[new], space), strict=True))
+        found = torch.stack([self._codes[key] for key in keys]) if keys else self.model.encode(pictures, space)
+        for key in keys:
+            self._codes.move_to_end(key)
+        while len(self._codes) > REMEMBERED:
+            self._codes.popitem(last=False)
+        return found
+
+    def attributes(self) -> dict[str, Tensor]:
+        """Every named boolean [N] of the run's data that both some and not all training images have."""
+        train = self.data.split("train")
+        named = self.data.directions()
+        return {name: has for name, has in named.items() if has[train].any() and not has[train].all()}
+
+    def saved_directions(self) -> list[str]:
+        """Names of the directions that were saved to the run."""
+        folder = self.run / "directions" if self.run else None
+        return sorted(f.stem for f in folder.glob("*.safetensors")) if folder and folder.is_dir() else []
+
+    def direction(self, name: str, kind: str = "mean") -> Tensor:
+        """Direction [D] of a name: one that was saved to the run, or of an attribute of its data, learned from the
+        training images. ``kind`` is of `DIRECTIONS`. Raises `GenaeError`."""
+        if (name, kind) in self._directions:
+            return self._directions[name, kind]
+        if kind not in DIRECTIONS:
+            raise GenaeError(f"direction is {kind!r}; {nearest(kind, DIRECTIONS)}")
+        if self.run and name in self.saved_directions():
+            found = self._saved(name)
+        else:
+            found = self.learned(self.data, name, kind)
+        self._directions[name, kind] = found
+        return found
+
+    def learned(self, data: ImageData, name: str, kind: str) -> Tensor:
+        """Direction [D] of an attribute of any data, from its training images. Raises `GenaeError`."""
+        named = data.directions()
+        if name not in named:
+            names = [*self.saved_directions(), *named]
+            if not names:
+                raise GenaeError(f"{data.name} has neither labels nor attributes; give a table with --attributes FILE")
+            raise GenaeError(f"{data.name} has no attribute {name!r}; {nearest(name, names)}")
+        learn = data.split("train")
+        own = self.run is not None and data.digest == self.model.trained_on
+        codes = self.model.training_codes(data, self.run) if own and self.run else self.model.encode_data(data, learn)
+        return DIRECTIONS[kind](codes, named[name][learn], name)
+
+    def save_direction(self, name: str, with_it: Tensor, without: Tensor, kind: str = "mean") -> Path:
+        """Learn a direction from two piles of pictures and keep it in the run. Raises `GenaeError`."""
+        if self.run is None:
+            raise GenaeError("directions are saved to a run folder; this model was opened from a weights file")
+        if not _NAME.fullmatch(name):
+            raise GenaeError(f"{name!r} cannot be the name of a direction; expected letters, digits, spaces and -")
+        if name in self.data.directions():
+            raise GenaeError(f"the data have an attribute {name!r} already; choose another name")
+        if not (len(with_it) and len(without)):
+            raise GenaeError(f"piles of {len(with_it)} and {len(without)} pictures; expected at least one in each")
+        codes = torch.cat([self.encode(pile, "code") for pile in (with_it, without)])
+        has = torch.arange(len(codes)) < len(with_it)
+        if kind not in DIRECTIONS:
+            raise GenaeError(f"direction is {kind!r}; {nearest(kind, DIRECTIONS)}")
+        path = self.run / "directions" / f"{name}.safetensors"
+        path.parent.mkdir(exist_ok=True)
+        about = {"weights": self.model.digest, "kind": kind, "pictures": f"{len(with_it)} and {len(without)}"}
+        save_tensors(path, {"direction": DIRECTIONS[kind](codes, has, name)}, about)
+        self._directions = {key: value for key, value in self._directions.items() if key[0] != name}
+        return path
+
+    def _saved(self, name: str) -> Tensor:
+        path = self.run / "directions" / f"{name}.safetensors"  # type: ignore[operator]
+        tensors, about = load_tensors(path)
+        if about.get("weights") != self.model.digest:
+            raise GenaeError(f"{path} was learned with other weights of this run; save the direction again")
+        return tensors["direction"]
+
+
+def command(run: str, name: str, settings: Mapping[str, Any], pictures: int, data: str = "pictures.zip") -> list[str]:
+    """The command line that writes `Renderer.figure` of ``pictures`` pictures, in their order in ``data``."""
+    first, *rest = operation(name, settings).command(pictures)
+    source = ["--data", data] if pictures else []
+    return ["genae", first, run, *_after_attribute(first, rest, source), "--out", f"{name}.png"]
+
+
+def _after_attribute(first: str, rest: Sequence[str], source: Sequence[str]) -> list[str]:
+    """`genae edit` takes the attribute's name right after the run."""
+    cut = 1 if first == "edit" and rest else 0
+    return [*rest[:cut], *source, *rest[cut:]]
