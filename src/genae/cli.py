@@ -337,10 +337,12 @@ def interpolate(
     path: Annotated[str, typer.Option(help="linear or spherical; a square is linear.")] = "linear",
     steps: Annotated[int, typer.Option(help="Images per path or side, ends included.", min=2)] = 9,
     skip_bad: SkipBad = False,
-    out: Annotated[str, typer.Option(help="Picture to write (.png).")] = "interpolation.png",
+    out: Annotated[
+        str, typer.Option(help="Picture to write (.png), or an animation of the paths (.gif).")
+    ] = "interpolation.png",
 ) -> None:
     """Paths between pairs of images, or the square between four, in code space or in a prior's."""
-    _expect(out, ".png")
+    _expect(out, ".png", *([] if corners else [".gif"]))
     if corners and (pairs or path != "linear"):
         raise GenaeError(f"--corners draws a bilinear square; leave out {'--pairs' if pairs else '--path'}")
     model = _load(run)
@@ -541,6 +543,71 @@ def decode(
         _save(figures.sheet(images), out)
     else:
         _save_images(images, Path(out))
+
+
+@app.command()
+def explore(
+    run: Run,
+    data_root: DataRoot = None,
+    host: Annotated[
+        str, typer.Option(help="Address to listen at; any but this machine's own asks for a token.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen at.", min=1, max=65535)] = 8765,
+    export: Annotated[
+        str | None, typer.Option(help="Folder for a page that opens without a server; nothing is served.")
+    ] = None,
+) -> None:
+    """One's own pictures in the browser: reconstruct, sample, interpolate, edit, map, export. Ctrl-C ends it."""
+    from functools import partial
+
+    from genae.explorer.render import Renderer
+
+    model = _load(run)
+    open_data = partial(model.open_data, None, data_root)
+    if export:
+        from genae.explorer.static import export_page
+
+        console.print(escape(str(export_page(Renderer(model, run, open_data), Path(export)))), soft_wrap=True)
+        return
+    try:
+        from genae.explorer import server
+    except ModuleNotFoundError as error:
+        raise GenaeError(f"the explorer needs {error.name}: pip install 'genae[explorer]'") from None
+    renderer = Renderer(model, run, open_data, most=server.MOST_IMAGES)
+    server.serve(renderer, run, host, port, lambda address: console.print(f"[bold]{address}[/bold]  (Ctrl-C ends it)"))
+
+
+@app.command()
+def anomaly(
+    run: Run,
+    data: Data = None,
+    data_root: DataRoot = None,
+    split: Split = None,
+    count: Annotated[int, typer.Option(help="Images in the picture, the strangest first.", min=1)] = 12,
+    skip_bad: SkipBad = False,
+    out: Annotated[
+        str, typer.Option(help="Picture of the strangest images and where they are strange (.png), or a table (.csv).")
+    ] = "anomalies.png",
+) -> None:
+    """How strange images are to a model: reconstruction error and rarity of the code, beside a threshold that one in a
+    hundred held-out images passes."""
+    from genae.explorer.anomaly import Detector, anomaly_grid, write_table
+
+    _expect(out, ".png", ".csv")
+    model = _load(run)
+    source, indices = _images(model, data, data_root, split, skip_bad)
+    with Work() as progress:
+        detector = Detector.learn(model, model.open_data(None, data_root), Path(run).expanduser())
+        found = detector.judge_data(source, indices, progress)
+    console.print(
+        f"{int(found.anomalous.sum())} of {len(indices)} images are above the threshold {detector.threshold:.2f}"
+    )
+    if Path(out).suffix == ".csv":
+        write_table(found, source, indices, Path(out))
+        console.print(escape(out))
+    else:
+        strangest = found.score.topk(min(count, len(indices))).indices
+        _save(anomaly_grid(detector, source.images(indices[strangest])), out)
 
 
 @app.command()
@@ -821,13 +888,19 @@ def _expect(out: str, *endings: str) -> None:
 def _draw(
     run: str, model: "Model", operation: str, images: "Tensor | None", settings: Mapping[str, Any], out: str
 ) -> None:
-    """Write the figure of an operation, as the explorer would."""
+    """Write the figure of an operation, or its animation, as the explorer would."""
     import torch
 
     from genae.explorer.render import Renderer
+    from genae.report.figures import save_animation
 
-    none = torch.zeros(0, *model.image_shape)
-    _save(Renderer(model, run).figure(operation, none if images is None else images, settings), out)
+    renderer = Renderer(model, run)
+    pictures = torch.zeros(0, *model.image_shape) if images is None else images
+    if Path(out).suffix == ".gif":
+        save_animation(renderer.frames(pictures, settings), Path(out))
+        console.print(escape(out))
+    else:
+        _save(renderer.figure(operation, pictures, settings), out)
 
 
 def _save(picture: Any, out: str) -> None:

@@ -111,16 +111,21 @@ def save_arrays(path: Path, arrays: Mapping[str, Tensor], **texts: str | Sequenc
     """Write named arrays, and texts beside them, as ``.npz`` or ``.safetensors``; else `GenaeError`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".npz":
-        values: dict[str, Any] = {name: tensor.numpy() for name, tensor in arrays.items()}
-        values |= {name: np.array(text) for name, text in texts.items()}
-        buffer = io.BytesIO()
-        np.savez(buffer, **values)
-        write_atomically(path, buffer.getvalue())
+        write_atomically(path, arrays_as_bytes(arrays, **texts))
     elif path.suffix == ".safetensors":
         metadata = {name: text if isinstance(text, str) else json.dumps(text) for name, text in texts.items()}
         save_tensors(path, arrays, metadata)
     else:
         raise GenaeError(f"cannot write {path}: expected a name that ends in .npz or .safetensors")
+
+
+def arrays_as_bytes(arrays: Mapping[str, Tensor], **texts: str | Sequence[str]) -> bytes:
+    """An ``.npz`` file of named arrays, and texts beside them."""
+    values: dict[str, Any] = {name: tensor.numpy() for name, tensor in arrays.items()}
+    values |= {name: np.array(text) for name, text in texts.items()}
+    buffer = io.BytesIO()
+    np.savez(buffer, **values)
+    return buffer.getvalue()
 
 
 def load_numpy(path: Path) -> dict[str, np.ndarray]:

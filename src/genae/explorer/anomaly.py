@@ -1,10 +1,13 @@
 """How unlike its training images a picture is to a model: what it cannot rebuild, and where codes are rare."""
 
+import csv
+import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import functional as tv
 
@@ -12,7 +15,8 @@ from genae.data.sources import ImageData
 from genae.errors import GenaeError
 from genae.metrics.reconstruction import mse
 from genae.model import BATCH, Model
-from genae.storage import load_tensors, save_tensors
+from genae.report.figures import grid
+from genae.storage import load_tensors, save_tensors, write_atomically
 
 RATE = 0.01
 """Share of held-out images that the threshold calls anomalous."""
@@ -84,6 +88,29 @@ class Detector:
             found.append(self.judge(data.images(part))._replace(heat=torch.zeros(0)))
             progress("images judged", min((number + 1) * BATCH, len(indices)), len(indices))
         return _joined(found)
+
+
+def anomaly_grid(detector: Detector, images: Tensor) -> Image.Image:
+    """Images, their reconstructions, and where these fail, with the scores."""
+    found = detector.judge(images)
+    lit = (images + 1) * (0.15 + 0.85 * found.heat) - 1
+    rows = torch.stack([images, detector.model.reconstruct(images), lit])
+    scores = [f"{score:.1f}" for score in found.score.tolist()]
+    title = f"The strangest images; held-out ones pass {detector.threshold:.1f} once in a hundred times"
+    return grid(rows, ["image", "reconstruction", "where it fails"], scores, title)
+
+
+def write_table(found: Anomalies, data: ImageData, indices: Tensor, path: Path) -> None:
+    """A line for every image: number, file name if there is one, score, error, rarity, whether it is anomalous."""
+    lines = io.StringIO()
+    writer = csv.writer(lines)
+    writer.writerow(["image", "name", "score", "error", "rarity", "anomalous"])
+    columns = (found.score, found.error, found.rarity, found.anomalous.int())
+    for index, *values in zip(indices.tolist(), *(column.tolist() for column in columns), strict=True):
+        name = data.names[index] if data.names else ""
+        writer.writerow([index, name, *(f"{value:.6g}" for value in values)])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, lines.getvalue())
 
 
 def _seen(model: Model, images: Tensor, learned: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from genae.errors import GenaeError, nearest
-from genae.latent.interpolate import PATHS
+from genae.latent.interpolate import PATHS, path
 from genae.metrics.reconstruction import mse, psnr
 from genae.model import Model
 from genae.report import figures
@@ -20,7 +20,9 @@ class Answer(NamedTuple):
     """What the page shows."""
 
     images: Mapping[str, Tensor] = {}
-    """Named rows of images [K, C, H, W] in [-1, 1], or of heat [K, 1, H, W] in [0, 1]."""
+    """Named rows of images [K, C, H, W] in [-1, 1]."""
+    heat: Mapping[str, Tensor] = {}
+    """Named rows of maps [K, 1, h, w] in [0, 1]."""
     numbers: Mapping[str, Any] = {}
     codes: Tensor | None = None
     """Codes [K, D] of the images in the first row, if they were decoded from codes."""
@@ -58,7 +60,8 @@ class Reconstruct:
             name: {"mse": mse(x_hat, pictures).tolist(), "psnr": psnr(x_hat, pictures).clamp_max(100).tolist()}
             for name, x_hat in rows.items()
         }
-        return Answer(rows | {"heat": wrong / wrong.max().clamp_min(1e-12)}, numbers, known.encode(pictures, "code"))
+        heat = {"error": wrong / wrong.max().clamp_min(1e-12)}
+        return Answer(rows, heat, numbers, known.encode(pictures, "code"))
 
     def figure(self, known: Known, pictures: Tensor) -> Image.Image:
         """`genae reconstruct`'s."""
@@ -82,7 +85,7 @@ class Sample:
     def answer(self, known: Known, pictures: Tensor) -> Answer:
         """One row."""
         codes = self._codes(known.model)
-        return Answer({"samples": known.model.decode(codes)}, {}, codes if codes.ndim == 2 else None)
+        return Answer({"samples": known.model.decode(codes)}, codes=codes if codes.ndim == 2 else None)
 
     def figure(self, known: Known, pictures: Tensor) -> Image.Image:
         """`genae sample`'s."""
@@ -118,7 +121,7 @@ class Interpolate:
     square: bool = False
 
     def answer(self, known: Known, pictures: Tensor) -> Answer:
-        """One image at ``weights``; or the way from one picture to the next."""
+        """One image at ``weights``; or the ways, one after the other."""
         self._check(pictures)
         codes = known.encode(pictures, self.space)
         if self.weights:
@@ -126,11 +129,9 @@ class Interpolate:
                 raise GenaeError(f"{len(self.weights)} weights for {len(pictures)} pictures; expected one for each")
             codes = (torch.tensor(self.weights, dtype=codes.dtype) @ codes.flatten(1)).view(1, *codes.shape[1:])
         else:
-            stations = torch.linspace(0, len(codes) - 1, self.steps, dtype=torch.float64).tolist()
-            legs = [(min(int(t), len(codes) - 2), t) for t in stations]
-            codes = torch.stack([PATHS[self.path](codes[leg], codes[leg + 1], t - leg) for leg, t in legs])
+            codes = self._ways(codes)
         images = known.model.decode(codes, self.space)
-        return Answer({"between": images}, {}, codes if self.space == "code" else None)
+        return Answer({"between": images}, codes=codes if self.space == "code" else None)
 
     def figure(self, known: Known, pictures: Tensor) -> Image.Image:
         """`genae interpolate`'s."""
@@ -142,6 +143,11 @@ class Interpolate:
         a, b = pictures[list(numbers[::2])], pictures[list(numbers[1::2])]
         return figures.interpolation_grid(known.model, a, b, self.steps, self.space, self.path)
 
+    def frames(self, known: Known, pictures: Tensor) -> Tensor:
+        """The ways as images [K, C, H, W], one after the other: those of an animation."""
+        self._check(pictures)
+        return known.model.decode(self._ways(known.model.encode(pictures, self.space)), self.space)
+
     def command(self, count: int) -> list[str]:
         """Arguments of the command line."""
         if self.square:
@@ -149,6 +155,11 @@ class Interpolate:
         numbers = self._pairs(count)
         pairs = ",".join(f"{a}-{b}" for a, b in zip(numbers[::2], numbers[1::2], strict=True))
         return ["interpolate", "--pairs", pairs, *_flags(self, "weights", "pairs", "square")]
+
+    def _ways(self, codes: Tensor) -> Tensor:
+        numbers = self._pairs(len(codes))
+        ends = zip(numbers[::2], numbers[1::2], strict=True)
+        return torch.cat([path(codes[a], codes[b], self.steps, self.path) for a, b in ends])
 
     def _pairs(self, count: int) -> tuple[int, ...]:
         """From each picture to the next, if nothing else was asked for."""
@@ -184,7 +195,8 @@ class Edit:
         along = sum((s * known.direction(name, self.direction) for name, s in self.amounts.items()), torch.zeros(1))
         moved = known.model.moved(start, along[None].expand_as(start), self.band or None)
         rows = {"edited": known.model.decode(moved), "reconstruction": known.model.decode(start)}
-        return Answer(rows, {"mse": mse(rows["reconstruction"], pictures).tolist()}, moved if moved.ndim == 2 else None)
+        numbers = {"mse": mse(rows["reconstruction"], pictures).tolist()}
+        return Answer(rows, {}, numbers, moved if moved.ndim == 2 else None)
 
     def figure(self, known: Known, pictures: Tensor) -> Image.Image:
         """`genae edit`'s, of one direction."""
@@ -259,7 +271,7 @@ class Parts:
         """A row of heat for every part, on the grid of its cells."""
         _some(pictures, 1)
         occurrence = known.model.parts(pictures)[1]
-        return Answer({f"part {part}": occurrence[:, part, None] for part in self._chosen(occurrence)})
+        return Answer(heat={f"part {part}": occurrence[:, part, None] for part in self._chosen(occurrence)})
 
     def figure(self, known: Known, pictures: Tensor) -> Image.Image:
         """`genae parts`'s."""
@@ -286,7 +298,7 @@ class Swap:
         model = known.model
         chosen = _numbered(self.parts, model.parts(pictures[:1])[1].shape[1])
         swapped = [model.swap_part(pictures[:1], pictures[1:], part) for part in chosen]
-        return Answer({"swapped": torch.cat([model.reconstruct(pictures[:1]), *swapped])}, {"parts": chosen})
+        return Answer({"swapped": torch.cat([model.reconstruct(pictures[:1]), *swapped])}, {}, {"parts": chosen})
 
     def figure(self, known: Known, pictures: Tensor) -> Image.Image:
         """`genae parts --show swaps`'s: each picture with the appearances of the one before it."""

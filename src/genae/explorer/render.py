@@ -64,6 +64,11 @@ class Renderer:
         """The command line's figure of the same. Raises `GenaeError`."""
         return operation(name, settings, self.most).figure(self._known, pictures)
 
+    def frames(self, pictures: Tensor, settings: Mapping[str, Any]) -> Tensor:
+        """Images [K, C, H, W] of an animated interpolation. Raises `GenaeError`."""
+        asked = operation("interpolate", settings, self.most)
+        return asked.frames(self._known, pictures)  # type: ignore[union-attr]
+
     def encode(self, pictures: Tensor, space: str) -> Tensor:
         """Codes, or a prior's z, of pictures; those that were seen before are remembered."""
         keys = [(hashlib.sha256(p.numpy().tobytes()).hexdigest(), space) for p in pictures.contiguous()]

@@ -15,6 +15,7 @@ from genae.data.transforms import to_uint8
 from genae.latent.parts import crops
 from genae.model import Model
 from genae.protocol import Prior
+from genae.storage import write_atomically
 
 INK, PAPER, GAP = (40, 40, 46), (255, 255, 255), 2
 
@@ -65,6 +66,20 @@ def save_picture(picture: Image.Image, path: Path) -> None:
     temporary = path.with_name(path.name + ".tmp")
     picture.save(temporary, "PNG")
     temporary.replace(path)
+
+
+def save_animation(images: Tensor, path: Path | io.BytesIO, seconds: float = 0.08, side: int = 128) -> None:
+    """Write images [K, C, H, W] as an endless GIF; small ones are enlarged by a whole factor to about ``side``."""
+    scale = max(1, round(side / max(images.shape[-2:])))
+    size = (images.shape[-1] * scale, images.shape[-2] * scale)
+    frames = [to_picture(image).convert("RGB").resize(size, Image.Resampling.NEAREST) for image in images]
+    buffer = io.BytesIO()
+    frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:], duration=round(1000 * seconds), loop=0)
+    if isinstance(path, Path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, buffer.getvalue())
+    else:
+        path.write(buffer.getvalue())
 
 
 def space_title(space: str) -> str:

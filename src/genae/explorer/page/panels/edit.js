@@ -1,0 +1,75 @@
+// Pictures moved along directions: of the data's labels and attributes, saved ones, or new ones from two piles.
+
+import { address, answer, post } from "../api.js";
+import { el, figure, latest, number, options, picture, slider } from "../dom.js";
+import { exports } from "./exports.js";
+
+const piles = { with: [], without: [] }; // they outlive the panel
+
+/** Put pictures onto a pile of the edit panel; the map's lasso does. */
+export function pile(which, names) {
+  piles[which] = [...new Set([...piles[which], ...names])];
+}
+
+export const edit = {
+  id: "edit",
+  title: "Edit",
+  supports: (model) => model.spaces.length > 0,
+  show(app) {
+    const amounts = {};
+    let band = "", selected = [];
+    const sliders = el("div", {});
+    const results = el("div", { className: "row", "aria-live": "polite", id: "edited" });
+    const asked = () => ({ operation: "edit", pictures: selected, settings: { amounts, band } });
+    const live = latest(() => app.trying(async () => {
+      if (!selected.length) { results.replaceChildren("Select pictures above."); return; }
+      const started = performance.now();
+      const { images, numbers } = await answer("edit", selected, { amounts, band });
+      results.replaceChildren(...selected.map((name, i) => el("div", {},
+        figure(images.reconstruction[i], `reconstruction of ${app.tray.text(name)}`, `MSE ${number(numbers.mse[i])}`),
+        figure(images.edited[i], `edited ${app.tray.text(name)}`, "edited"))));
+      results.dataset.milliseconds = String(performance.now() - started);
+      results.dataset.shown = String(Number(results.dataset.shown || 0) + 1);
+    }));
+    const names = () => [...app.model.saved, ...app.model.attributes];
+    const choice = options(el("select", {}), names());
+    const add = (name) => {
+      if (!name || name in amounts) return;
+      amounts[name] = 0;
+      const row = slider(name, { min: -3, max: 3, step: 0.05, value: 0,
+        changed: (value) => { amounts[name] = value; live(); },
+        removed: () => { delete amounts[name]; row.remove(); live(); } });
+      sliders.append(row);
+      live();
+    };
+    const shownPiles = el("div", { className: "columns" });
+    const drawPiles = () => shownPiles.replaceChildren(...["with", "without"].map((which) => el("section", {},
+      el("h3", {}, which === "with" ? "Pile: with" : "Pile: without"),
+      el("div", { className: "bar" },
+        el("button", { type: "button", id: `pile-${which}`, onclick: () => { pile(which, selected); drawPiles(); } }, "Add the selected"),
+        el("button", { type: "button", onclick: () => { piles[which] = []; drawPiles(); } }, "Empty")),
+      el("div", { className: "row" }, piles[which].map((name) => picture(address(name), app.tray.text(name)))))));
+    const label = el("input", { type: "text", placeholder: "name, such as smiling", "aria-label": "Name of the new direction" });
+    const save = el("button", { type: "button", id: "save-direction", onclick: () => app.trying(async () => {
+      const { directions } = await post("api/directions", { ...piles, name: label.value });
+      app.model.saved = directions;
+      options(choice, names(), label.value.trim());
+      add(label.value.trim());
+    }) }, "Save to the run");
+    const bands = options(el("select", { onchange: () => { band = bands.value; live(); } }), ["", ...app.model.bands]);
+    drawPiles();
+    return {
+      element: el("div", {},
+        el("div", { className: "bar" }, el("label", {}, "direction ", choice),
+          el("button", { type: "button", id: "add-direction", onclick: () => add(choice.value) }, "Add a slider"),
+          app.model.bands.length ? el("label", {}, "only in layers ", bands) : ""),
+        sliders, results,
+        exports(app, asked),
+        el("p", { className: "hint" }, "The figure and its command line show one direction at a time."),
+        el("h2", {}, "A direction of your own"),
+        el("p", { className: "hint" }, "Select pictures above and put them on two piles: those that have something, and those that lack it."),
+        shownPiles, el("div", { className: "bar" }, label, save)),
+      refresh(chosen) { selected = chosen.slice(0, 12); live(); },
+    };
+  },
+};

@@ -1,0 +1,96 @@
+// The codes of the run's data in two dimensions: hover shows a picture, a click decodes the place, a lasso makes a pile.
+
+import { address, post } from "../api.js";
+import { el, latest, options, picture } from "../dom.js";
+import { pile } from "./edit.js";
+
+let loading = null;
+function plotly() {
+  loading ??= new Promise((done, failed) => {
+    document.head.append(el("script", { src: "plotly.js", onload: () => done(window.Plotly), onerror: () => failed(new Error("The plot could not be loaded")) }));
+  });
+  return loading;
+}
+
+export const map = {
+  id: "map",
+  title: "Map",
+  supports: (model) => model.spaces.length > 0 && Object.keys(model.splits).length > 0,
+  show(app) {
+    const settings = { method: "pca", split: "test", count: 1000 };
+    let found = null, colour = "label", lassoed = [];
+    const plot = el("div", { id: "plot", role: "img", "aria-label": "Map of the codes of the data" });
+    const beside = el("img", { className: "large", alt: "the picture under the pointer", id: "under" });
+    const caption = el("figcaption", {}, "Point at a dot, or press any place.");
+    const status = el("p", { className: "hint", role: "status" });
+    const place = latest((x, y) => app.trying(async () => {
+      beside.src = (await post("api/map/place", { ...settings, x, y })).images.place[0];
+      caption.textContent = `decoded at ${x.toFixed(2)}, ${y.toFixed(2)}`;
+    }));
+    const traces = () => {
+      const dot = { size: 6, opacity: 0.8 };
+      if (colour === "error" || !found.labels) {
+        return [{ x: found.x, y: found.y, ids: found.pictures, mode: "markers", type: "scatter", hoverinfo: "none", showlegend: false,
+          marker: { ...dot, color: found.errors, colorscale: "Viridis", showscale: true, colorbar: { title: { text: "MSE" } } } }];
+      }
+      return [...new Set(found.labels)].sort().map((name) => {
+        const chosen = found.labels.map((label, i) => (label === name ? i : -1)).filter((i) => i >= 0);
+        return { name, x: chosen.map((i) => found.x[i]), y: chosen.map((i) => found.y[i]), ids: chosen.map((i) => found.pictures[i]),
+          mode: "markers", type: "scatter", hoverinfo: "none", marker: dot };
+      });
+    };
+    const draw = () => app.trying(async () => {
+      const library = await plotly();
+      const style = getComputedStyle(document.body);
+      const ink = style.getPropertyValue("--ink").trim();
+      const axis = { gridcolor: style.getPropertyValue("--line").trim(), zeroline: false };
+      await library.react(plot, traces(), {
+        dragmode: "lasso", margin: { l: 30, r: 10, t: 10, b: 30 }, paper_bgcolor: "transparent", plot_bgcolor: "transparent",
+        font: { color: ink }, xaxis: axis, yaxis: axis, legend: { orientation: "h" },
+      }, { responsive: true, displaylogo: false, displayModeBar: true, modeBarButtonsToRemove: ["toImage", "sendDataToCloud"] });
+      plot.removeAllListeners?.();
+      plot.on("plotly_hover", ({ points }) => {
+        beside.src = address(points[0].data.ids[points[0].pointNumber]);
+        caption.textContent = points[0].data.name || `MSE ${points[0].data.marker.color[points[0].pointNumber].toPrecision(3)}`;
+      });
+      plot.on("plotly_selected", (event) => {
+        lassoed = (event?.points ?? []).map((point) => point.data.ids[point.pointNumber]);
+        status.textContent = lassoed.length ? `${lassoed.length} pictures are inside the lasso.` : "";
+      });
+    });
+    plot.addEventListener("click", (event) => {
+      const layout = plot._fullLayout;
+      if (!layout || lassoed.length) return;
+      const box = plot.getBoundingClientRect();
+      const x = layout.xaxis.p2d(event.clientX - box.left - layout.margin.l);
+      const y = layout.yaxis.p2d(event.clientY - box.top - layout.margin.t);
+      if (Number.isFinite(x) && Number.isFinite(y)) place(x, y);
+    }, true);
+    const load = latest(() => app.trying(async () => {
+      status.textContent = "Encoding the data…";
+      try { found = await post("api/map", settings); } finally { status.textContent = ""; }
+      await draw();
+    }));
+    const chosen = (key, names) => {
+      const select = options(el("select", { onchange: () => { settings[key] = select.value; load(); } }), names, settings[key]);
+      return select;
+    };
+    const by = options(el("select", { onchange: () => { colour = by.value; draw(); } }), ["label", "error"]);
+    const take = (which) => el("button", { type: "button", onclick: () => {
+      lassoed.forEach((name, i) => app.tray.add(name, `from the map, ${i}`));
+      if (which) pile(which, lassoed);
+      else app.tray.select(lassoed);
+      app.tray.draw();
+      status.textContent = which ? `${lassoed.length} pictures are on the pile “${which}” of the edit panel.` : "";
+    } }, which ? `Lasso to the pile “${which}”` : "Select the lassoed");
+    load();
+    return {
+      element: el("div", {},
+        el("div", { className: "bar" }, el("label", {}, "by ", chosen("method", ["pca", "umap"])),
+          el("label", {}, "of ", chosen("split", Object.keys(app.model.splits))), el("label", {}, "colour ", by)),
+        el("div", { className: "columns" }, plot, el("figure", {}, beside, caption)),
+        el("div", { className: "bar" }, take("with"), take("without"), take("")), status),
+      refresh: () => {},
+    };
+  },
+};

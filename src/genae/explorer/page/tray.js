@@ -1,0 +1,112 @@
+// The pictures at the top: added, selected in order, kept over a reload.
+
+import { address, get, upload } from "./api.js";
+import { el, options, picture } from "./dom.js";
+
+const KEPT = "genae-pictures";
+
+export class Tray {
+  constructor(app) {
+    this.app = app;
+    this.items = [];    // {name, text}
+    this.selected = []; // names, in order
+    this.next = 0;
+    const at = (id) => document.getElementById(id);
+    this.list = at("pictures");
+    at("files").addEventListener("change", (event) => { this.addFiles(event.target.files); event.target.value = ""; });
+    at("none").addEventListener("click", () => this.select([]));
+    at("clear").addEventListener("click", () => { this.items = []; this.select([]); });
+    at("more").addEventListener("click", () => this.app.trying(() => this.addData(12)));
+    at("split").addEventListener("change", () => { this.next = 0; });
+    const zone = at("tray");
+    zone.addEventListener("dragover", (event) => { event.preventDefault(); zone.classList.add("over"); });
+    zone.addEventListener("dragleave", () => zone.classList.remove("over"));
+    zone.addEventListener("drop", (event) => {
+      event.preventDefault();
+      zone.classList.remove("over");
+      this.addFiles(event.dataTransfer.files);
+    });
+    document.addEventListener("paste", (event) => this.addFiles(event.clipboardData.files));
+    const splits = Object.keys(app.model.splits);
+    options(at("split"), splits, "test");
+    at("more").disabled = at("split").disabled = !splits.length;
+  }
+
+  async start() {
+    const kept = JSON.parse(sessionStorage.getItem(KEPT) || "null");
+    if (kept && kept.run === this.app.model.run && kept.items.length) {
+      const there = await Promise.all(kept.items.map(async (item) => (await fetch(address(item.name))).ok));
+      this.items = kept.items.filter((_, i) => there[i]);
+      this.next = kept.next;
+      this.select(kept.selected);
+    } else if (Object.keys(this.app.model.splits).length) {
+      await this.addData(12);
+      this.select(this.items.slice(0, 4).map((item) => item.name));
+    } else {
+      this.select([]);
+    }
+  }
+
+  async addData(count) {
+    const split = document.getElementById("split").value;
+    const found = await get(`api/data?split=${split}&start=${this.next}&count=${count}`);
+    found.pictures.forEach((name, i) => this.add(name, `${split} image ${this.next + i}${found.labels[i] ? `, ${found.labels[i]}` : ""}`));
+    this.next += found.pictures.length;
+    if (this.next >= found.total) this.next = 0;
+    this.draw();
+  }
+
+  async addFiles(files) {
+    for (const file of files) {
+      await this.app.trying(async () => {
+        const name = await upload(file);
+        this.add(name, file.name);
+        this.select([...this.selected.filter((other) => other !== name), name]);
+      });
+    }
+  }
+
+  add(name, text) {
+    if (!this.items.some((item) => item.name === name)) this.items.push({ name, text });
+  }
+
+  /** Keep an image that the model made as a picture, and select it. */
+  async pin(source, text) {
+    const name = await upload(await (await fetch(source)).blob());
+    this.add(name, text);
+    this.select([...this.selected.filter((other) => other !== name), name]);
+  }
+
+  text(name) {
+    return this.items.find((item) => item.name === name)?.text ?? "picture";
+  }
+
+  select(names) {
+    this.selected = names.filter((name) => this.items.some((item) => item.name === name));
+    this.draw();
+    this.app.refresh();
+  }
+
+  toggle(name) {
+    this.select(this.selected.includes(name) ? this.selected.filter((other) => other !== name) : [...this.selected, name]);
+    this.list.querySelector(`[data-name="${name}"]`)?.focus();
+  }
+
+  draw() {
+    sessionStorage.setItem(KEPT, JSON.stringify({
+      run: this.app.model.run, items: this.items, selected: this.selected, next: this.next,
+    }));
+    this.list.replaceChildren(...this.items.map(({ name, text }) => {
+      const place = this.selected.indexOf(name);
+      return el("li", {},
+        el("button", {
+          type: "button", className: "picture", title: text, "data-name": name, "aria-pressed": String(place >= 0),
+          onclick: () => this.toggle(name),
+        }, picture(address(name), text), place >= 0 ? el("span", { className: "number" }, String(place + 1)) : ""),
+        el("button", {
+          type: "button", className: "remove", "aria-label": `Remove ${text}`,
+          onclick: () => { this.items = this.items.filter((item) => item.name !== name); this.select(this.selected); },
+        }, "×"));
+    }));
+  }
+}
