@@ -577,6 +577,32 @@ def explore(
     server.serve(renderer, run, host, port, lambda address: console.print(f"[bold]{address}[/bold]  (Ctrl-C ends it)"))
 
 
+@app.command("map")
+def draw_map(
+    run: Run,
+    data_root: DataRoot = None,
+    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    count: Annotated[int, typer.Option(help="Images, drawn at random.", min=3)] = 1000,
+    method: Annotated[str, typer.Option(help="pca, or umap if umap-learn is installed.")] = "pca",
+    colour: Annotated[str, typer.Option(help="label or error.")] = "label",
+    out: Annotated[str, typer.Option(help="Picture to write (.png), or codes and places (.npz).")] = "map.png",
+) -> None:
+    """The codes of the run's data in two dimensions."""
+    from genae.explorer.atlas import Atlas, map_picture
+    from genae.storage import save_arrays, write_atomically
+
+    _expect(out, ".png", ".npz")
+    model = _load(run)
+    data = model.open_data(None, data_root)
+    atlas = Atlas(model, data, split, count, method)
+    if Path(out).suffix == ".png":
+        write_atomically(Path(out), map_picture(atlas, data.classes, colour))
+    else:
+        arrays = {"codes": atlas.codes, "places": atlas.places, "indices": atlas.indices}
+        save_arrays(Path(out), arrays, space="code")
+    console.print(escape(out))
+
+
 @app.command()
 def anomaly(
     run: Run,
@@ -591,23 +617,27 @@ def anomaly(
 ) -> None:
     """How strange images are to a model: reconstruction error and rarity of the code, beside a threshold that one in a
     hundred held-out images passes."""
-    from genae.explorer.anomaly import Detector, anomaly_grid, write_table
+    from functools import partial
+
+    from genae.explorer.anomaly import write_table
+    from genae.explorer.render import Renderer
 
     _expect(out, ".png", ".csv")
     model = _load(run)
     source, indices = _images(model, data, data_root, split, skip_bad)
+    renderer = Renderer(model, run, partial(model.open_data, None, data_root))
     with Work() as progress:
-        detector = Detector.learn(model, model.open_data(None, data_root), Path(run).expanduser())
-        found = detector.judge_data(source, indices, progress)
+        found = renderer.detector().judge_data(source, indices, progress)
     console.print(
-        f"{int(found.anomalous.sum())} of {len(indices)} images are above the threshold {detector.threshold:.2f}"
+        f"{int(found.anomalous.sum())} of {len(indices)} images are above the threshold "
+        f"{renderer.detector().threshold:.2f}"
     )
     if Path(out).suffix == ".csv":
         write_table(found, source, indices, Path(out))
         console.print(escape(out))
     else:
-        strangest = found.score.topk(min(count, len(indices))).indices
-        _save(anomaly_grid(detector, source.images(indices[strangest])), out)
+        strangest = found.score.argsort(descending=True, stable=True)[:count]
+        _save(renderer.figure("anomaly", source.images(indices[strangest]), {}), out)
 
 
 @app.command()

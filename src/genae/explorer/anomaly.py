@@ -90,13 +90,14 @@ class Detector:
         return _joined(found)
 
 
-def anomaly_grid(detector: Detector, images: Tensor) -> Image.Image:
-    """Images, their reconstructions, and where these fail, with the scores."""
+def anomaly_grid(detector: Detector, images: Tensor, count: int) -> Image.Image:
+    """The ``count`` strangest of images [N, C, H, W], their reconstructions, and where these fail, with the scores."""
     found = detector.judge(images)
-    lit = (images + 1) * (0.15 + 0.85 * found.heat) - 1
-    rows = torch.stack([images, detector.model.reconstruct(images), lit])
-    scores = [f"{score:.1f}" for score in found.score.tolist()]
-    title = f"The strangest images; held-out ones pass {detector.threshold:.1f} once in a hundred times"
+    strangest = found.score.argsort(descending=True, stable=True)[:count]
+    images, heat = images[strangest], found.heat[strangest]
+    rows = torch.stack([images, detector.model.reconstruct(images), (images + 1) * (0.15 + 0.85 * heat) - 1])
+    scores = [f"{score:.1f}" for score in found.score[strangest].tolist()]
+    title = f"The strangest images; one held-out image in a hundred passes {detector.threshold:.1f}"
     return grid(rows, ["image", "reconstruction", "where it fails"], scores, title)
 
 

@@ -1,5 +1,7 @@
 """A map of a data set's codes in two dimensions, and what the model makes of any place on it."""
 
+import io
+from collections.abc import Sequence
 from importlib.util import find_spec
 
 import torch
@@ -12,6 +14,7 @@ from genae.metrics.reconstruction import mse
 from genae.model import Model
 
 METHODS = ("pca", "umap")
+COLOURS = ("label", "error")
 NEIGHBOURS = 8
 
 
@@ -48,6 +51,30 @@ class Atlas:
         near = distances.topk(min(NEIGHBOURS, len(distances)), largest=False)
         weights = 1 / near.values.clamp_min(1e-6)
         return (weights / weights.sum()) @ self.codes[near.indices][None].flatten(2)
+
+
+def map_picture(atlas: Atlas, classes: Sequence[str], colour: str = "label") -> bytes:
+    """The map as a PNG file, coloured by ``label`` or by reconstruction ``error``. Raises `GenaeError`."""
+    if colour not in COLOURS:
+        raise GenaeError(f"colour is {colour!r}; {nearest(colour, COLOURS)}")
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 6), dpi=110, layout="constrained")
+    axes = figure.subplots()
+    x, y = atlas.places.T.numpy()
+    if colour == "error" or atlas.labels is None:
+        dots = axes.scatter(x, y, s=9, c=atlas.errors.numpy(), cmap="viridis")
+        figure.colorbar(dots, label="MSE of the reconstruction")
+    else:
+        for number, name in enumerate(classes):
+            chosen = (atlas.labels == number).numpy()
+            if chosen.any():
+                axes.scatter(x[chosen], y[chosen], s=9, label=name, alpha=0.8, color=f"C{number % 10}")
+        axes.legend(markerscale=2, fontsize=8, ncols=2)
+    axes.set_title(f"Codes of {len(atlas.places)} images")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
 
 
 def _pca(codes: Tensor) -> Tensor:

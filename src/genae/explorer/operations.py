@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from genae.errors import GenaeError, nearest
+from genae.explorer.anomaly import Detector, anomaly_grid
 from genae.latent.interpolate import PATHS, path
 from genae.metrics.reconstruction import mse, psnr
 from genae.model import Model
@@ -38,6 +39,8 @@ class Known(NamedTuple):
     """Images and space -> codes; those of pictures that were seen before are remembered."""
     direction: Callable[[str, str], Tensor]
     """Name and kind (of `DIRECTIONS`) -> direction [D]."""
+    detector: Callable[[], Detector]
+    """What knows the training images."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class Reconstruct:
     truncation: float = 1.0
 
     def answer(self, known: Known, pictures: Tensor) -> Answer:
-        """A row for every path, and the squared error of the first; errors in numbers."""
+        """A row for every path, and the error of the first relative to its largest; errors in numbers."""
         _some(pictures, 1)
         model = known.model
         if self.truncation != 1:
@@ -60,7 +63,7 @@ class Reconstruct:
             name: {"mse": mse(x_hat, pictures).tolist(), "psnr": psnr(x_hat, pictures).clamp_max(100).tolist()}
             for name, x_hat in rows.items()
         }
-        heat = {"error": wrong / wrong.max().clamp_min(1e-12)}
+        heat = {"error": (wrong / wrong.max().clamp_min(1e-12)).sqrt()}
         return Answer(rows, heat, numbers, known.encode(pictures, "code"))
 
     def figure(self, known: Known, pictures: Tensor) -> Image.Image:
@@ -311,10 +314,34 @@ class Swap:
         return ["parts", "--show", "swaps", "--count", str(count), *_flags(self)]
 
 
-Operation = Reconstruct | Sample | Interpolate | Edit | Mix | Parts | Swap
+@dataclass(frozen=True)
+class Anomaly:
+    """How strange pictures are, and where."""
+
+    def answer(self, known: Known, pictures: Tensor) -> Answer:
+        """Heat, and the numbers of `Anomalies`."""
+        _some(pictures, 1)
+        found = known.detector().judge(pictures)
+        numbers = {
+            "score": found.score.tolist(), "error": found.error.tolist(), "rarity": found.rarity.tolist(),
+            "anomalous": found.anomalous.tolist(), "threshold": known.detector().threshold,
+        }  # fmt: skip
+        return Answer({}, {"strange": found.heat}, numbers)
+
+    def figure(self, known: Known, pictures: Tensor) -> Image.Image:
+        """`genae anomaly`'s, the strangest first."""
+        _some(pictures, 1)
+        return anomaly_grid(known.detector(), pictures, len(pictures))
+
+    def command(self, count: int) -> list[str]:
+        """Arguments of the command line."""
+        return ["anomaly", "--count", str(count)]
+
+
+Operation = Reconstruct | Sample | Interpolate | Edit | Mix | Parts | Swap | Anomaly
 OPERATIONS: dict[str, type[Operation]] = {
     "reconstruct": Reconstruct, "sample": Sample, "interpolate": Interpolate, "edit": Edit, "mix": Mix,
-    "parts": Parts, "swap": Swap,
+    "parts": Parts, "swap": Swap, "anomaly": Anomaly,
 }  # fmt: skip
 
 

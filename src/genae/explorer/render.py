@@ -13,6 +13,7 @@ from torch import Tensor
 
 from genae.data.sources import ImageData
 from genae.errors import GenaeError, nearest
+from genae.explorer.anomaly import Detector
 from genae.explorer.operations import Answer, Known, operation
 from genae.latent.directions import DIRECTIONS
 from genae.model import Model
@@ -44,7 +45,8 @@ class Renderer:
         self._data: ImageData | None = None
         self._codes: OrderedDict[tuple[str, str], Tensor] = OrderedDict()
         self._directions: dict[tuple[str, str], Tensor] = {}
-        self._known = Known(model, self.encode, self.direction)
+        self._detector: Detector | None = None
+        self._known = Known(model, self.encode, self.direction, self.detector)
 
     @property
     def data(self) -> ImageData:
@@ -81,6 +83,12 @@ class Renderer:
         while len(self._codes) > REMEMBERED:
             self._codes.popitem(last=False)
         return found
+
+    def detector(self) -> Detector:
+        """What knows the training images: learned when it is first asked for. Raises `GenaeError`."""
+        if self._detector is None:
+            self._detector = Detector.learn(self.model, self.data, self.run)
+        return self._detector
 
     def attributes(self) -> dict[str, Tensor]:
         """Every named boolean [N] of the run's data that both some and not all training images have."""

@@ -19,10 +19,10 @@ from fastapi.responses import FileResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from torch import Tensor
 
+from genae.data.sampler import shuffled
 from genae.data.sources import SPLITS
 from genae.errors import GenaeError
-from genae.explorer.anomaly import Detector
-from genae.explorer.atlas import METHODS, Atlas
+from genae.explorer.atlas import COLOURS, METHODS, Atlas, map_picture
 from genae.explorer.operations import Answer
 from genae.explorer.pictures import MOST_BYTES, Pictures, png
 from genae.explorer.render import Renderer, command
@@ -61,7 +61,6 @@ def create_app(renderer: Renderer, run: str, *, host: str = "127.0.0.1", token: 
     atlases = lru_cache(maxsize=4)(
         lambda split, count, method: Atlas(renderer.model, renderer.data, split, count, method)
     )
-    detector = lru_cache(maxsize=1)(lambda: Detector.learn(renderer.model, renderer.data, renderer.run))
 
     async def working(task: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(worker, task)
@@ -96,7 +95,8 @@ def create_app(renderer: Renderer, run: str, *, host: str = "127.0.0.1", token: 
     async def data(split: str = "test", start: int = 0, count: int = 24) -> Any:
         def task() -> Any:
             indices = renderer.data.split(split)
-            chosen = indices[max(0, start) : max(0, start) + min(max(0, count), MOST_IMAGES)]
+            here = range(max(0, start), min(max(0, start) + min(max(0, count), MOST_IMAGES), len(indices)))
+            chosen = indices[shuffled(here.start, len(here), len(indices), seed=0)] if here else indices[:0]
             labels = renderer.data.labels
             names = [] if labels is None else [renderer.data.classes[i] for i in labels[chosen].tolist()]
             return {"pictures": pictures.add(renderer.data.images(chosen)), "labels": names, "total": len(indices)}
@@ -176,6 +176,27 @@ def create_app(renderer: Renderer, run: str, *, host: str = "127.0.0.1", token: 
 
         return await working(task)
 
+    @app.post("/api/export/map/{kind}")
+    async def export_map(kind: str, request: Request) -> Response:
+        asked = await _json(request)
+
+        def task() -> Response:
+            split, count, method = settings = _map_settings(asked)
+            colour = str(asked.get("colour", COLOURS[0]))
+            if kind == "figure":
+                content = map_picture(atlases(*settings), renderer.data.classes, colour)
+                return _file(content, "map.png", "image/png")
+            if kind == "codes":
+                found = atlases(*settings)
+                arrays = {"codes": found.codes, "places": found.places, "indices": found.indices}
+                return _file(arrays_as_bytes(arrays, space="code"), "codes.npz", "application/zip")
+            if kind == "command":
+                flags = ["--split", split, "--count", str(count), "--method", method, "--colour", colour]
+                return JSONResponse({"command": shlex.join(["genae", "map", run, *flags, "--out", "map.png"])})
+            raise RefusedError(404, f"there is no export {kind!r}")
+
+        return await working(task)
+
     @app.post("/api/map/place")
     async def place(request: Request) -> Any:
         asked = await _json(request)
@@ -184,20 +205,6 @@ def create_app(renderer: Renderer, run: str, *, host: str = "127.0.0.1", token: 
             x, y = (_finite(asked, key) for key in ("x", "y"))
             code = atlases(*_map_settings(asked)).code_at(x, y)
             return _as_json(Answer({"place": renderer.model.decode(code)}))
-
-        return await working(task)
-
-    @app.post("/api/anomaly")
-    async def anomaly(request: Request) -> Any:
-        asked = await _json(request)
-
-        def task() -> Any:
-            found = detector().judge(pictures.images(_names(asked)))
-            numbers = {
-                "score": found.score.tolist(), "error": found.error.tolist(), "rarity": found.rarity.tolist(),
-                "anomalous": found.anomalous.tolist(), "threshold": detector().threshold,
-            }  # fmt: skip
-            return _as_json(Answer({}, {"heat": found.heat}, numbers))
 
         return await working(task)
 

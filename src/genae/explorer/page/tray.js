@@ -50,7 +50,7 @@ export class Tray {
   async addData(count) {
     const split = document.getElementById("split").value;
     const found = await get(`api/data?split=${split}&start=${this.next}&count=${count}`);
-    found.pictures.forEach((name, i) => this.add(name, `${split} image ${this.next + i}${found.labels[i] ? `, ${found.labels[i]}` : ""}`));
+    found.pictures.forEach((name, i) => this.add(name, `${split} image${found.labels[i] ? `, ${found.labels[i]}` : ""}`));
     this.next += found.pictures.length;
     if (this.next >= found.total) this.next = 0;
     this.draw();

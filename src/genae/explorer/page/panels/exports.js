@@ -4,15 +4,15 @@ import { download, post } from "../api.js";
 import { el } from "../dom.js";
 
 /** ``request()`` is what is shown now: {operation, pictures, settings}. */
-export function exports(app, request, kinds = { figure: "PNG", codes: "codes (.npz)", pictures: "pictures (.zip)" }) {
+export function exports(app, request, kinds = { figure: "PNG", codes: "codes (.npz)", pictures: "pictures (.zip)" }, path = "") {
   const place = el("div", { role: "status" });
   const button = ([kind, text]) => el("button", {
-    type: "button", "data-export": kind, onclick: () => app.trying(() => download(kind, request())),
+    type: "button", "data-export": kind, onclick: () => app.trying(() => download(path + kind, request())),
   }, text);
   const command = el("button", { type: "button", "data-export": "command", onclick: () => app.trying(async () => {
     const asked = request();
-    const text = (await post("api/export/command", asked)).command;
-    const note = asked.pictures.length ? "With the exported pictures.zip in the working folder:" : "";
+    const text = (await post(`api/export/${path}command`, asked)).command;
+    const note = asked.pictures?.length ? "With the exported pictures.zip in the working folder:" : "";
     place.replaceChildren(note, el("code", {}, text));
     await navigator.clipboard?.writeText(text).catch(() => {});
   }) }, "command line");

@@ -1,8 +1,9 @@
 // The codes of the run's data in two dimensions: hover shows a picture, a click decodes the place, a lasso makes a pile.
 
 import { address, post } from "../api.js";
-import { el, latest, options, picture } from "../dom.js";
+import { el, latest, options } from "../dom.js";
 import { pile } from "./edit.js";
+import { exports } from "./exports.js";
 
 let loading = null;
 function plotly() {
@@ -89,7 +90,8 @@ export const map = {
         el("div", { className: "bar" }, el("label", {}, "by ", chosen("method", ["pca", "umap"])),
           el("label", {}, "of ", chosen("split", Object.keys(app.model.splits))), el("label", {}, "colour ", by)),
         el("div", { className: "columns" }, plot, el("figure", {}, beside, caption)),
-        el("div", { className: "bar" }, take("with"), take("without"), take("")), status),
+        el("div", { className: "bar" }, take("with"), take("without"), take("")), status,
+        exports(app, () => ({ ...settings, colour }), { figure: "PNG", codes: "codes (.npz)" }, "map/")),
       refresh: () => {},
     };
   },
