@@ -50,7 +50,7 @@ class Atlas:
         distances = (self.places - torch.tensor([x, y], dtype=self.places.dtype)).norm(dim=1)
         near = distances.topk(min(NEIGHBOURS, len(distances)), largest=False)
         weights = 1 / near.values.clamp_min(1e-6)
-        return (weights / weights.sum()) @ self.codes[near.indices][None].flatten(2)
+        return ((weights / weights.sum())[None] @ self.codes[near.indices].double()).to(self.codes.dtype)
 
 
 def map_picture(atlas: Atlas, classes: Sequence[str], colour: str = "label") -> bytes:

@@ -204,15 +204,14 @@ class Edit:
     def figure(self, known: Known, pictures: Tensor) -> Image.Image:
         """`genae edit`'s, of one direction."""
         _some(pictures, 1)
-        if len(self.amounts) != 1:
-            raise GenaeError(f"the figure of an edit shows one direction; {len(self.amounts)} are set")
-        name = next(iter(self.amounts))
+        name = self._one()
         along = known.direction(name, self.direction)
         codes = known.model.encode(pictures)  # together, as the command line does: rounding depends on the batch
         return figures.edit_grid(known.model, codes, along, name, self._strengths(), self.band or None)
 
     def command(self, count: int) -> list[str]:
-        """Arguments of the command line."""
+        """Arguments of the command line. Raises `GenaeError` where there is not one direction."""
+        self._one()
         strengths = ",".join(f"{s:g}" for s in self._strengths())
         return [
             "edit",
@@ -222,6 +221,11 @@ class Edit:
             f"--strengths={strengths}",
             *_flags(self, "amounts", "strengths"),
         ]
+
+    def _one(self) -> str:
+        if len(self.amounts) != 1:
+            raise GenaeError(f"the figure of an edit shows one direction; {len(self.amounts)} are set")
+        return next(iter(self.amounts))
 
     def _strengths(self) -> list[float]:
         if self.strengths:

@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -159,12 +159,6 @@ class Renderer:
 
 def command(run: str, name: str, settings: Mapping[str, Any], pictures: int, data: str = "pictures.zip") -> list[str]:
     """The command line that writes `Renderer.figure` of ``pictures`` pictures, in their order in ``data``."""
-    first, *rest = operation(name, settings).command(pictures)
+    verb, *flags = operation(name, settings).command(pictures)
     source = ["--data", data] if pictures else []
-    return ["genae", first, run, *_after_attribute(first, rest, source), "--out", f"{name}.png"]
-
-
-def _after_attribute(first: str, rest: Sequence[str], source: Sequence[str]) -> list[str]:
-    """`genae edit` takes the attribute's name right after the run."""
-    cut = 1 if first == "edit" and rest else 0
-    return [*rest[:cut], *source, *rest[cut:]]
+    return ["genae", verb, run, *source, *flags, "--out", f"{name}.png"]

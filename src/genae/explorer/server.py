@@ -6,6 +6,7 @@ import io
 import json
 import secrets
 import shlex
+import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -217,14 +218,25 @@ def create_app(renderer: Renderer, run: str, *, host: str = "127.0.0.1", token: 
 
 
 def serve(renderer: Renderer, run: str, host: str, port: int, announce: Callable[[str], None]) -> None:
-    """Serve until Ctrl-C. Bound to another address than this machine's own, the address needs a random token."""
+    """Serve until Ctrl-C. Bound to another address than this machine's own, the address needs a random token.
+
+    Raises `GenaeError` where nothing can listen.
+    """
     import uvicorn
 
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listening = socket.create_server((host, port), family=family)
+    except OSError as error:
+        why = error.strerror or error
+        raise GenaeError(f"cannot listen at {host}, port {port}: {why}; choose another with --port") from None
     token = None if host in LOCAL else secrets.token_urlsafe(16)
     app = create_app(renderer, run, host=host, token=token)
     name = f"[{host}]" if ":" in host else host
     announce(f"http://{name}:{port}/" + (f"?token={token}" if token else ""))
-    uvicorn.run(app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=2)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2))
+    with listening:
+        server.run(sockets=[listening])
 
 
 def _admit(request: Request, host: str, token: str | None) -> None:
