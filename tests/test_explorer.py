@@ -385,6 +385,31 @@ def test_paths_do_not_lead_out_of_the_page(path: str, client: TestClient) -> Non
     assert b"import" not in answered.content
 
 
+def test_slow_work_does_not_keep_pictures_waiting(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+    from threading import Event
+
+    learning, go_on = Event(), Event()
+    learn = Renderer.learned
+
+    def slowly(*arguments: Any) -> torch.Tensor:
+        learning.set()
+        assert go_on.wait(60)
+        return learn(*arguments)
+
+    monkeypatch.setattr(Renderer, "learned", slowly)
+    with client_of(run) as client, ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(client.post, "/api/prepare", json={"direction": "5"})
+        assert learning.wait(60)
+        answered = client.post("/api/answer", json={"operation": "sample", "settings": {"count": 1}})
+        assert answered.status_code == 200
+        assert not waiting.done()
+        go_on.set()
+        assert waiting.result(60).status_code == 200
+    answered = client_of(run).post("/api/prepare", json={"direction": "eleven"})
+    assert answered.status_code == 400
+
+
 def test_only_the_page_itself_is_answered(run: Path, client: TestClient) -> None:
     asked = {"operation": "sample", "settings": {"count": 1}}
     assert client.post("/api/answer", json=asked).status_code == 200

@@ -215,6 +215,7 @@ class Edit:
         strengths = ",".join(f"{s:g}" for s in self._strengths())
         return [
             "edit",
+            "--attribute",
             *self.amounts,
             "--count",
             str(count),

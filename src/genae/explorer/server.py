@@ -58,12 +58,13 @@ def create_app(renderer: Renderer, run: str, *, host: str = "127.0.0.1", token: 
     """The application for one model. With a ``token``, every request must bear it: in the address, then in a cookie."""
     app = FastAPI(title="genae", docs_url=None, redoc_url=None, openapi_url=None)
     pictures = Pictures(renderer.model)
-    worker = ThreadPoolExecutor(1, "renderer")
+    # What takes long (encoding the training images) has a worker of its own: pictures are drawn meanwhile.
+    quick, slow = (ThreadPoolExecutor(1, name) for name in ("quick", "slow"))
     atlases = lru_cache(maxsize=4)(
         lambda split, count, method: Atlas(renderer.model, renderer.data, split, count, method)
     )
 
-    async def working(task: Callable[[], T]) -> T:
+    async def working(task: Callable[[], T], worker: ThreadPoolExecutor = quick) -> T:
         return await asyncio.get_running_loop().run_in_executor(worker, task)
 
     @app.middleware("http")
@@ -90,7 +91,7 @@ def create_app(renderer: Renderer, run: str, *, host: str = "127.0.0.1", token: 
 
     @app.get("/api/model")
     async def model() -> Any:
-        return await working(lambda: _described(renderer, run))
+        return await working(lambda: _described(renderer, run), slow)
 
     @app.get("/api/data")
     async def data(split: str = "test", start: int = 0, count: int = 24) -> Any:
@@ -152,6 +153,20 @@ def create_app(renderer: Renderer, run: str, *, host: str = "127.0.0.1", token: 
 
         return await working(task)
 
+    @app.post("/api/prepare")
+    async def prepare(request: Request) -> Any:
+        """Learn what an operation will need, so that it is quick: a ``direction`` by name, or the ``detector``."""
+        asked = await _json(request)
+
+        def task() -> Any:
+            if asked.get("detector"):
+                renderer.detector()
+            else:
+                renderer.direction(str(asked.get("direction", "")))
+            return {}
+
+        return await working(task, slow)
+
     @app.post("/api/directions")
     async def save_direction(request: Request) -> Any:
         asked = await _json(request)
@@ -175,7 +190,7 @@ def create_app(renderer: Renderer, run: str, *, host: str = "127.0.0.1", token: 
                 "errors": found.errors.tolist(), "pictures": pictures.add(renderer.data.images(found.indices)),
             }  # fmt: skip
 
-        return await working(task)
+        return await working(task, slow)
 
     @app.post("/api/export/map/{kind}")
     async def export_map(kind: str, request: Request) -> Response:

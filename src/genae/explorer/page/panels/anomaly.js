@@ -1,6 +1,6 @@
 // How strange pictures are to the model, and where.
 
-import { address, answer } from "../api.js";
+import { address, answer, post } from "../api.js";
 import { el, figure, latest, number, picture } from "../dom.js";
 import { exports } from "./exports.js";
 
@@ -13,6 +13,7 @@ export const anomaly = {
     const refresh = latest((selected) => app.trying(async () => {
       if (!selected.length) { results.replaceChildren("Select pictures above, or drop some of your own."); return; }
       results.textContent = "Comparing with the training images…";
+      await post("api/prepare", { detector: true });
       const { heat, numbers } = await answer("anomaly", selected, {});
       results.replaceChildren(
         el("p", { className: "hint" }, `A score above ${numbers.threshold.toFixed(2)} is strange: one in a hundred held-out images has it. ` +

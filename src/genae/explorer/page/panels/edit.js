@@ -33,15 +33,18 @@ export const edit = {
     }));
     const names = () => [...app.model.saved, ...app.model.attributes];
     const choice = options(el("select", {}), names());
-    const add = (name) => {
+    const waiting = el("p", { className: "hint", role: "status" });
+    const add = (name) => app.trying(async () => {
       if (!name || name in amounts) return;
+      waiting.textContent = `Learning the direction ${name}…`;
+      try { await post("api/prepare", { direction: name }); } finally { waiting.textContent = ""; }
       amounts[name] = 0;
       const row = slider(name, { min: -3, max: 3, step: 0.05, value: 0,
         changed: (value) => { amounts[name] = value; live(); },
         removed: () => { delete amounts[name]; row.remove(); live(); } });
       sliders.append(row);
       live();
-    };
+    });
     const shownPiles = el("div", { className: "columns" });
     const drawPiles = () => shownPiles.replaceChildren(...["with", "without"].map((which) => el("section", {},
       el("h3", {}, which === "with" ? "Pile: with" : "Pile: without"),
@@ -63,7 +66,7 @@ export const edit = {
         el("div", { className: "bar" }, el("label", {}, "direction ", choice),
           el("button", { type: "button", id: "add-direction", onclick: () => add(choice.value) }, "Add a slider"),
           app.model.bands.length ? el("label", {}, "only in layers ", bands) : ""),
-        sliders, results,
+        waiting, sliders, results,
         exports(app, asked),
         el("p", { className: "hint" }, "The figure and its command line show one direction at a time."),
         el("h2", {}, "A direction of your own"),
