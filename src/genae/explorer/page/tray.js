@@ -72,7 +72,8 @@ export class Tray {
 
   /** Keep an image that the model made as a picture, and select it. */
   async pin(source, text) {
-    const name = await upload(await (await fetch(source)).blob());
+    const bytes = Uint8Array.from(atob(source.split(",")[1]), (letter) => letter.charCodeAt(0)); // of a data address
+    const name = await upload(new Blob([bytes]));
     this.add(name, text);
     this.select([...this.selected.filter((other) => other !== name), name]);
   }

@@ -1,0 +1,308 @@
+"""The explorer's page in a real headless Chromium."""
+
+import io
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import uvicorn
+from PIL import Image
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+
+from genae.autoencoders import AUTOENCODERS
+from genae.explorer.render import Renderer
+from genae.explorer.server import create_app
+from genae.explorer.static import export_page
+from genae.model import load
+from genae.training.config import resolve
+from genae.training.train import train
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not CHROMIUM, reason="no Chromium here: install Debian's package chromium"),
+]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("page") / "run"
+    settings = {"data": "digits", "images": 3000, "batch_size": 50, "width": 8, "code_dim": 8, "learning_rate": 2e-3}
+    train(resolve("wae-gan", settings, {}, AUTOENCODERS), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def address(run: Path) -> Iterator[str]:
+    listening = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(
+        uvicorn.Config(create_app(Renderer(load(run), run, most=400), str(run)), log_level="warning")
+    )
+    thread = threading.Thread(target=lambda: server.run(sockets=[listening]))
+    thread.start()
+    while not server.started:
+        time.sleep(0.05)
+    yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
+    server.should_exit = True
+    thread.join(20)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def page(browser: Browser, address: str) -> Iterator[Page]:
+    """The page with twelve pictures, four of them selected. Afterwards: no console error, no request to elsewhere."""
+    wrong: list[str] = []
+    opened = browser.new_page(viewport={"width": 1280, "height": 900}, accept_downloads=True)
+    opened.on("console", lambda message: wrong.append(message.text) if _is_wrong(message) else None)
+    opened.on("pageerror", lambda error: wrong.append(str(error)))
+    opened.on(
+        "request",
+        lambda request: None if request.url.startswith((address, "data:", "blob:")) else wrong.append(request.url),
+    )
+    opened.goto(address)
+    opened.wait_for_selector(".picture[aria-pressed=true] >> nth=3")
+    yield opened
+    assert opened.inner_text("#error") == ""
+    opened.close()
+    assert wrong == []
+
+
+def _is_wrong(message: ConsoleMessage) -> bool:
+    # Chromium itself notes every refused request, also one that the page explains to the person.
+    return message.type in ("error", "warning") and "status of 400" not in message.text
+
+
+def drop(page: Page, name: str, content: bytes) -> None:
+    transfer = page.evaluate_handle(
+        """([name, bytes]) => {
+            const transfer = new DataTransfer();
+            transfer.items.add(new File([new Uint8Array(bytes)], name, {type: "image/png"}));
+            return transfer;
+        }""",
+        [name, list(content)],
+    )
+    page.dispatch_event("#tray", "drop", {"dataTransfer": transfer})
+
+
+def picture_file(side: int = 20) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def until(page: Page, condition: str, seconds: float = 30) -> None:
+    """Wait for a JavaScript condition. (Playwright's own way to is refused by the page's security policy.)"""
+    end = time.monotonic() + seconds
+    while not page.evaluate(condition):
+        assert time.monotonic() < end, condition
+        page.wait_for_timeout(50)
+
+
+def open_panel(page: Page, name: str) -> None:
+    page.click(f"#tab-{name}")
+
+
+def shown(page: Page, place: str) -> int:
+    return int(page.get_attribute(place, "data-shown") or 0)
+
+
+def wait_for_more(page: Page, place: str, than: int) -> None:
+    until(page, f"Number(document.querySelector({place!r}).dataset.shown || 0) > {than}")
+
+
+def test_a_dropped_picture_is_reconstructed(page: Page) -> None:
+    drop(page, "mine.png", picture_file())
+    page.wait_for_selector("[title='mine.png'][aria-pressed=true]")
+    page.wait_for_selector("img[alt='mine.png through code']")
+    assert page.locator("#panel img[alt^='squared error of']").count() == 5
+    assert page.locator("#pictures li").count() == 13
+
+
+def test_what_is_no_picture_is_said_in_one_sentence(page: Page) -> None:
+    drop(page, "notes.txt", b"no picture at all")
+    until(page, "document.getElementById('error').textContent.includes('this is no picture')")
+    assert page.locator("#pictures li").count() == 12
+    page.click("#none")  # the next thing that works takes the sentence away
+    until(page, "document.getElementById('error').textContent === ''")
+
+
+def test_the_pad_is_dragged_and_walked(page: Page) -> None:
+    open_panel(page, "interpolate")
+    wait_for_more(page, "#pad", 0)
+    box = page.locator("#pad").bounding_box()
+    assert box
+    corner = page.get_attribute("#pad img >> nth=0", "src")
+    assert corner
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    before, start = shown(page, "#pad"), page.get_attribute("#blend", "src")
+    page.mouse.move(box["x"] + 2, box["y"] + 2, steps=8)
+    wait_for_more(page, "#pad", before)
+    page.mouse.up()
+    until(page, "Number.parseFloat(document.querySelector('.handle').style.left) < 2")
+    page.wait_for_timeout(300)
+    at_corner = page.get_attribute("#blend", "src")
+    assert at_corner != start
+    page.focus("#pad")
+    before = shown(page, "#pad")
+    page.keyboard.press("ArrowRight")
+    wait_for_more(page, "#pad", before)
+    assert page.get_attribute("#blend", "src") != at_corner
+    assert page.locator("#panel .row img").count() == 27, "three ways of nine steps"
+
+
+def test_a_slider_moves_pictures(page: Page) -> None:
+    open_panel(page, "edit")
+    page.select_option("#panel select >> nth=0", "3")
+    page.click("#add-direction")
+    page.wait_for_selector(".slider input")
+    wait_for_more(page, "#edited", 0)
+    before = page.get_attribute("#edited figure:nth-child(2) img >> nth=0", "src")
+    count = shown(page, "#edited")
+    page.focus(".slider input")
+    for _ in range(20):
+        page.keyboard.press("ArrowRight")
+    wait_for_more(page, "#edited", count)
+    until(page, f"document.querySelector('#edited figure:nth-child(2) img').src !== {before!r}")
+    assert page.inner_text(".slider output") == "1.00"
+    assert "MSE" in page.inner_text("#edited")
+
+
+def test_two_piles_make_a_direction(page: Page, run: Path) -> None:
+    open_panel(page, "edit")
+    page.click("#pile-with")
+    page.click("#none")
+    for place in (5, 6, 7):
+        page.click(f"#pictures li:nth-child({place}) .picture")
+    page.click("#pile-without")
+    page.fill("input[type=text]", "my own")
+    page.click("#save-direction")
+    page.wait_for_selector(".slider:has-text('my own')")
+    assert (run / "directions" / "my own.safetensors").exists()
+    wait_for_more(page, "#edited", 0)
+
+
+def test_samples_are_kept(page: Page) -> None:
+    open_panel(page, "sample")
+    page.click("#panel .grid .picture >> nth=2")
+    page.wait_for_selector("[title='sample 2 of normal, seed 0'][aria-pressed=true]")
+    page.click("text=Other samples")
+    until(page, "document.getElementById('seed').value === '1'")
+
+
+def test_everything_is_exported(page: Page, tmp_path: Path) -> None:
+    for panel, kinds in (
+        ("reconstruct", ("figure", "codes", "pictures")),
+        ("sample", ("figure", "codes")),
+        ("interpolate", ("figure", "animation", "codes")),
+        ("map", ("figure", "codes")),
+        ("anomaly", ("figure",)),
+    ):
+        open_panel(page, panel)
+        page.wait_for_timeout(500)
+        for kind in kinds:
+            with page.expect_download() as download:
+                page.click(f"[data-export={kind}]")
+            path = tmp_path / f"{panel}-{download.value.suggested_filename}"
+            download.value.save_as(path)
+            if path.suffix in (".png", ".gif"):
+                assert Image.open(path).width >= 8
+            elif path.name.endswith("codes.npz"):
+                assert np.load(path)["codes"].shape[1] == 8
+        page.click("[data-export=command]")
+        page.wait_for_selector("#panel code")
+        assert page.inner_text("#panel code").startswith("genae ")
+
+
+def test_the_map_shows_pictures_and_places(page: Page) -> None:
+    open_panel(page, "map")
+    page.wait_for_selector("#plot .scatterlayer .point", state="attached", timeout=60_000)
+    box = page.locator("#plot .nsewdrag").bounding_box()
+    assert box
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    until(page, "document.getElementById('under').src.startsWith('data:image/png')")
+    left, top, right, low = (box["x"] + 5, box["y"] + 5, box["x"] + box["width"] - 5, box["y"] + box["height"] - 5)
+    page.mouse.move(left, top)
+    page.mouse.down()
+    for x, y in ((right, top), (right, low), (left, low), (left, top + 5)):
+        page.mouse.move(x, y, steps=5)
+    page.mouse.up()
+    page.wait_for_selector("text=/\\d+ pictures are inside the lasso/")
+    page.click("text=Lasso to the pile “with”")
+    open_panel(page, "edit")
+    assert page.locator("#panel section >> nth=0 >> img").count() > 50
+
+
+def test_strange_pictures_are_marked(page: Page) -> None:
+    page.click("#none")
+    drop(page, "noise.png", picture_file())
+    page.wait_for_selector("[title='noise.png'][aria-pressed=true]")
+    open_panel(page, "anomaly")
+    page.wait_for_selector(".bad:has-text('strange')", timeout=60_000)
+
+
+def test_pictures_and_panel_outlive_a_reload(page: Page) -> None:
+    drop(page, "mine.png", picture_file())
+    page.wait_for_selector("[title='mine.png'][aria-pressed=true]")
+    open_panel(page, "interpolate")
+    page.reload()
+    page.wait_for_selector("[title='mine.png'][aria-pressed=true]")
+    assert page.get_attribute("#tab-interpolate", "aria-selected") == "true"
+    assert page.locator("#pictures li").count() == 13
+
+
+def test_the_keyboard_alone_is_enough(page: Page) -> None:
+    page.focus("#tab-reconstruct")
+    page.keyboard.press("ArrowRight")
+    assert page.get_attribute("#tab-sample", "aria-selected") == "true"
+    assert page.evaluate("document.activeElement.id") == "tab-sample"
+    page.focus("#pictures li:nth-child(6) .picture")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#pictures li:nth-child(6) .picture[aria-pressed=true]")
+    style = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+    assert style == "solid", "focus is visible, and stays where it was"
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1280, "light"), (390, "light")])
+def test_every_panel_fits_and_has_text_alternatives(width: int, scheme: str, browser: Browser, address: str) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)  # type: ignore[arg-type]
+    page.goto(address)
+    page.wait_for_selector(".picture[aria-pressed=true] >> nth=3")
+    for tab in page.locator("[role=tab]").all():
+        tab.click()
+        page.wait_for_timeout(700)
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), tab.inner_text()
+        assert page.evaluate("[...document.images].every(image => image.alt)"), tab.inner_text()
+        named = "[...document.querySelectorAll('input, select')].every(e => e.labels.length || e.ariaLabel)"
+        assert page.evaluate(named), tab.inner_text()
+    dark = page.evaluate("getComputedStyle(document.body).backgroundColor") != "rgb(255, 255, 255)"
+    assert dark == (scheme == "dark")
+    page.close()
+
+
+def test_the_exported_page_opens_without_a_server(run: Path, browser: Browser, tmp_path: Path) -> None:
+    path = export_page(Renderer(load(run), run), tmp_path)
+    page = browser.new_page()
+    wrong: list[str] = []
+    page.on("console", lambda message: wrong.append(message.text))
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.goto(path.as_uri())
+    first = page.get_attribute("#blend", "src")
+    page.focus("#pad")
+    page.keyboard.press("ArrowDown")
+    assert page.get_attribute("#blend", "src") != first
+    assert page.evaluate("[...document.images].every(image => image.alt && image.complete && image.naturalWidth)")
+    page.close()
+    assert wrong == []
