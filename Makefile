@@ -4,15 +4,21 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test quick lint types wheel check clean
+.PHONY: demo test quick lint types wheel check chromium clean
 
 demo: $(READY)
 	$(BIN)/genae train stacked-wae --data digits --run runs/demo
 	$(BIN)/genae evaluate runs/demo
 	$(BIN)/genae report runs/demo
 
-test: $(READY)
+test: $(READY) chromium
 	$(BIN)/python -m pytest
+
+# The explorer's page is tested in a browser; where there is none and none can be installed, its tests are skipped.
+chromium:
+	@command -v chromium || command -v chromium-browser || command -v google-chrome \
+	|| { test "$$(id -u)" = 0 && apt-get -qq update && apt-get -qq install -y chromium >/dev/null; } \
+	|| echo "no Chromium: the page's tests will be skipped"
 
 quick: $(READY)
 	$(BIN)/python -m pytest -m "not slow"

@@ -126,7 +126,7 @@ def test_codes_of_pictures_are_remembered_and_forgotten(run: Path, monkeypatch: 
     assert seen == []
     renderer.encode(images[4:9], "code")
     assert seen == [4]
-    assert len(renderer._codes) == 6
+    assert len(renderer._seen) == 6
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,9 @@ import genae
 
 here = Path.cwd()
 assert Path(genae.__file__).is_relative_to(here), f"imported {genae.__file__}, not the wheel in {here}"
+page = Path(genae.__file__).parent / "explorer"
+assert (page / "export.html").exists(), "the explorer's page is missing"
+assert (page / "page" / "panels" / "map.js").exists(), "the explorer's panels are missing"
 seconds = []
 for _ in range(3):
     start = time.perf_counter()

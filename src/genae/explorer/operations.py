@@ -37,6 +37,8 @@ class Known(NamedTuple):
     model: Model
     encode: Callable[[Tensor, str], Tensor]
     """Images and space -> codes; those of pictures that were seen before are remembered."""
+    decoded: Callable[[Tensor], Tensor]
+    """Images -> their reconstructions, likewise remembered."""
     direction: Callable[[str, str], Tensor]
     """Name and kind (of `DIRECTIONS`) -> direction [D]."""
     detector: Callable[[], Detector]
@@ -197,7 +199,7 @@ class Edit:
         start = known.encode(pictures, "code")
         along = sum((s * known.direction(name, self.direction) for name, s in self.amounts.items()), torch.zeros(1))
         moved = known.model.moved(start, along[None].expand_as(start), self.band or None)
-        rows = {"edited": known.model.decode(moved), "reconstruction": known.model.decode(start)}
+        rows = {"edited": known.model.decode(moved), "reconstruction": known.decoded(pictures)}
         numbers = {"mse": mse(rows["reconstruction"], pictures).tolist()}
         return Answer(rows, {}, numbers, moved if moved.ndim == 2 else None)
 

@@ -19,8 +19,8 @@ from genae.latent.directions import DIRECTIONS
 from genae.model import Model
 from genae.storage import load_tensors, save_tensors
 
-REMEMBERED = 4096
-"""Codes that are kept."""
+REMEMBERED = 1000
+"""Codes and reconstructions of pictures that are kept."""
 _NAME = re.compile(r"[\w][\w .()+-]{0,60}")
 
 
@@ -43,10 +43,10 @@ class Renderer:
         self.run = Path(run).expanduser() if run and Path(run).expanduser().is_dir() else None
         self._open_data = open_data or model.open_data
         self._data: ImageData | None = None
-        self._codes: OrderedDict[tuple[str, str], Tensor] = OrderedDict()
+        self._seen: OrderedDict[tuple[str, str], Tensor] = OrderedDict()
         self._directions: dict[tuple[str, str], Tensor] = {}
         self._detector: Detector | None = None
-        self._known = Known(model, self.encode, self.direction, self.detector)
+        self._known = Known(model, self.encode, self.decoded, self.direction, self.detector)
 
     @property
     def data(self) -> ImageData:
@@ -73,15 +73,22 @@ class Renderer:
 
     def encode(self, pictures: Tensor, space: str) -> Tensor:
         """Codes, or a prior's z, of pictures; those that were seen before are remembered."""
-        keys = [(hashlib.sha256(p.numpy().tobytes()).hexdigest(), space) for p in pictures.contiguous()]
-        new = [i for i, key in enumerate(keys) if key not in self._codes]
+        return self._remembering(pictures, f"codes {space}", lambda new: self.model.encode(new, space))
+
+    def decoded(self, pictures: Tensor) -> Tensor:
+        """Reconstructions of pictures, likewise."""
+        return self._remembering(pictures, "images", lambda new: self.model.decode(self.encode(new, "code")))
+
+    def _remembering(self, pictures: Tensor, what: str, make: Callable[[Tensor], Tensor]) -> Tensor:
+        keys = [(hashlib.sha256(p.numpy().tobytes()).hexdigest(), what) for p in pictures.contiguous()]
+        new = [i for i, key in enumerate(keys) if key not in self._seen]
         if new:
-            self._codes.update(zip([keys[i] for i in new], self.model.encode(pictures[new], space), strict=True))
-        found = torch.stack([self._codes[key] for key in keys]) if keys else self.model.encode(pictures, space)
+            self._seen.update(zip([keys[i] for i in new], make(pictures[new]), strict=True))
+        found = torch.stack([self._seen[key] for key in keys]) if keys else make(pictures)
         for key in keys:
-            self._codes.move_to_end(key)
-        while len(self._codes) > REMEMBERED:
-            self._codes.popitem(last=False)
+            self._seen.move_to_end(key)
+        while len(self._seen) > REMEMBERED:
+            self._seen.popitem(last=False)
         return found
 
     def detector(self) -> Detector:
