@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import cast
 
@@ -61,7 +62,7 @@ class Model:
         """Names of the priors that can be sampled."""
         return list(self.autoencoder.priors)
 
-    @property
+    @cached_property
     def code_dim(self) -> int:
         """D of codes [N, D]."""
         if self.autoencoder.has_encoder:
