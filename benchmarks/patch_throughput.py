@@ -10,6 +10,7 @@ that is a side of its own.
 
 import argparse
 import copy
+import time
 from collections.abc import Callable, Iterator
 
 import torch
@@ -79,6 +80,31 @@ def ours(model: PatchVae, x: Tensor, **options: object) -> Callable[[], None]:
     return lambda: loop.iteration(0, RATE) and None
 
 
+def bound(model: PatchVae, x: Tensor, repeats: int = 10) -> float:
+    """Seconds of an iteration's convolutions alone: forward, and the gradients that training needs, layer by layer."""
+    model = model.to(memory_format=torch.channels_last)
+    inputs: dict[torch.nn.Module, Tensor] = {}
+    layers = [m for m in model.modules() if isinstance(m, torch.nn.Conv2d | torch.nn.ConvTranspose2d)]
+    hooks = [
+        layer.register_forward_pre_hook(lambda m, i: inputs.__setitem__(m, i[0].detach().clone())) for layer in layers
+    ]
+    model.through(x.contiguous(memory_format=torch.channels_last), 0)
+    for hook in hooks:
+        hook.remove()
+    total = 0.0
+    for layer, taken in inputs.items():
+        given = taken.requires_grad_(layer is not layers[0])  # the image needs no gradient
+        wanted = [p for p in (given, *layer.parameters()) if p.requires_grad]
+        seconds = []
+        for _ in range(repeats):
+            started = time.perf_counter()
+            out = layer(given)
+            torch.autograd.grad(out, wanted, torch.ones_like(out))
+            seconds.append(time.perf_counter() - started)
+        total += sorted(seconds)[repeats // 2]
+    return total
+
+
 def main() -> None:
     """Measure in turn and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -96,6 +122,9 @@ def main() -> None:
     }
     rates = rates_in_turn(sides, rounds=arguments.rounds, iterations=arguments.iterations, images=arguments.batch)
     show(rates, "plain", "plain, two decodes")
+    alone = bound(build(arguments.batch), x)
+    print(f"the convolutions alone, as PyTorch runs them in float32: {1000 * alone:.0f} ms an iteration, "
+          f"so at most {arguments.batch / alone:,.0f} images/s")  # fmt: skip
 
 
 if __name__ == "__main__":
