@@ -16,7 +16,8 @@ export const mix = {
       if (selected.length < 2) { results.replaceChildren("Select two or more pictures above; the last one gives its styles."); return; }
       const { images } = await answer("mix", selected, settings);
       results.replaceChildren(
-        el("h3", {}, "Styles from"), picture(address(selected.at(-1)), app.tray.text(selected.at(-1))),
+        el("h3", {}, "Styles from"),
+        el("div", { className: "row" }, picture(address(selected.at(-1)), app.tray.text(selected.at(-1)))),
         el("h3", {}, "In the others"),
         el("div", { className: "row" }, Object.values(images)[0].map((image, i) => figure(
           image, `${app.tray.text(selected[i])} with its ${settings.bands[0]} styles`, `picture ${i + 1}`))));
