@@ -12,7 +12,8 @@ from torch import nn
 from genae.autoencoders import AUTOENCODERS
 from genae.data.sampler import shuffled
 from genae.protocol import Autoencoder, Part
-from genae.training.config import option_types
+from genae.training.config import option_types, resolve
+from genae.training.train import train
 
 # Whatever a model's options are called, these keep it small.
 TINY = {
@@ -74,3 +75,12 @@ def folder_of_images(tmp_path: Path) -> Path:
             pixels = torch.randint(256, (12, 16, 3), generator=generator, dtype=torch.uint8).numpy()
             Image.fromarray(pixels).save(tmp_path / "pictures" / label / f"{i}.png")
     return tmp_path / "pictures"
+
+
+@pytest.fixture(scope="session")
+def explored(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small trained run with an encoder and a prior; modules that write into it take a copy."""
+    folder = tmp_path_factory.mktemp("explored") / "run"
+    settings = {"data": "digits", "images": 4000, "batch_size": 50, "width": 8, "code_dim": 8, "learning_rate": 2e-3}
+    train(resolve("wae-gan", settings, {}, AUTOENCODERS), folder)
+    return folder

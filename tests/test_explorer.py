@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -31,11 +32,8 @@ OWN = {"X-Genae": "1"}
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("explorer") / "run"
-    settings = {"data": "digits", "images": 4000, "batch_size": 50, "width": 8, "code_dim": 8, "learning_rate": 2e-3}
-    train(resolve("wae-gan", settings, {}, AUTOENCODERS), folder)
-    return folder
+def run(explored: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Path(shutil.copytree(explored, tmp_path_factory.mktemp("runs") / "run"))
 
 
 @pytest.fixture(scope="module")

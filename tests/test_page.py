@@ -14,13 +14,10 @@ import uvicorn
 from PIL import Image
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
-from genae.autoencoders import AUTOENCODERS
 from genae.explorer.render import Renderer
 from genae.explorer.server import create_app
 from genae.explorer.static import export_page
 from genae.model import load
-from genae.training.config import resolve
-from genae.training.train import train
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = [
@@ -30,11 +27,8 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("page") / "run"
-    settings = {"data": "digits", "images": 3000, "batch_size": 50, "width": 8, "code_dim": 8, "learning_rate": 2e-3}
-    train(resolve("wae-gan", settings, {}, AUTOENCODERS), folder)
-    return folder
+def run(explored: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Path(shutil.copytree(explored, tmp_path_factory.mktemp("runs") / "run"))
 
 
 @pytest.fixture(scope="module")
