@@ -113,7 +113,7 @@ def test_parts_are_answered(parted: Path) -> None:
 def test_codes_of_pictures_are_remembered_and_forgotten(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from genae.explorer import render
 
-    monkeypatch.setattr(render, "REMEMBERED", 6)
+    monkeypatch.setattr(render, "REMEMBERED", 6 * 8 * 4)  # six codes of eight numbers
     renderer = Renderer(load(run), run)
     images = renderer.data.images(renderer.data.split("test")[:9])
     first = renderer.encode(images[:5], "code")
@@ -211,9 +211,8 @@ def _same_bytes(
 ) -> None:
     import shlex
 
-    command = shlex.split(client.post("/api/export/command", json=asked).json()["command"])
-    if expected[:3] == b"GIF":
-        command[-1] = command[-1].replace(".png", ".gif")
+    commands = client.post("/api/export/command", json=asked).json()["commands"]
+    command = shlex.split(commands[expected[:3] == b"GIF"])
     monkeypatch.chdir(folder)
     assert genae(*command[1:], monkeypatch=monkeypatch) == 0
     assert (folder / command[-1]).read_bytes() == expected
@@ -222,7 +221,7 @@ def _same_bytes(
 def test_map_of_the_data(run: Path, client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = {"split": "test", "count": 60, "method": "pca"}
     found = client.post("/api/map", json=asked).json()
-    assert len(found["x"]) == len(found["pictures"]) == len(found["errors"]) == 60
+    assert len(found["x"]) == len(found["images"]) == len(found["errors"]) == 60
     assert set(found["labels"]) <= set("0123456789")
     model = load(run)
     data = model.open_data()
@@ -237,7 +236,9 @@ def test_map_of_the_data(run: Path, client: TestClient, tmp_path: Path, monkeypa
 
     import shlex
 
-    command = shlex.split(client.post("/api/export/map/command", json={**asked, "colour": "error"}).json()["command"])
+    command = shlex.split(
+        client.post("/api/export/map/command", json={**asked, "colour": "error"}).json()["commands"][0]
+    )
     monkeypatch.chdir(tmp_path)
     assert genae(*command[1:], monkeypatch=monkeypatch) == 0
     figure = client.post("/api/export/map/figure", json={**asked, "colour": "error"}).content
@@ -271,10 +272,12 @@ def test_two_piles_make_a_direction_that_the_command_line_knows(
     assert genae("edit", run, "--attribute", "slanted", "--count", "2", monkeypatch=monkeypatch) == 0
     assert (tmp_path / "edit.png").exists()
     for wrong, message in (
-        ({"name": "3"}, "have an attribute '3' already"),
+        ({"name": "3"}, "there is a direction '3' already"),
+        ({"name": "slanted"}, "there is a direction 'slanted' already"),
+        ({"name": "nowhere", "without": names[:2]}, "there is no direction between them"),
         ({"name": "../up"}, "'../up' cannot be the name of a direction"),
         ({"name": ""}, "'' cannot be the name"),
-        ({"without": []}, "piles of 2 and 0 pictures"),
+        ({"name": "x", "without": []}, "piles of 2 and 0 pictures"),
         ({"with": "all"}, "with is no list of pictures"),
         ({"with": ["nothing"]}, "no longer kept here"),
     ):
@@ -354,6 +357,18 @@ def test_pictures_that_take_too_much_room_are_forgotten(run: Path) -> None:
         ("/api/export/codes", b'{"operation": "reconstruct"}', 400),
         ("/api/export/figure", b'{"operation": "sample", "settings": {"count": 100000}}', 400),
         ("/api/map/place", b'{"x": "here", "y": 0}', 400),
+        ("/api/answer", b'{"operation": "sample", "settings": {"count": 0}}', 200),
+        ("/api/export/figure", b'{"operation": "sample", "settings": {"count": -5}}', 400),
+        (
+            "/api/export/figure",
+            b'{"operation": "interpolate", "settings": {"pairs": [%s]}}' % b",".join([b"0"] * 1002),
+            400,
+        ),
+        ("/api/export/command", b'{"operation": "reconstruct"}', 400),
+        ("/api/export/command", b'{"operation": "interpolate"}', 400),
+        ("/api/data/keep", b'{"images": [-1]}', 400),
+        ("/api/data/keep", b'{"images": [100000]}', 400),
+        ("/api/data/keep", b'{"images": "all"}', 400),
     ],
 )
 def test_hostile_requests(path: str, body: bytes, status: int, client: TestClient) -> None:
@@ -413,6 +428,10 @@ def test_only_the_page_itself_is_answered(run: Path, client: TestClient) -> None
     assert client.post("/api/answer", json=asked).status_code == 200
     assert client.post("/api/answer", json=asked, headers={"X-Genae": ""}).status_code == 403
     assert client.get("/api/model", headers={"Host": "evil.example:8765"}).status_code == 403
+    assert client.get("/api/model", headers={"Host": "[::1"}).status_code == 403
+    assert client.get("/api/data", headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
+    assert client.get("/", headers={"Sec-Fetch-Site": "cross-site"}).status_code == 200, "a link to the page"
+    assert client.get("/api/data?start=abc").json() == {"error": "the address is not one of the explorer's"}
     assert client.get("/api/model", headers={"Host": "localhost:9000"}).status_code == 200, "a tunnel's other port"
     policy = client.get("/").headers["Content-Security-Policy"]
     assert "default-src 'self'" in policy
@@ -428,6 +447,69 @@ def test_elsewhere_the_token_is_asked_for(run: Path) -> None:
     cookie = client_of(run, host="0.0.0.0", token="secret").get("/?token=secret").headers["set-cookie"].lower()
     assert "httponly" in cookie
     assert "samesite=strict" in cookie
+
+
+def test_two_explorers_on_one_machine_keep_their_tokens_apart(run: Path) -> None:
+    cookies = [
+        client_of(run, host="0.0.0.0", token=token).get(f"/?token={token}").headers["set-cookie"].partition("=")[0]
+        for token in ("one", "other")
+    ]
+    assert cookies[0] != cookies[1]
+
+
+def test_a_folder_that_cannot_be_written_is_said(run: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(run, tmp_path / "copy"))
+    shutil.rmtree(copy / "codes", ignore_errors=True)
+    (copy / "codes").write_text("a file where a folder should be")
+    answered = client_of(copy).post("/api/prepare", json={"detector": True})
+    assert answered.status_code == 500
+    assert "File exists" in answered.json()["error"] or "Not a directory" in answered.json()["error"]
+
+
+def test_the_data_root_is_in_the_command_lines_that_need_it(run: Path) -> None:
+    client = client_of(run, data_root="my data")
+    for name, settings, needs in (
+        ("edit", {"amounts": {"3": 1}}, True),
+        ("anomaly", {}, True),
+        ("reconstruct", {}, False),
+    ):
+        asked = {"operation": name, "pictures": some(client, 1), "settings": settings}
+        (line,) = client.post("/api/export/command", json=asked).json()["commands"]
+        assert ("--data-root 'my data'" in line) == needs
+    assert "--data-root 'my data'" in client.post("/api/export/map/command", json={}).json()["commands"][0]
+
+
+def test_ctrl_c_ends_it_at_once_even_while_it_works(run: Path, tmp_path: Path) -> None:
+    import signal
+    import socket
+    import subprocess
+    import sys
+    import time
+
+    import httpx
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    # A direction that takes a minute to learn.
+    slowed = (
+        "import sys, time; from genae.explorer.render import Renderer; from genae.cli import main; "
+        "Renderer.learned = lambda *_: time.sleep(60); sys.argv[0] = 'genae'; main()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", slowed, "explore", str(run), "--port", str(port)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert "http://127.0.0.1" in process.stdout.readline()
+    with pytest.raises(httpx.TimeoutException):
+        httpx.post(f"http://127.0.0.1:{port}/api/prepare", json={"direction": "3"}, headers=OWN, timeout=3)
+    start = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert time.monotonic() - start < 10
+    assert process.returncode == 130
+    assert "Traceback" not in errors
 
 
 def test_a_port_in_use_is_one_sentence(

@@ -124,6 +124,18 @@ def test_a_dropped_picture_is_reconstructed(page: Page) -> None:
     assert page.locator("#pictures li").count() == 13
 
 
+def test_several_files_are_added_and_the_bad_one_is_named(page: Page, tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(picture_file(20 + len(name) + ord(name[0])))
+    (tmp_path / "bad.png").write_bytes(b"nothing")
+    page.set_input_files("#files", [tmp_path / name for name in ("a.png", "bad.png", "b.png")])
+    page.wait_for_selector("[title='b.png'][aria-pressed=true]")
+    page.wait_for_selector("[title='a.png'][aria-pressed=true]")
+    until(page, "document.getElementById('error').textContent.startsWith('bad.png: this is no picture')")
+    page.click("#none")
+    until(page, "document.getElementById('error').textContent === ''")
+
+
 def test_what_is_no_picture_is_said_in_one_sentence(page: Page) -> None:
     drop(page, "notes.txt", b"no picture at all")
     until(page, "document.getElementById('error').textContent.includes('this is no picture')")
@@ -186,6 +198,9 @@ def test_two_piles_make_a_direction(page: Page, run: Path) -> None:
     page.wait_for_selector(".slider:has-text('my own')")
     assert (run / "directions" / "my own.safetensors").exists()
     wait_for_more(page, "#edited", 0)
+    open_panel(page, "sample")
+    open_panel(page, "edit")
+    assert page.locator(".slider:has-text('my own')").count() == 1, "a panel is found as it was left"
 
 
 def test_samples_are_kept(page: Page) -> None:
@@ -225,6 +240,9 @@ def test_the_map_shows_pictures_and_places(page: Page) -> None:
     page.wait_for_selector("#plot .scatterlayer .point", state="attached", timeout=60_000)
     box = page.locator("#plot .nsewdrag").bounding_box()
     assert box
+    buttons = page.eval_on_selector_all(".modebar-btn", "all => all.map(button => button.dataset.title)")
+    assert len(buttons) == 4, buttons
+    assert not any("hare" in title or "loud" in title for title in buttons)
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     until(page, "document.getElementById('under').src.startsWith('data:image/png')")
     left, top, right, low = (box["x"] + 5, box["y"] + 5, box["x"] + box["width"] - 5, box["y"] + box["height"] - 5)

@@ -3,6 +3,7 @@
 Everything heavy is imported inside the commands, so that ``genae --help`` answers at once.
 """
 
+import math
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -567,6 +568,8 @@ def explore(
     if export:
         from genae.explorer.static import export_page
 
+        if Path(export).exists() and not Path(export).is_dir():
+            raise GenaeError(f"--export is {export!r}, a file; expected a folder")
         console.print(escape(str(export_page(Renderer(model, run, open_data), Path(export)))), soft_wrap=True)
         return
     try:
@@ -574,24 +577,30 @@ def explore(
     except ModuleNotFoundError as error:
         raise GenaeError(f"the explorer needs {error.name}: pip install 'genae[explorer]'") from None
     renderer = Renderer(model, run, open_data, most=server.MOST_IMAGES)
-    server.serve(renderer, run, host, port, lambda address: console.print(f"[bold]{address}[/bold]  (Ctrl-C ends it)"))
+
+    def announce(address: str) -> None:
+        console.print(f"[bold]{address}[/bold]  (Ctrl-C ends it)", soft_wrap=True)
+
+    server.serve(renderer, run, host, port, announce, data_root)
 
 
 @app.command("map")
 def draw_map(
     run: Run,
     data_root: DataRoot = None,
-    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    split: Annotated[str, typer.Option(help="train, validation, test or all.")] = "test",
     count: Annotated[int, typer.Option(help="Images, drawn at random.", min=3)] = 1000,
     method: Annotated[str, typer.Option(help="pca, or umap if umap-learn is installed.")] = "pca",
     colour: Annotated[str, typer.Option(help="label or error.")] = "label",
     out: Annotated[str, typer.Option(help="Picture to write (.png), or codes and places (.npz).")] = "map.png",
 ) -> None:
     """The codes of the run's data in two dimensions."""
-    from genae.explorer.atlas import Atlas, map_picture
+    from genae.explorer.atlas import COLOURS, Atlas, map_picture
     from genae.storage import save_arrays, write_atomically
 
     _expect(out, ".png", ".npz")
+    if colour not in COLOURS:
+        raise GenaeError(f"--colour is {colour!r}; {nearest(colour, COLOURS)}")
     model = _load(run)
     data = model.open_data(None, data_root)
     atlas = Atlas(model, data, split, count, method)
@@ -903,9 +912,12 @@ def _seeds(text: str) -> list[int]:
 
 def _number(text: str, flag: str) -> float:
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
-        raise GenaeError(f"--{flag} holds {text!r}; expected numbers separated by commas") from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise GenaeError(f"--{flag} holds {text!r}; expected numbers separated by commas")
+    return number
 
 
 def _expect(out: str, *endings: str) -> None:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from PIL import Image
@@ -49,6 +49,8 @@ class Known(NamedTuple):
 class Reconstruct:
     """Pictures, what each path gives back, and where that fails."""
 
+    least: ClassVar[int] = 1
+
     truncation: float = 1.0
 
     def answer(self, known: Known, pictures: Tensor) -> Answer:
@@ -81,6 +83,8 @@ class Reconstruct:
 @dataclass(frozen=True)
 class Sample:
     """New images of one prior."""
+
+    least: ClassVar[int] = 0
 
     prior: str = ""
     count: int = 64
@@ -117,6 +121,8 @@ class Interpolate:
     ``pairs`` are numbers of pictures whose ways a figure shows: a, b, c, d for a to b and c to d. ``square``: that
     between four.
     """
+
+    least: ClassVar[int] = 2
 
     space: str = "code"
     path: str = "linear"
@@ -188,6 +194,8 @@ class Edit:
     A figure shows one direction, at ``strengths``; without them, at shares of its amount.
     """
 
+    least: ClassVar[int] = 1
+
     amounts: Mapping[str, float] = field(default_factory=dict)
     direction: str = "mean"
     band: str = ""
@@ -242,6 +250,8 @@ class Mix:
     """Pictures with styles of others in bands. For each of ``bands``, ``sources`` pictures that give them follow those
     that are changed."""
 
+    least: ClassVar[int] = 2
+
     bands: tuple[str, ...] = ("coarse",)
     sources: int = 1
 
@@ -275,6 +285,8 @@ class Mix:
 class Parts:
     """Where the parts of a patch-vae occur in pictures."""
 
+    least: ClassVar[int] = 1
+
     parts: tuple[int, ...] = ()
 
     def answer(self, known: Known, pictures: Tensor) -> Answer:
@@ -300,6 +312,8 @@ class Parts:
 class Swap:
     """The first picture with the appearance that parts have in the second, one part at a time."""
 
+    least: ClassVar[int] = 2
+
     parts: tuple[int, ...] = ()
 
     def answer(self, known: Known, pictures: Tensor) -> Answer:
@@ -324,6 +338,8 @@ class Swap:
 @dataclass(frozen=True)
 class Anomaly:
     """How strange pictures are, and where."""
+
+    least: ClassVar[int] = 1
 
     def answer(self, known: Known, pictures: Tensor) -> Answer:
         """Heat, and the numbers of `Anomalies`."""
@@ -368,9 +384,13 @@ def operation(name: str, settings: Mapping[str, Any], most: int | None = None) -
         limit = {"count": most, "steps": most and math.isqrt(most)}.get(key)
         if limit and checked[key] > limit:
             raise GenaeError(f"{key} is {value}; expected at most {limit}")
+        if key == "count" and checked[key] < 1:
+            raise GenaeError(f"{key} is {value}; expected at least 1")
     return OPERATIONS[name](**checked)
 
 
+LONGEST = 1000
+"""Entries of a list in a request."""
 _KINDS: dict[str, Callable[[Any], Any]] = {"float": float, "int": int, "bool": bool, "str": str}
 _IN_WORDS = {"float": "a number", "int": "a whole number", "bool": "true or false", "str": "a word"}
 
@@ -384,6 +404,8 @@ def _checked(key: str, value: Any, kind: str) -> Any:
         raise GenaeError(f"{key} is {value!r}; expected names with numbers")
     if "tuple" in kind:
         if isinstance(value, list | tuple):
+            if len(value) > LONGEST:
+                raise GenaeError(f"{key} holds {len(value)} entries; expected at most {LONGEST}")
             return tuple(_checked(key, item, single) for item in value)
         raise GenaeError(f"{key} is {value!r}; expected a list")
     fits = {

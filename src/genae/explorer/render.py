@@ -19,8 +19,8 @@ from genae.latent.directions import DIRECTIONS
 from genae.model import Model
 from genae.storage import load_tensors, save_tensors
 
-REMEMBERED = 1000
-"""Codes and reconstructions of pictures that are kept."""
+REMEMBERED = 100_000_000
+"""Bytes of codes and reconstructions of pictures that are kept."""
 _NAME = re.compile(r"[\w][\w .()+-]{0,60}")
 
 
@@ -44,6 +44,7 @@ class Renderer:
         self._open_data = open_data or model.open_data
         self._data: ImageData | None = None
         self._seen: OrderedDict[tuple[str, str], Tensor] = OrderedDict()
+        self._bytes = 0
         self._directions: dict[tuple[str, str], Tensor] = {}
         self._detector: Detector | None = None
         self._known = Known(model, self.encode, self.decoded, self.direction, self.detector)
@@ -82,13 +83,15 @@ class Renderer:
     def _remembering(self, pictures: Tensor, what: str, make: Callable[[Tensor], Tensor]) -> Tensor:
         keys = [(hashlib.sha256(p.numpy().tobytes()).hexdigest(), what) for p in pictures.contiguous()]
         new = [i for i, key in enumerate(keys) if key not in self._seen]
-        if new:
-            self._seen.update(zip([keys[i] for i in new], make(pictures[new]), strict=True))
+        for i, made in zip(new, make(pictures[new]) if new else (), strict=True):
+            if keys[i] not in self._seen:  # a picture may be there twice
+                self._seen[keys[i]] = made.clone()
+                self._bytes += made.nbytes
         found = torch.stack([self._seen[key] for key in keys]) if keys else make(pictures)
         for key in keys:
             self._seen.move_to_end(key)
-        while len(self._seen) > REMEMBERED:
-            self._seen.popitem(last=False)
+        while self._bytes > REMEMBERED:
+            self._bytes -= self._seen.popitem(last=False)[1].nbytes
         return found
 
     def detector(self) -> Detector:
@@ -96,6 +99,13 @@ class Renderer:
         if self._detector is None:
             self._detector = Detector.learn(self.model, self.data, self.run)
         return self._detector
+
+    def is_ready(self, name: str, settings: Mapping[str, Any]) -> bool:
+        """Whether an operation finds learned what it needs, so that it will be quick."""
+        if name == "edit":
+            amounts, kind = settings.get("amounts", {}), settings.get("direction", "mean")
+            return all((attribute, kind) in self._directions for attribute in amounts)
+        return name != "anomaly" or self._detector is not None
 
     def attributes(self) -> dict[str, Tensor]:
         """Every named boolean [N] of the run's data that both some and not all training images have."""
@@ -124,6 +134,8 @@ class Renderer:
 
     def learned(self, data: ImageData, name: str, kind: str) -> Tensor:
         """Direction [D] of an attribute of any data, from its training images. Raises `GenaeError`."""
+        if not self.model.spaces:
+            raise GenaeError(f"{self.model.name} ({self.model.config.model}) has no encoder: it has no codes to move")
         named = data.directions()
         if name not in named:
             names = [*self.saved_directions(), *named]
@@ -141,20 +153,28 @@ class Renderer:
             raise GenaeError("directions are saved to a run folder; this model was opened from a weights file")
         if not _NAME.fullmatch(name):
             raise GenaeError(f"{name!r} cannot be the name of a direction; expected letters, digits, spaces and -")
-        if name in self.data.directions():
-            raise GenaeError(f"the data have an attribute {name!r} already; choose another name")
+        if name in self.saved_directions() or name in self._attribute_names():
+            raise GenaeError(f"there is a direction {name!r} already; choose another name")
         if not (len(with_it) and len(without)):
             raise GenaeError(f"piles of {len(with_it)} and {len(without)} pictures; expected at least one in each")
         codes = torch.cat([self.encode(pile, "code") for pile in (with_it, without)])
         has = torch.arange(len(codes)) < len(with_it)
         if kind not in DIRECTIONS:
             raise GenaeError(f"direction is {kind!r}; {nearest(kind, DIRECTIONS)}")
+        found = DIRECTIONS[kind](codes, has, name)
+        if not float(found.norm()):
+            raise GenaeError("the two piles have the same mean code: there is no direction between them")
         path = self.run / "directions" / f"{name}.safetensors"
         path.parent.mkdir(exist_ok=True)
         about = {"weights": self.model.digest, "kind": kind, "pictures": f"{len(with_it)} and {len(without)}"}
-        save_tensors(path, {"direction": DIRECTIONS[kind](codes, has, name)}, about)
-        self._directions = {key: value for key, value in self._directions.items() if key[0] != name}
+        save_tensors(path, {"direction": found}, about)
         return path
+
+    def _attribute_names(self) -> list[str]:
+        try:
+            return list(self.data.directions())
+        except GenaeError:  # a run whose data are gone: nothing of theirs can be meant
+            return []
 
     def _saved(self, name: str) -> Tensor:
         path = self.run / "directions" / f"{name}.safetensors"  # type: ignore[operator]
@@ -164,8 +184,22 @@ class Renderer:
         return tensors["direction"]
 
 
-def command(run: str, name: str, settings: Mapping[str, Any], pictures: int, data: str = "pictures.zip") -> list[str]:
-    """The command line that writes `Renderer.figure` of ``pictures`` pictures, in their order in ``data``."""
-    verb, *flags = operation(name, settings).command(pictures)
-    source = ["--data", data] if pictures else []
-    return ["genae", verb, run, *source, *flags, "--out", f"{name}.png"]
+def command(
+    run: str,
+    name: str,
+    settings: Mapping[str, Any],
+    pictures: int,
+    data_root: str | None = None,
+    animation: bool = False,
+) -> list[str]:
+    """The command line that writes the figure (or animation) of ``pictures`` pictures, in their order in pictures.zip.
+
+    Raises `GenaeError`.
+    """
+    asked = operation(name, {**settings, "square": False} if animation else settings)
+    if pictures < asked.least:
+        raise GenaeError(f"{pictures} pictures were given; expected {asked.least} or more")
+    verb, *flags = asked.command(pictures)
+    source = ["--data", "pictures.zip"] if pictures else []
+    root = ["--data-root", data_root] if data_root and verb in ("edit", "anomaly") else []
+    return ["genae", verb, run, *source, *root, *flags, "--out", f"{name}.{'gif' if animation else 'png'}"]

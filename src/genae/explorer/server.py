@@ -2,20 +2,23 @@
 
 import asyncio
 import base64
+import hashlib
 import io
 import json
 import secrets
 import shlex
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
 from importlib.resources import files
+from queue import SimpleQueue
+from threading import Thread
+from types import FrameType
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import torch
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from torch import Tensor
@@ -34,6 +37,7 @@ from genae.storage import arrays_as_bytes
 LOCAL = ("127.0.0.1", "localhost", "::1")
 MOST_IMAGES = 400
 """Images of one answer."""
+MOST_IN_PILES = 5000
 MOST_JSON = 1_000_000
 T = TypeVar("T")
 PAGE = files("genae.explorer") / "page"
@@ -41,6 +45,7 @@ SECURITY = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
@@ -54,44 +59,99 @@ class RefusedError(Exception):
         self.status = status
 
 
-def create_app(renderer: Renderer, run: str, *, host: str = "127.0.0.1", token: str | None = None) -> FastAPI:
-    """The application for one model. With a ``token``, every request must bear it: in the address, then in a cookie."""
+class Worker:
+    """One thread that does tasks in their order. It never keeps the process from ending."""
+
+    def __init__(self, name: str) -> None:
+        self._tasks: SimpleQueue[tuple[Callable[[], Any], asyncio.Future[Any]]] = SimpleQueue()
+        self._waiting: set[asyncio.Future[Any]] = set()
+        Thread(target=self._work, name=name, daemon=True).start()
+
+    async def do(self, task: Callable[[], T]) -> T:
+        """What ``task()`` gives, or raises."""
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._waiting.add(done)
+        self._tasks.put((task, done))
+        try:
+            return await done
+        finally:
+            self._waiting.discard(done)
+
+    def give_up(self) -> None:
+        """Refuse whatever is waited for: the server ends."""
+        for done in list(self._waiting):
+            _tell(done, done.set_exception, RefusedError(503, "the explorer was stopped"))
+
+    def _work(self) -> None:
+        while True:
+            task, done = self._tasks.get()
+            if done.done():
+                continue
+            try:
+                value = task()
+            except Exception as error:
+                _tell(done, done.set_exception, error)
+            else:
+                _tell(done, done.set_result, value)
+
+
+def _tell(done: "asyncio.Future[Any]", how: Callable[[Any], None], value: Any) -> None:
+    """From any thread, unless nobody waits any more."""
+    if not done.get_loop().is_closed():
+        done.get_loop().call_soon_threadsafe(lambda: None if done.done() else how(value))
+
+
+def create_app(
+    renderer: Renderer, run: str, *, host: str = "127.0.0.1", token: str | None = None, data_root: str | None = None
+) -> FastAPI:
+    """The application for one model. With a ``token``, every request must bear it: in the address, then in a cookie.
+
+    ``data_root`` goes into the command lines that need the run's data.
+    """
     app = FastAPI(title="genae", docs_url=None, redoc_url=None, openapi_url=None)
     pictures = Pictures(renderer.model)
     # What takes long (encoding the training images) has a worker of its own: pictures are drawn meanwhile.
-    quick, slow = (ThreadPoolExecutor(1, name) for name in ("quick", "slow"))
-    atlases = lru_cache(maxsize=4)(
-        lambda split, count, method: Atlas(renderer.model, renderer.data, split, count, method)
-    )
+    quick, slow = app.state.workers = Worker("quick"), Worker("slow")
+    atlases: dict[tuple[str, int, str], Atlas] = {}
+    cookie = f"genae-{hashlib.sha256((token or '').encode()).hexdigest()[:8]}"  # cookies know no ports
 
-    async def working(task: Callable[[], T], worker: ThreadPoolExecutor = quick) -> T:
-        return await asyncio.get_running_loop().run_in_executor(worker, task)
+    def atlas(settings: tuple[str, int, str]) -> Atlas:
+        if settings not in atlases:
+            found = Atlas(renderer.model, renderer.data, *settings)
+            while len(atlases) > 3:
+                atlases.pop(next(iter(atlases)))
+            atlases[settings] = found
+        return atlases[settings]
+
+    def worker_for(asked: Mapping[str, Any]) -> Worker:
+        settings = asked.get("settings", {})
+        return quick if renderer.is_ready(str(asked.get("operation", "")), settings) else slow
 
     @app.middleware("http")
     async def guard(request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
         try:
-            _admit(request, host, token)
+            _admit(request, host, token, cookie)
             answer = await call(request)
         except RefusedError as refused:
             answer = JSONResponse({"error": str(refused)}, refused.status)
         except GenaeError as error:
             answer = JSONResponse({"error": str(error)}, 400)
         answer.headers.update(SECURITY)
-        if token and request.query_params.get("token") == token:
-            answer.set_cookie("genae", token, httponly=True, samesite="strict")
+        if token and _same(request.query_params.get("token"), token):
+            answer.set_cookie(cookie, token, httponly=True, samesite="strict")
         return answer
 
-    @app.exception_handler(GenaeError)
-    async def mendable(_: Request, error: GenaeError) -> Response:
-        return JSONResponse({"error": str(error)}, 400)
+    async def explained(_: Request, error: Exception) -> Response:
+        status = getattr(error, "status", 500 if isinstance(error, OSError) else 400)
+        said = "the address is not one of the explorer's" if isinstance(error, RequestValidationError) else str(error)
+        return JSONResponse({"error": said}, status)
 
-    @app.exception_handler(RefusedError)
-    async def refused(_: Request, error: RefusedError) -> Response:
-        return JSONResponse({"error": str(error)}, error.status)
+    for kind_of_error in (GenaeError, RefusedError, OSError, RequestValidationError):
+        app.add_exception_handler(kind_of_error, explained)
 
     @app.get("/api/model")
     async def model() -> Any:
-        return await working(lambda: _described(renderer, run), slow)
+        return await quick.do(lambda: _described(renderer, run))
 
     @app.get("/api/data")
     async def data(split: str = "test", start: int = 0, count: int = 24) -> Any:
@@ -103,16 +163,35 @@ def create_app(renderer: Renderer, run: str, *, host: str = "127.0.0.1", token: 
             names = [] if labels is None else [renderer.data.classes[i] for i in labels[chosen].tolist()]
             return {"pictures": pictures.add(renderer.data.images(chosen)), "labels": names, "total": len(indices)}
 
-        return await working(task)
+        return await quick.do(task)
+
+    @app.get("/api/data/{number}.png")
+    async def data_picture(number: int) -> Response:
+        def task() -> bytes:
+            _check_numbers([number], renderer)
+            return png(renderer.data.images(torch.tensor([number]))[0])
+
+        return Response(await quick.do(task), media_type="image/png")
+
+    @app.post("/api/data/keep")
+    async def keep(request: Request) -> Any:
+        """Take images of the run's data, by their numbers, among the pictures."""
+        numbers = (await _json(request)).get("images", [])
+
+        def task() -> Any:
+            _check_numbers(numbers, renderer)
+            return {"pictures": pictures.add(renderer.data.images(torch.tensor(numbers, dtype=torch.long)))}
+
+        return await quick.do(task)
 
     @app.post("/api/pictures")
     async def upload(request: Request) -> Any:
         body = await _body(request, MOST_BYTES)
-        return {"picture": await working(lambda: pictures.upload(body))}
+        return {"picture": await quick.do(lambda: pictures.upload(body))}
 
     @app.get("/api/pictures/{name}.png")
     async def picture(name: str) -> Response:
-        found = await working(lambda: png(pictures.images([name])[0]))
+        found = await quick.do(lambda: png(pictures.images([name])[0]))
         return Response(found, media_type="image/png")
 
     @app.post("/api/answer")
@@ -123,7 +202,7 @@ def create_app(renderer: Renderer, run: str, *, host: str = "127.0.0.1", token: 
             name, shown, settings = _operation(asked, pictures)
             return _as_json(renderer.answer(name, shown, settings))
 
-        return await working(task)
+        return await worker_for(asked).do(task)
 
     @app.post("/api/export/{kind}")
     async def export(kind: str, request: Request) -> Response:
@@ -148,10 +227,13 @@ def create_app(renderer: Renderer, run: str, *, host: str = "127.0.0.1", token: 
                     raise GenaeError(found.error or "these images were not decoded from codes of one vector each")
                 return _file(arrays_as_bytes({"codes": found.codes}, space="code"), "codes.npz", "application/zip")
             if kind == "command":
-                return JSONResponse({"command": shlex.join(command(run, name, settings, len(names)))})
+                lines = [command(run, name, settings, len(names), data_root)]
+                if name == "interpolate":
+                    lines.append(command(run, name, settings, len(names), data_root, animation=True))
+                return JSONResponse({"commands": [shlex.join(line) for line in lines]})
             raise RefusedError(404, f"there is no export {kind!r}")
 
-        return await working(task)
+        return await worker_for(asked).do(task)
 
     @app.post("/api/prepare")
     async def prepare(request: Request) -> Any:
@@ -165,64 +247,68 @@ def create_app(renderer: Renderer, run: str, *, host: str = "127.0.0.1", token: 
                 renderer.direction(str(asked.get("direction", "")))
             return {}
 
-        return await working(task, slow)
+        return await slow.do(task)
 
     @app.post("/api/directions")
     async def save_direction(request: Request) -> Any:
         asked = await _json(request)
 
         def task() -> Any:
-            with_it, without = (pictures.images(_names(asked, key)) for key in ("with", "without"))
+            with_it, without = (pictures.images(_names(asked, key, MOST_IN_PILES)) for key in ("with", "without"))
             path = renderer.save_direction(str(asked.get("name", "")).strip(), with_it, without)
             return {"saved": str(path), "directions": renderer.saved_directions()}
 
-        return await working(task)
+        return await slow.do(task)
 
     @app.post("/api/map")
-    async def atlas(request: Request) -> Any:
-        asked = await _json(request)
+    async def draw_map(request: Request) -> Any:
+        settings = _map_settings(await _json(request))
 
         def task() -> Any:
-            found = atlases(*_map_settings(asked))
+            found = atlas(settings)
             labels = None if found.labels is None else [renderer.data.classes[i] for i in found.labels.tolist()]
             return {
                 "x": found.places[:, 0].tolist(), "y": found.places[:, 1].tolist(), "labels": labels,
-                "errors": found.errors.tolist(), "pictures": pictures.add(renderer.data.images(found.indices)),
+                "errors": found.errors.tolist(), "images": found.indices.tolist(),
             }  # fmt: skip
 
-        return await working(task, slow)
+        return await slow.do(task)
 
     @app.post("/api/export/map/{kind}")
     async def export_map(kind: str, request: Request) -> Response:
         asked = await _json(request)
 
+        split, count, method = settings = _map_settings(asked)
+        colour = str(asked.get("colour", COLOURS[0]))
+
         def task() -> Response:
-            split, count, method = settings = _map_settings(asked)
-            colour = str(asked.get("colour", COLOURS[0]))
             if kind == "figure":
-                content = map_picture(atlases(*settings), renderer.data.classes, colour)
+                content = map_picture(atlas(settings), renderer.data.classes, colour)
                 return _file(content, "map.png", "image/png")
             if kind == "codes":
-                found = atlases(*settings)
+                found = atlas(settings)
                 arrays = {"codes": found.codes, "places": found.places, "indices": found.indices}
                 return _file(arrays_as_bytes(arrays, space="code"), "codes.npz", "application/zip")
             if kind == "command":
                 flags = ["--split", split, "--count", str(count), "--method", method, "--colour", colour]
-                return JSONResponse({"command": shlex.join(["genae", "map", run, *flags, "--out", "map.png"])})
+                root = ["--data-root", data_root] if data_root else []
+                return JSONResponse(
+                    {"commands": [shlex.join(["genae", "map", run, *root, *flags, "--out", "map.png"])]}
+                )
             raise RefusedError(404, f"there is no export {kind!r}")
 
-        return await working(task)
+        return await slow.do(task)
 
     @app.post("/api/map/place")
     async def place(request: Request) -> Any:
         asked = await _json(request)
 
-        def task() -> Any:
-            x, y = (_finite(asked, key) for key in ("x", "y"))
-            code = atlases(*_map_settings(asked)).code_at(x, y)
-            return _as_json(Answer({"place": renderer.model.decode(code)}))
+        settings, x, y = _map_settings(asked), _finite(asked, "x"), _finite(asked, "y")
 
-        return await working(task)
+        def task() -> Any:
+            return _as_json(Answer({"place": renderer.model.decode(atlas(settings).code_at(x, y))}))
+
+        return await (quick if settings in atlases else slow).do(task)
 
     @app.get("/plotly.js")
     async def plotly() -> Response:
@@ -232,7 +318,9 @@ def create_app(renderer: Renderer, run: str, *, host: str = "127.0.0.1", token: 
     return app
 
 
-def serve(renderer: Renderer, run: str, host: str, port: int, announce: Callable[[str], None]) -> None:
+def serve(
+    renderer: Renderer, run: str, host: str, port: int, announce: Callable[[str], None], data_root: str | None = None
+) -> None:
     """Serve until Ctrl-C. Bound to another address than this machine's own, the address needs a random token.
 
     Raises `GenaeError` where nothing can listen.
@@ -252,25 +340,37 @@ def serve(renderer: Renderer, run: str, host: str, port: int, announce: Callable
         why = error.strerror or error
         raise GenaeError(f"cannot listen at {host}, port {port}: {why}; choose another with --port") from None
     token = None if host in LOCAL else secrets.token_urlsafe(16)
-    app = create_app(renderer, run, host=host, token=token)
-    name = f"[{host}]" if ":" in host else host
+    app = create_app(renderer, run, host=host, token=token, data_root=data_root)
+    name = socket.gethostname() if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
     announce(f"http://{name}:{port}/" + (f"?token={token}" if token else ""))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2))
+
+    class Server(uvicorn.Server):
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            for worker in app.state.workers:
+                worker.give_up()
+            super().handle_exit(sig, frame)
+
     with listening:
-        server.run(sockets=[listening])
+        Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2)).run(sockets=[listening])
 
 
-def _admit(request: Request, host: str, token: str | None) -> None:
+def _admit(request: Request, host: str, token: str | None, cookie: str) -> None:
     """Refuse other sites' requests (a name that leads here, a form on another page) and those without the token."""
-    asked = urlsplit(f"//{request.headers.get('host', '')}").hostname
+    try:
+        asked = urlsplit(f"//{request.headers.get('host', '')}").hostname
+    except ValueError:
+        asked = None
     if host in LOCAL and asked not in (*LOCAL, host):
         raise RefusedError(403, f"this explorer answers to {' and '.join(LOCAL[:2])}, not to {asked!r}")
-    if token:
-        given = request.query_params.get("token") or request.cookies.get("genae") or ""
-        if not secrets.compare_digest(given.encode(), token.encode()):
-            raise RefusedError(403, "the address needs the token that genae explore printed: ?token=...")
-    if request.method == "POST" and request.headers.get("x-genae") != "1":
+    if token and not (_same(request.query_params.get("token"), token) or _same(request.cookies.get(cookie), token)):
+        raise RefusedError(403, "the address needs the token that genae explore printed: ?token=...")
+    other_site = request.headers.get("sec-fetch-site") == "cross-site" and request.url.path.startswith("/api/")
+    if other_site or (request.method == "POST" and request.headers.get("x-genae") != "1"):
         raise RefusedError(403, "requests come from the explorer's own page")
+
+
+def _same(given: str | None, token: str) -> bool:
+    return secrets.compare_digest((given or "").encode(), token.encode())
 
 
 async def _body(request: Request, most: int) -> bytes:
@@ -294,12 +394,19 @@ async def _json(request: Request) -> Mapping[str, Any]:
     return asked
 
 
-def _names(asked: Mapping[str, Any], key: str = "pictures") -> Sequence[str]:
+def _check_numbers(numbers: Any, renderer: Renderer) -> None:
+    total = len(renderer.data.pixels)
+    fitting = isinstance(numbers, list) and all(type(n) is int and 0 <= n < total for n in numbers)
+    if not fitting or len(numbers) > MOST_IN_PILES:
+        raise GenaeError(f"images are asked for by numbers from 0 to {total - 1}, at most {MOST_IN_PILES} at once")
+
+
+def _names(asked: Mapping[str, Any], key: str = "pictures", most: int = MOST_IMAGES) -> Sequence[str]:
     names = asked.get(key, [])
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise GenaeError(f"{key} is no list of pictures")
-    if len(names) > MOST_IMAGES:
-        raise GenaeError(f"{len(names)} pictures were given; expected at most {MOST_IMAGES}")
+    if len(names) > most:
+        raise GenaeError(f"{len(names)} pictures were given; expected at most {most}")
     return names
 
 

@@ -11,7 +11,9 @@ async function send(path, options) {
   try {
     return await checked(await fetch(path, options));
   } catch (error) {
-    throw error instanceof TypeError ? new Error("The explorer does not answer; is genae explore still running?") : error;
+    if (!(error instanceof TypeError)) throw error;
+    throw new Error(options?.body instanceof File ? "it could not be read, or the explorer does not answer"
+      : "The explorer does not answer; is genae explore still running?");
   }
 }
 
@@ -31,6 +33,9 @@ export async function answer(operation, pictures, settings) {
 export async function upload(blob) {
   return (await (await send("api/pictures", { method: "POST", headers, body: blob })).json()).picture;
 }
+
+/** The picture of an image of the run's data. */
+export const dataAddress = (number) => `api/data/${number}.png`;
 
 export const address = (name) => `api/pictures/${name}.png`;
 

@@ -15,6 +15,8 @@ import { Tray } from "./tray.js";
 const PANELS = [reconstruct, sample, interpolate, edit, mix, parts, map, anomaly];
 
 class App {
+  kept = new Map();
+
   async start() {
     this.model = await get("api/model");
     const [channels, height, width] = this.model.image_shape;
@@ -32,28 +34,28 @@ class App {
     }, panel.title)));
     const asked = this.panels.find((panel) => `#${panel.id}` === location.hash);
     this.open(asked || this.panels[0]);
-    await this.trying(() => this.tray.start());
+    document.querySelector(".skip").addEventListener("click", (event) => { event.preventDefault(); this.root.focus(); });
+    await this.tray.start();
   }
 
   open(panel) {
     this.panel = panel;
-    history.replaceState(null, "", `#${panel.id}`);
+    history.replaceState(null, "", `${location.pathname}#${panel.id}`); // without a token in the address
     for (const tab of this.tabs.children) {
       const chosen = tab.id === `tab-${panel.id}`;
       tab.setAttribute("aria-selected", String(chosen));
       tab.tabIndex = chosen ? 0 : -1;
     }
     this.root.setAttribute("aria-labelledby", `tab-${panel.id}`);
-    this.shown = null;
-    const shown = panel.show(this);
-    this.shown = shown;
-    this.root.replaceChildren(shown.element);
+    if (!this.kept.has(panel)) this.kept.set(panel, panel.show(this)); // a panel that one comes back to is as one left it
+    this.shown = this.kept.get(panel);
+    this.root.replaceChildren(this.shown.element);
     this.refresh();
   }
 
   /** The selection has changed, or the panel. */
   refresh() {
-    if (this.shown) this.trying(() => this.shown.refresh(this.tray.selected));
+    this.shown?.refresh([...this.tray.selected]);
   }
 
   walk(event) {
@@ -64,13 +66,20 @@ class App {
     document.getElementById(`tab-${this.panel.id}`).focus();
   }
 
+  say(text) {
+    document.getElementById("error").textContent = text;
+    this.said = text;
+  }
+
+  /** What goes wrong is said below the panel, until something else is done with success. */
   async trying(work) {
-    const place = document.getElementById("error");
+    const before = this.said;
     try {
-      place.textContent = "";
-      return await work();
+      const result = await work();
+      if (this.said === before) this.say("");
+      return result;
     } catch (error) {
-      place.textContent = error.message;
+      this.say(error.message);
     }
   }
 }

@@ -13,20 +13,23 @@ export class Tray {
     this.next = 0;
     const at = (id) => document.getElementById(id);
     this.list = at("pictures");
-    at("files").addEventListener("change", (event) => { this.addFiles(event.target.files); event.target.value = ""; });
+    at("files").addEventListener("change", (event) => {
+      this.addFiles([...event.target.files]); // a copy: the next line empties the list
+      event.target.value = "";
+    });
     at("none").addEventListener("click", () => this.select([]));
     at("clear").addEventListener("click", () => { this.items = []; this.select([]); });
     at("more").addEventListener("click", () => this.app.trying(() => this.addData(12)));
     at("split").addEventListener("change", () => { this.next = 0; });
     const zone = at("tray");
-    zone.addEventListener("dragover", (event) => { event.preventDefault(); zone.classList.add("over"); });
-    zone.addEventListener("dragleave", () => zone.classList.remove("over"));
-    zone.addEventListener("drop", (event) => {
+    document.addEventListener("dragover", (event) => { event.preventDefault(); zone.classList.add("over"); });
+    document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) zone.classList.remove("over"); });
+    document.addEventListener("drop", (event) => {
       event.preventDefault();
       zone.classList.remove("over");
-      this.addFiles(event.dataTransfer.files);
+      this.addFiles([...event.dataTransfer.files]);
     });
-    document.addEventListener("paste", (event) => this.addFiles(event.clipboardData.files));
+    document.addEventListener("paste", (event) => this.addFiles([...event.clipboardData.files]));
     const splits = Object.keys(app.model.splits);
     options(at("split"), splits, "test");
     at("more").disabled = at("split").disabled = !splits.length;
@@ -37,9 +40,13 @@ export class Tray {
     if (kept && kept.run === this.app.model.run && kept.items.length) {
       const there = await Promise.all(kept.items.map(async (item) => (await fetch(address(item.name))).ok));
       this.items = kept.items.filter((_, i) => there[i]);
-      this.next = kept.next;
+      this.next = this.items.length ? kept.next : 0;
       this.select(kept.selected);
-    } else if (Object.keys(this.app.model.splits).length) {
+      const lost = kept.items.length - this.items.length;
+      if (lost) this.app.say(`${lost} pictures are no longer kept; add them again.`);
+    }
+    if (this.items.length) return;
+    if (Object.keys(this.app.model.splits).length) {
       await this.addData(12);
       this.select(this.items.slice(0, 4).map((item) => item.name));
     } else {
@@ -49,21 +56,27 @@ export class Tray {
 
   async addData(count) {
     const split = document.getElementById("split").value;
-    const found = await get(`api/data?split=${split}&start=${this.next}&count=${count}`);
+    const start = this.next;
+    this.next += count; // before the answer: a second press asks for the next ones
+    const found = await get(`api/data?split=${split}&start=${start}&count=${count}`);
     found.pictures.forEach((name, i) => this.add(name, `${split} image${found.labels[i] ? `, ${found.labels[i]}` : ""}`));
-    this.next += found.pictures.length;
     if (this.next >= found.total) this.next = 0;
     this.draw();
   }
 
   async addFiles(files) {
+    const added = [], failed = [];
     for (const file of files) {
-      await this.app.trying(async () => {
+      try {
         const name = await upload(file);
         this.add(name, file.name);
-        this.select([...this.selected.filter((other) => other !== name), name]);
-      });
+        added.push(name);
+      } catch (error) {
+        failed.push(`${file.name}: ${error.message}`);
+      }
     }
+    if (added.length) this.select([...this.selected.filter((name) => !added.includes(name)), ...added]);
+    if (failed.length) this.app.say(failed.join("; "));
   }
 
   add(name, text) {
@@ -93,6 +106,13 @@ export class Tray {
     this.list.querySelector(`[data-name="${name}"]`)?.focus();
   }
 
+  remove(name) {
+    const place = this.items.findIndex((item) => item.name === name);
+    this.items.splice(place, 1);
+    this.select(this.selected);
+    (this.list.children[Math.min(place, this.items.length - 1)]?.querySelector("button") ?? document.getElementById("more")).focus();
+  }
+
   draw() {
     sessionStorage.setItem(KEPT, JSON.stringify({
       run: this.app.model.run, items: this.items, selected: this.selected, next: this.next,
@@ -106,7 +126,7 @@ export class Tray {
         }, picture(address(name), text), place >= 0 ? el("span", { className: "number" }, String(place + 1)) : ""),
         el("button", {
           type: "button", className: "remove", "aria-label": `Remove ${text}`,
-          onclick: () => { this.items = this.items.filter((item) => item.name !== name); this.select(this.selected); },
+          onclick: () => this.remove(name),
         }, "×"));
     }));
   }

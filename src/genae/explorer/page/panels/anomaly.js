@@ -13,7 +13,7 @@ export const anomaly = {
     const refresh = latest((selected) => app.trying(async () => {
       if (!selected.length) { results.replaceChildren("Select pictures above, or drop some of your own."); return; }
       results.textContent = "Comparing with the training images…";
-      await post("api/prepare", { detector: true });
+      try { await post("api/prepare", { detector: true }); } catch (error) { results.textContent = ""; throw error; }
       const { heat, numbers } = await answer("anomaly", selected, {});
       results.replaceChildren(
         el("p", { className: "hint" }, `A score above ${numbers.threshold.toFixed(2)} is strange: one in a hundred held-out images has it. ` +

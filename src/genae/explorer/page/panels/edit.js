@@ -4,6 +4,7 @@ import { address, answer, post } from "../api.js";
 import { el, figure, latest, number, options, picture, slider } from "../dom.js";
 import { exports } from "./exports.js";
 
+const MOST = 12; // pictures that are edited at once
 const piles = { with: [], without: [] }; // they outlive the panel
 
 /** Put pictures onto a pile of the edit panel; the map's lasso does. */
@@ -22,20 +23,20 @@ export const edit = {
     const results = el("div", { className: "row", "aria-live": "polite", id: "edited" });
     const asked = () => ({ operation: "edit", pictures: selected, settings: { amounts, band } });
     const live = latest(() => app.trying(async () => {
-      if (!selected.length) { results.replaceChildren("Select pictures above."); return; }
-      const started = performance.now();
-      const { images, numbers } = await answer("edit", selected, { amounts, band });
-      results.replaceChildren(...selected.map((name, i) => el("div", {},
+      const chosen = selected;
+      if (!chosen.length) { results.replaceChildren("Select pictures above."); return; }
+      const { images, numbers } = await answer("edit", chosen, { amounts, band });
+      results.replaceChildren(...chosen.map((name, i) => el("div", {},
         figure(images.reconstruction[i], `reconstruction of ${app.tray.text(name)}`, `MSE ${number(numbers.mse[i])}`),
         figure(images.edited[i], `edited ${app.tray.text(name)}`, "edited"))));
-      results.dataset.milliseconds = String(performance.now() - started);
       results.dataset.shown = String(Number(results.dataset.shown || 0) + 1);
     }));
     const names = () => [...app.model.saved, ...app.model.attributes];
     const choice = options(el("select", {}), names());
+    const more = el("p", { className: "hint" });
     const waiting = el("p", { className: "hint", role: "status" });
     const add = (name) => app.trying(async () => {
-      if (!name || name in amounts) return;
+      if (!name || name in amounts || waiting.textContent) return;
       waiting.textContent = `Learning the direction ${name}…`;
       try { await post("api/prepare", { direction: name }); } finally { waiting.textContent = ""; }
       amounts[name] = 0;
@@ -51,7 +52,10 @@ export const edit = {
       el("div", { className: "bar" },
         el("button", { type: "button", id: `pile-${which}`, onclick: () => { pile(which, selected); drawPiles(); } }, "Add the selected"),
         el("button", { type: "button", onclick: () => { piles[which] = []; drawPiles(); } }, "Empty")),
-      el("div", { className: "row" }, piles[which].map((name) => picture(address(name), app.tray.text(name)))))));
+      el("div", { className: "row" }, piles[which].map((name) => el("button", {
+        type: "button", className: "picture", title: "Take it off the pile",
+        onclick: () => { piles[which] = piles[which].filter((other) => other !== name); drawPiles(); },
+      }, picture(address(name), `${app.tray.text(name)}; press to take it off the pile`)))))));
     const label = el("input", { type: "text", placeholder: "name, such as smiling", "aria-label": "Name of the new direction" });
     const save = el("button", { type: "button", id: "save-direction", onclick: () => app.trying(async () => {
       const { directions } = await post("api/directions", { ...piles, name: label.value });
@@ -66,13 +70,18 @@ export const edit = {
         el("div", { className: "bar" }, el("label", {}, "direction ", choice),
           el("button", { type: "button", id: "add-direction", onclick: () => add(choice.value) }, "Add a slider"),
           app.model.bands.length ? el("label", {}, "only in layers ", bands) : ""),
-        waiting, sliders, results,
+        waiting, sliders, more, results,
         exports(app, asked),
         el("p", { className: "hint" }, "The figure and its command line show one direction at a time."),
         el("h2", {}, "A direction of your own"),
         el("p", { className: "hint" }, "Select pictures above and put them on two piles: those that have something, and those that lack it."),
         shownPiles, el("div", { className: "bar" }, label, save)),
-      refresh(chosen) { selected = chosen.slice(0, 12); live(); },
+      refresh(chosen) {
+        selected = chosen.slice(0, MOST);
+        more.textContent = chosen.length > MOST ? `The first ${MOST} of the selected pictures are edited.` : "";
+        drawPiles();
+        live();
+      },
     };
   },
 };

@@ -11,10 +11,10 @@ export function exports(app, request, kinds = { figure: "PNG", codes: "codes (.n
   }, text);
   const command = el("button", { type: "button", "data-export": "command", onclick: () => app.trying(async () => {
     const asked = request();
-    const text = (await post(`api/export/${path}command`, asked)).command;
+    const { commands } = await post(`api/export/${path}command`, asked);
     const note = asked.pictures?.length ? "With the exported pictures.zip in the working folder:" : "";
-    place.replaceChildren(note, el("code", {}, text));
-    await navigator.clipboard?.writeText(text).catch(() => {});
+    place.replaceChildren(note, ...commands.map((text) => el("code", {}, text)));
+    await navigator.clipboard?.writeText(commands.join("\n")).catch(() => {});
   }) }, "command line");
   return el("div", { className: "exports" },
     el("div", { className: "bar" }, "Export:", ...Object.entries(kinds).map(button), command), place);

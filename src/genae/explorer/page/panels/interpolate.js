@@ -33,11 +33,15 @@ export const interpolate = {
       operation: "interpolate", pictures: anchors, settings: { ...settings, square: anchors.length === 4 },
     });
     const live = latest(() => app.trying(async () => {
-      const { images } = await answer("interpolate", anchors, { space: settings.space, weights: weights(anchors.length, x, y) });
+      const asking = anchors;
+      if (asking.length < 2) { blend.removeAttribute("src"); return; }
+      const { images } = await answer("interpolate", asking, { space: settings.space, weights: weights(asking.length, x, y) });
+      if (asking !== anchors) return; // the selection has changed: the next answer is on its way
       blend.src = images.between[0];
       pad.dataset.shown = String(Number(pad.dataset.shown || 0) + 1);
     }));
     const way = latest(() => app.trying(async () => {
+      if (anchors.length < 2) { strip.replaceChildren(); return; }
       const { images } = await answer("interpolate", anchors, settings);
       strip.replaceChildren(...images.between.map((image, i) => picture(image, `step ${i + 1} of the way`)));
     }));
@@ -45,7 +49,7 @@ export const interpolate = {
       [x, y] = [newX, newY].map((value) => Math.min(1, Math.max(0, value)));
       handle.style.left = `${100 * x}%`;
       handle.style.top = `${100 * y}%`;
-      if (anchors.length >= 2) live();
+      live();
     };
     const drag = (event) => {
       const box = pad.getBoundingClientRect();
@@ -59,7 +63,7 @@ export const interpolate = {
       event.preventDefault();
       move(x + step[0], y + step[1]);
     });
-    const again = () => { if (anchors.length >= 2) { live(); way(); } };
+    const again = () => { live(); way(); };
     const space = options(el("select", { onchange: () => { settings.space = space.value; again(); } }), app.model.spaces);
     const path = options(el("select", { onchange: () => { settings.path = path.value; again(); } }), ["linear", "spherical"]);
     const steps = el("input", { type: "number", min: 2, max: 20, value: 9, onchange: () => {
@@ -79,7 +83,8 @@ export const interpolate = {
         anchors = selected.slice(0, 4);
         const places = CORNERS[anchors.length] || [];
         hint.textContent = anchors.length < 2 ? "Select two to four pictures above."
-          : selected.length > 4 ? "The first four of the selected pictures are the corners." : "Drag on the square.";
+          : selected.length > 4 ? "The first four of the selected pictures are the corners." : anchors.length === 4 ? "Drag on the square. The PNG is the square, with straight lines; below, and in the GIF, the way from one to the next."
+          : "Drag on the square.";
         pad.replaceChildren(...places.map(([left, top], i) => {
           const corner = picture(address(anchors[i]), `corner ${i + 1}: ${app.tray.text(anchors[i])}`);
           corner.style.left = `${78 * left}%`;
@@ -87,8 +92,7 @@ export const interpolate = {
           return corner;
         }), handle);
         move(x, y);
-        if (anchors.length >= 2) way();
-        else { strip.replaceChildren(); blend.removeAttribute("src"); }
+        way();
       },
     };
   },

@@ -1,9 +1,11 @@
 // The codes of the run's data in two dimensions: hover shows a picture, a click decodes the place, a lasso makes a pile.
 
-import { address, post } from "../api.js";
+import { dataAddress, post } from "../api.js";
 import { el, latest, options } from "../dom.js";
 import { pile } from "./edit.js";
 import { exports } from "./exports.js";
+
+const MOST = 48; // pictures that a lasso selects; piles take all
 
 let loading = null;
 function plotly() {
@@ -31,16 +33,17 @@ export const map = {
     const traces = () => {
       const dot = { size: 6, opacity: 0.8 };
       if (colour === "error" || !found.labels) {
-        return [{ x: found.x, y: found.y, ids: found.pictures, mode: "markers", type: "scatter", hoverinfo: "none", showlegend: false,
+        return [{ x: found.x, y: found.y, ids: found.images, mode: "markers", type: "scatter", hoverinfo: "none", showlegend: false,
           marker: { ...dot, color: found.errors, colorscale: "Viridis", showscale: true, colorbar: { title: { text: "MSE" } } } }];
       }
       return [...new Set(found.labels)].sort().map((name) => {
         const chosen = found.labels.map((label, i) => (label === name ? i : -1)).filter((i) => i >= 0);
-        return { name, x: chosen.map((i) => found.x[i]), y: chosen.map((i) => found.y[i]), ids: chosen.map((i) => found.pictures[i]),
+        return { name, x: chosen.map((i) => found.x[i]), y: chosen.map((i) => found.y[i]), ids: chosen.map((i) => found.images[i]),
           mode: "markers", type: "scatter", hoverinfo: "none", marker: dot };
       });
     };
     const draw = () => app.trying(async () => {
+      if (!found) return;
       const library = await plotly();
       const style = getComputedStyle(document.body);
       const ink = style.getPropertyValue("--ink").trim();
@@ -48,10 +51,13 @@ export const map = {
       await library.react(plot, traces(), {
         dragmode: "lasso", margin: { l: 30, r: 10, t: 10, b: 30 }, paper_bgcolor: "transparent", plot_bgcolor: "transparent",
         font: { color: ink }, xaxis: axis, yaxis: axis, legend: { orientation: "h" },
-      }, { responsive: true, displaylogo: false, displayModeBar: true, modeBarButtonsToRemove: ["toImage", "sendDataToCloud"] });
+      }, {
+        responsive: true, displaylogo: false, displayModeBar: true, showSendToCloud: false, plotlyServerURL: "",
+        modeBarButtons: [["lasso2d", "zoom2d", "pan2d", "resetScale2d"]], // these alone: none that sends or saves elsewhere
+      });
       plot.removeAllListeners?.();
       plot.on("plotly_hover", ({ points }) => {
-        beside.src = address(points[0].data.ids[points[0].pointNumber]);
+        beside.src = dataAddress(points[0].data.ids[points[0].pointNumber]);
         caption.textContent = points[0].data.name || `MSE ${points[0].data.marker.color[points[0].pointNumber].toPrecision(3)}`;
       });
       plot.on("plotly_selected", (event) => {
@@ -61,7 +67,7 @@ export const map = {
     });
     plot.addEventListener("click", (event) => {
       const layout = plot._fullLayout;
-      if (!layout || lassoed.length) return;
+      if (!layout || lassoed.length || !event.target.classList.contains("nsewdrag")) return;
       const box = plot.getBoundingClientRect();
       const x = layout.xaxis.p2d(event.clientX - box.left - layout.margin.l);
       const y = layout.yaxis.p2d(event.clientY - box.top - layout.margin.t);
@@ -77,13 +83,18 @@ export const map = {
       return select;
     };
     const by = options(el("select", { onchange: () => { colour = by.value; draw(); } }), ["label", "error"]);
-    const take = (which) => el("button", { type: "button", onclick: () => {
-      lassoed.forEach((name, i) => app.tray.add(name, `from the map, ${i}`));
-      if (which) pile(which, lassoed);
-      else app.tray.select(lassoed);
-      app.tray.draw();
-      status.textContent = which ? `${lassoed.length} pictures are on the pile “${which}” of the edit panel.` : "";
-    } }, which ? `Lasso to the pile “${which}”` : "Select the lassoed");
+    const take = (which) => el("button", { type: "button", onclick: () => app.trying(async () => {
+      const wanted = which ? lassoed : lassoed.slice(0, MOST);
+      const { pictures } = await post("api/data/keep", { images: wanted });
+      if (which) {
+        pile(which, pictures);
+        status.textContent = `${pictures.length} pictures are on the pile “${which}” of the edit panel.`;
+        return;
+      }
+      pictures.forEach((name, i) => app.tray.add(name, `from the map, ${i}`));
+      app.tray.select(pictures);
+      if (wanted.length < lassoed.length) status.textContent = `The first ${MOST} of them are selected.`;
+    }) }, which ? `Lasso to the pile “${which}”` : "Select the lassoed");
     load();
     return {
       element: el("div", {},

@@ -13,14 +13,15 @@ export const mix = {
     let selected = [];
     const results = el("div", { "aria-live": "polite" });
     const live = latest(() => app.trying(async () => {
-      if (selected.length < 2) { results.replaceChildren("Select two or more pictures above; the last one gives its styles."); return; }
-      const { images } = await answer("mix", selected, settings);
+      const chosen = selected;
+      if (chosen.length < 2) { results.replaceChildren("Select two or more pictures above; the last one gives its styles."); return; }
+      const { images } = await answer("mix", chosen, settings);
       results.replaceChildren(
         el("h3", {}, "Styles from"),
-        el("div", { className: "row" }, picture(address(selected.at(-1)), app.tray.text(selected.at(-1)))),
+        el("div", { className: "row" }, picture(address(chosen.at(-1)), app.tray.text(chosen.at(-1)))),
         el("h3", {}, "In the others"),
         el("div", { className: "row" }, Object.values(images)[0].map((image, i) => figure(
-          image, `${app.tray.text(selected[i])} with its ${settings.bands[0]} styles`, `picture ${i + 1}`))));
+          image, `${app.tray.text(chosen[i])} with its ${settings.bands[0]} styles`, `picture ${i + 1}`))));
     }));
     const band = options(el("select", { onchange: () => { settings.bands = [band.value]; live(); } }), app.model.bands);
     return {

@@ -30,7 +30,7 @@ export const reconstruct = {
     }));
     const truncation = slider("truncation", { min: 0, max: 1, step: 0.05, value: 1, changed: (value) => {
       settings.truncation = value;
-      refresh(app.tray.selected);
+      refresh([...app.tray.selected]);
     } });
     return {
       element: el("div", {}, app.model.priors.length ? truncation : "", rows, exports(app, () => (
