@@ -353,6 +353,8 @@ def test_pictures_that_take_too_much_room_are_forgotten(run: Path) -> None:
         ("/api/answer", b'{"operation": "reconstruct", "pictures": [1]}', 400),
         ("/api/answer", b'{"operation": "reconstruct", "pictures": ["../../etc/passwd"]}', 400),
         ("/api/answer", b'{"operation": "reconstruct", "settings": 3}', 400),
+        ("/api/answer", b'{"operation": "edit", "settings": 3}', 400),
+        ("/api/answer", b'{"operation": "edit", "settings": {"amounts": [[]], "direction": []}}', 200),
         ("/api/export/everything", b'{"operation": "sample"}', 404),
         ("/api/export/codes", b'{"operation": "reconstruct"}', 400),
         ("/api/export/figure", b'{"operation": "sample", "settings": {"count": 100000}}', 400),

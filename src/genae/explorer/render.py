@@ -102,9 +102,9 @@ class Renderer:
 
     def is_ready(self, name: str, settings: Mapping[str, Any]) -> bool:
         """Whether an operation finds learned what it needs, so that it will be quick."""
-        if name == "edit":
-            amounts, kind = settings.get("amounts", {}), settings.get("direction", "mean")
-            return all((attribute, kind) in self._directions for attribute in amounts)
+        if name == "edit" and isinstance(settings, Mapping) and isinstance(settings.get("amounts"), Mapping):
+            kind = str(settings.get("direction", "mean"))
+            return all((attribute, kind) in self._directions for attribute in settings["amounts"])
         return name != "anomaly" or self._detector is not None
 
     def attributes(self) -> dict[str, Tensor]:

@@ -134,8 +134,6 @@ def create_app(
             answer = await call(request)
         except RefusedError as refused:
             answer = JSONResponse({"error": str(refused)}, refused.status)
-        except GenaeError as error:
-            answer = JSONResponse({"error": str(error)}, 400)
         answer.headers.update(SECURITY)
         if token and _same(request.query_params.get("token"), token):
             answer.set_cookie(cookie, token, httponly=True, samesite="strict")
@@ -277,7 +275,6 @@ def create_app(
     @app.post("/api/export/map/{kind}")
     async def export_map(kind: str, request: Request) -> Response:
         asked = await _json(request)
-
         split, count, method = settings = _map_settings(asked)
         colour = str(asked.get("colour", COLOURS[0]))
 
