@@ -25,6 +25,7 @@ from genae.explorer.render import Renderer
 from genae.explorer.server import create_app
 from genae.metrics.reconstruction import mse
 from genae.model import load
+from genae.report import figures
 from genae.training.config import resolve
 from genae.training.train import train
 
@@ -89,6 +90,8 @@ def test_answers_are_what_the_model_gives(run: Path) -> None:
     edited = renderer.answer("edit", images, {"amounts": {"3": 1.5}})
     assert torch.allclose(edited.images["edited"], model.decode(codes + 1.5 * along), atol=1e-5)
     assert edited.numbers["mse"] == pytest.approx(mse(model.decode(codes), images).tolist(), rel=1e-4)
+    drawn_edit = figures.edit_grid(model, codes, along, "3", [-1.5, -0.75, 0, 0.75, 1.5])
+    assert renderer.figure("edit", images, {"amounts": {"3": 1.5}}).tobytes() == drawn_edit.tobytes()
     train_images = data.split("train")
     assert data.labels is not None
     assert torch.allclose(along, model.direction(data.images(train_images), data.labels[train_images] == 3), atol=1e-5)
@@ -144,6 +147,7 @@ def test_codes_of_pictures_are_remembered_and_forgotten(run: Path, monkeypatch: 
         ("interpolate", {"path": "round"}, "path is 'round'"),
         ("interpolate", {"weights": [1]}, "1 weights for 3 pictures"),
         ("interpolate", {"weights": "1"}, "weights is '1'; expected a list"),
+        ("interpolate", {"pairs": [0] * 1002}, "pairs holds 1002 entries; expected at most 1000"),
         ("interpolate", {"pairs": [0, 3]}, "expected pairs of numbers of the 3 pictures"),
         ("edit", {"amounts": {"nine": 1}}, "has no attribute 'nine'; "),
         ("edit", {"amounts": [1]}, r"amounts is \[1\]; expected names with numbers"),
