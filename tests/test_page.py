@@ -245,6 +245,12 @@ def test_the_map_shows_pictures_and_places(page: Page) -> None:
     assert not any("hare" in title or "loud" in title for title in buttons)
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     until(page, "document.getElementById('under').src.startsWith('data:image/png')")
+    page.focus("#plot")
+    before = page.get_attribute("#under", "src")
+    for _ in range(6):
+        page.keyboard.press("ArrowLeft")
+    until(page, f"document.getElementById('under').src !== {before!r}")
+    assert page.locator("#plot .shapelayer path").count() == 1, "a ring shows where the keys have led"
     left, top, right, low = (box["x"] + 5, box["y"] + 5, box["x"] + box["width"] - 5, box["y"] + box["height"] - 5)
     page.mouse.move(left, top)
     page.mouse.down()

@@ -22,7 +22,11 @@ export const map = {
   show(app) {
     const settings = { method: "pca", split: "test", count: 1000 };
     let found = null, colour = "label", lassoed = [];
-    const plot = el("div", { id: "plot", role: "img", "aria-label": "Map of the codes of the data" });
+    const plot = el("div", {
+      id: "plot", role: "application", tabIndex: 0,
+      "aria-label": "Map of the codes of the data: the arrow keys walk over it, and the picture of the place is shown beside it",
+      onkeydown: (event) => walk(event),
+    });
     const beside = el("img", { className: "large", alt: "the picture under the pointer", id: "under" });
     const caption = el("figcaption", {}, "Point at a dot, or press any place.");
     const status = el("p", { className: "hint", role: "status" });
@@ -73,6 +77,24 @@ export const map = {
       const y = layout.yaxis.p2d(event.clientY - box.top - layout.margin.t);
       if (Number.isFinite(x) && Number.isFinite(y)) place(x, y);
     }, true);
+    let at = null; // where the arrow keys have led
+    const walk = (event) => {
+      const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[event.key];
+      if (!step || !plot._fullLayout) return;
+      event.preventDefault();
+      const axes = [plot._fullLayout.xaxis, plot._fullLayout.yaxis];
+      at ??= axes.map(({ range }) => (range[0] + range[1]) / 2);
+      at = at.map((value, i) => {
+        const [low, high] = axes[i].range;
+        return Math.min(high, Math.max(low, value + step[i] * (high - low) / 30));
+      });
+      window.Plotly.relayout(plot, { shapes: [{
+        type: "circle", xref: "x", yref: "y", line: { color: getComputedStyle(document.body).color, width: 3 },
+        x0: at[0] - (axes[0].range[1] - axes[0].range[0]) / 60, x1: at[0] + (axes[0].range[1] - axes[0].range[0]) / 60,
+        y0: at[1] - (axes[1].range[1] - axes[1].range[0]) / 60, y1: at[1] + (axes[1].range[1] - axes[1].range[0]) / 60,
+      }] });
+      place(at[0], at[1]);
+    };
     const load = latest(() => app.trying(async () => {
       status.textContent = "Encoding the data…";
       try { found = await post("api/map", settings); } finally { status.textContent = ""; }
