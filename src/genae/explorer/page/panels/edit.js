@@ -50,7 +50,7 @@ export const edit = {
     const drawPiles = () => shownPiles.replaceChildren(...["with", "without"].map((which) => el("section", {},
       el("h3", {}, which === "with" ? "Pile: with" : "Pile: without"),
       el("div", { className: "bar" },
-        el("button", { type: "button", id: `pile-${which}`, onclick: () => { pile(which, selected); drawPiles(); } }, "Add the selected"),
+        el("button", { type: "button", id: `pile-${which}`, onclick: () => { pile(which, app.tray.selected); drawPiles(); } }, "Add the selected"),
         el("button", { type: "button", onclick: () => { piles[which] = []; drawPiles(); } }, "Empty")),
       el("div", { className: "row" }, piles[which].map((name) => el("button", {
         type: "button", className: "picture", title: "Take it off the pile",
