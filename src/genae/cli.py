@@ -396,8 +396,8 @@ def edit(
         raise GenaeError(f"--on is {on!r}; expected images or samples")
     steps = [_number(text, "strengths") for text in strengths.split(",")]
     source = model.open_data(data, data_root, attributes=attributes, skip_bad=skip_bad or None)
-    labelled = lambda: source if data is None or source.directions() else model.open_data(None, data_root)  # noqa: E731
-    renderer = Renderer(model, run, labelled)
+    own_labels = data is not None and not source.directions()
+    renderer = Renderer(model, run, lambda: model.open_data(None, data_root) if own_labels else source)
     if on == "images":
         images = source.images(source.split(_default_split(model, data))[:count])
         settings = {"amounts": {attribute: 1.0}, "direction": direction, "band": band or "", "strengths": steps}

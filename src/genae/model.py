@@ -273,10 +273,12 @@ class Model:
     def _down(self, z: Tensor, space: str) -> Tensor:
         return z if space == "code" else self._prior(space).decode(z)
 
-    def training_codes(self, data: ImageData, run: Path) -> Tensor:
-        """Codes [N, D] of the training images, encoded once: they are kept in the run's ``codes/``."""
+    def training_codes(self, data: ImageData, run: Path | None) -> Tensor:
+        """Codes [N, D] of the training images, encoded once: they are kept in the ``codes/`` of the run, if any."""
         if not self.autoencoder.has_encoder:
             raise GenaeError(f"{self.name} ({self.config.model}) has no encoder: there are no codes to fit a prior to")
+        if run is None:
+            return self.encode_data(data, data.split("train"))
         path = run / "codes" / f"train-{self.digest}-{data.digest}.safetensors"
         if path.exists():
             return load_tensors(path)[0]["codes"]

@@ -15,7 +15,7 @@ from genae.data.sources import ImageData
 from genae.errors import GenaeError
 from genae.metrics.reconstruction import mse
 from genae.model import BATCH, Model
-from genae.report.figures import grid
+from genae.report.figures import grid, lit
 from genae.storage import load_tensors, save_tensors, write_atomically
 
 RATE = 0.01
@@ -53,14 +53,13 @@ class Detector:
         """From the images of training; kept in the run's ``codes/``, where it is found again. Raises `GenaeError`."""
         if not model.spaces:
             raise GenaeError(f"{model.name} ({model.config.model}) has no encoder: it cannot judge images")
-        path = run / "codes" / f"anomaly-{model.digest}-{data.digest}.safetensors" if run and run.is_dir() else None
+        path = run / "codes" / f"anomaly-{model.digest}-{data.digest}.safetensors" if run else None
         if path and path.exists():
             return cls(model, load_tensors(path)[0])
         from sklearn.covariance import LedoitWolf
 
-        train, held_out = data.split("train"), data.split("validation")
-        codes = model.training_codes(data, run) if run and run.is_dir() else model.encode_data(data, train)
-        fitted = LedoitWolf().fit(codes[:20_000].double().numpy())
+        held_out = data.split("validation")
+        fitted = LedoitWolf().fit(model.training_codes(data, run)[:20_000].double().numpy())
         learned = {"mean": torch.as_tensor(fitted.location_), "precision": torch.as_tensor(fitted.precision_)}
         parts = [_seen(model, data.images(part), learned) for part in held_out.split(BATCH)]
         error, rarity = (torch.cat([part[i] for part in parts]) for i in (0, 1))
@@ -95,7 +94,7 @@ def anomaly_grid(detector: Detector, images: Tensor, count: int) -> Image.Image:
     found = detector.judge(images)
     strangest = found.score.argsort(descending=True, stable=True)[:count]
     images, heat = images[strangest], found.heat[strangest]
-    rows = torch.stack([images, detector.model.reconstruct(images), (images + 1) * (0.15 + 0.85 * heat) - 1])
+    rows = torch.stack([images, detector.model.reconstruct(images), lit(images, heat)])
     scores = [f"{score:.1f}" for score in found.score[strangest].tolist()]
     title = f"The strangest images; one held-out image in a hundred passes {detector.threshold:.1f}"
     return grid(rows, ["image", "reconstruction", "where it fails"], scores, title)

@@ -31,9 +31,8 @@ class Atlas:
         indices = data.split(split)
         if len(indices) < 3:
             raise GenaeError(f"{data.name} has {len(indices)} images in {split}; a map needs at least 3")
-        chosen = (
-            indices[shuffled(0, min(count, len(indices)), len(indices), seed=0)] if len(indices) > count else indices
-        )
+        some = len(indices) > count
+        chosen = indices[shuffled(0, count, len(indices), seed=0)] if some else indices
         self.model = model
         self.indices = chosen
         """Numbers [M] of the images in the data set."""

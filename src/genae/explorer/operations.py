@@ -55,7 +55,6 @@ class Reconstruct:
 
     def answer(self, known: Known, pictures: Tensor) -> Answer:
         """A row for every path, and the error of the first relative to its largest; errors in numbers."""
-        _some(pictures, 1)
         model = known.model
         if self.truncation != 1:
             rows = {"code": model.reconstruct(pictures, "code", self.truncation)}
@@ -72,7 +71,6 @@ class Reconstruct:
 
     def figure(self, known: Known, pictures: Tensor) -> Image.Image:
         """`genae reconstruct`'s."""
-        _some(pictures, 1)
         return figures.reconstruction_grid(known.model, pictures, self.truncation)
 
     def command(self, count: int) -> list[str]:
@@ -133,7 +131,7 @@ class Interpolate:
 
     def answer(self, known: Known, pictures: Tensor) -> Answer:
         """One image at ``weights``; or the ways, one after the other."""
-        self._check(pictures)
+        self._check()
         codes = known.encode(pictures, self.space)
         if self.weights:
             if len(self.weights) != len(pictures):
@@ -146,9 +144,9 @@ class Interpolate:
 
     def figure(self, known: Known, pictures: Tensor) -> Image.Image:
         """`genae interpolate`'s."""
-        self._check(pictures)
+        self._check()
         if self.square:
-            _some(pictures, 4, 4)
+            _exactly(4, pictures)
             return figures.manifold_grid(known.model, pictures, self.steps, self.space)
         numbers = self._pairs(len(pictures))
         a, b = pictures[list(numbers[::2])], pictures[list(numbers[1::2])]
@@ -156,7 +154,7 @@ class Interpolate:
 
     def frames(self, known: Known, pictures: Tensor) -> Tensor:
         """The ways as images [K, C, H, W], one after the other: those of an animation."""
-        self._check(pictures)
+        self._check()
         return known.model.decode(self._ways(known.model.encode(pictures, self.space)), self.space)
 
     def command(self, count: int) -> list[str]:
@@ -179,8 +177,7 @@ class Interpolate:
             raise GenaeError(f"pairs is {list(numbers)}; expected pairs of numbers of the {count} pictures, from 0")
         return numbers
 
-    def _check(self, pictures: Tensor) -> None:
-        _some(pictures, 2)
+    def _check(self) -> None:
         if self.steps < 2:
             raise GenaeError(f"steps is {self.steps}; expected at least 2")
         if self.path not in PATHS:
@@ -203,7 +200,6 @@ class Edit:
 
     def answer(self, known: Known, pictures: Tensor) -> Answer:
         """The moved pictures, the reconstructions that they start from, and the errors of these."""
-        _some(pictures, 1)
         start = known.encode(pictures, "code")
         along = sum((s * known.direction(name, self.direction) for name, s in self.amounts.items()), torch.zeros(1))
         moved = known.model.moved(start, along[None].expand_as(start), self.band or None)
@@ -213,7 +209,6 @@ class Edit:
 
     def figure(self, known: Known, pictures: Tensor) -> Image.Image:
         """`genae edit`'s, of one direction."""
-        _some(pictures, 1)
         name = self._one()
         along = known.direction(name, self.direction)
         codes = known.model.encode(pictures)  # together, as the command line does: rounding depends on the batch
@@ -291,13 +286,11 @@ class Parts:
 
     def answer(self, known: Known, pictures: Tensor) -> Answer:
         """A row of heat for every part, on the grid of its cells."""
-        _some(pictures, 1)
         occurrence = known.model.parts(pictures)[1]
         return Answer(heat={f"part {part}": occurrence[:, part, None] for part in self._chosen(occurrence)})
 
     def figure(self, known: Known, pictures: Tensor) -> Image.Image:
         """`genae parts`'s."""
-        _some(pictures, 1)
         return figures.occurrence_grid(known.model, pictures, self._chosen(known.model.parts(pictures[:1])[1]))
 
     def command(self, count: int) -> list[str]:
@@ -318,7 +311,7 @@ class Swap:
 
     def answer(self, known: Known, pictures: Tensor) -> Answer:
         """One row, an image for every part, after the reconstruction."""
-        _some(pictures, 2, 2)
+        _exactly(2, pictures)
         model = known.model
         chosen = _numbered(self.parts, model.parts(pictures[:1])[1].shape[1])
         swapped = [model.swap_part(pictures[:1], pictures[1:], part) for part in chosen]
@@ -326,7 +319,6 @@ class Swap:
 
     def figure(self, known: Known, pictures: Tensor) -> Image.Image:
         """`genae parts --show swaps`'s: each picture with the appearances of the one before it."""
-        _some(pictures, 2)
         chosen = _numbered(self.parts, known.model.parts(pictures[:1])[1].shape[1])
         return figures.swap_grid(known.model, pictures, pictures.roll(1, 0), chosen)
 
@@ -343,7 +335,6 @@ class Anomaly:
 
     def answer(self, known: Known, pictures: Tensor) -> Answer:
         """Heat, and the numbers of `Anomalies`."""
-        _some(pictures, 1)
         found = known.detector().judge(pictures)
         numbers = {
             "score": found.score.tolist(), "error": found.error.tolist(), "rarity": found.rarity.tolist(),
@@ -353,7 +344,6 @@ class Anomaly:
 
     def figure(self, known: Known, pictures: Tensor) -> Image.Image:
         """`genae anomaly`'s, the strangest first."""
-        _some(pictures, 1)
         return anomaly_grid(known.detector(), pictures, len(pictures))
 
     def command(self, count: int) -> list[str]:
@@ -387,6 +377,13 @@ def operation(name: str, settings: Mapping[str, Any], most: int | None = None) -
         if key == "count" and checked[key] < 1:
             raise GenaeError(f"{key} is {value}; expected at least 1")
     return OPERATIONS[name](**checked)
+
+
+def enough(asked: Operation, pictures: int) -> Operation:
+    """The operation itself. Raises `GenaeError` for fewer pictures than it works on."""
+    if pictures < asked.least:
+        raise GenaeError(f"{pictures} pictures were given; expected {asked.least} or more")
+    return asked
 
 
 LONGEST = 1000
@@ -438,6 +435,6 @@ def _numbered(parts: tuple[int, ...], count: int) -> list[int]:
     return list(parts or range(count))
 
 
-def _some(pictures: Tensor, least: int, most: int | None = None) -> None:
-    if len(pictures) < least or (most and len(pictures) > most):
-        raise GenaeError(f"{len(pictures)} pictures were given; expected {least}{'' if most == least else ' or more'}")
+def _exactly(count: int, pictures: Tensor) -> None:
+    if len(pictures) != count:
+        raise GenaeError(f"{len(pictures)} pictures were given; expected {count}")

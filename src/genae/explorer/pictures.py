@@ -1,5 +1,6 @@
 """The pictures on the page: a person's own, and those of the run's data, at the size of the model and in 8 bits."""
 
+import base64
 import hashlib
 import io
 import warnings
@@ -98,3 +99,8 @@ def png(image: Tensor) -> bytes:
     buffer = io.BytesIO()
     to_picture(image).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
+
+
+def data_url(image: Tensor) -> str:
+    """The same as an address that holds it."""
+    return "data:image/png;base64," + base64.b64encode(png(image)).decode()

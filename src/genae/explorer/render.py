@@ -14,8 +14,8 @@ from torch import Tensor
 from genae.data.sources import ImageData
 from genae.errors import GenaeError, nearest
 from genae.explorer.anomaly import Detector
-from genae.explorer.operations import Answer, Known, operation
-from genae.latent.directions import DIRECTIONS
+from genae.explorer.operations import Answer, Known, Operation, enough, operation
+from genae.latent.directions import DIRECTIONS, direction
 from genae.model import Model
 from genae.storage import load_tensors, save_tensors
 
@@ -59,18 +59,21 @@ class Renderer:
     def answer(self, name: str, pictures: Tensor, settings: Mapping[str, Any]) -> Answer:
         """Images and numbers for pictures [N, C, H, W] in [-1, 1]; ``error`` says what the user can mend."""
         try:
-            return operation(name, settings, self.most).answer(self._known, pictures)
+            return self._asked(name, settings, len(pictures)).answer(self._known, pictures)
         except GenaeError as error:
             return Answer(error=str(error))
 
     def figure(self, name: str, pictures: Tensor, settings: Mapping[str, Any]) -> Image.Image:
         """The command line's figure of the same. Raises `GenaeError`."""
-        return operation(name, settings, self.most).figure(self._known, pictures)
+        return self._asked(name, settings, len(pictures)).figure(self._known, pictures)
 
     def frames(self, pictures: Tensor, settings: Mapping[str, Any]) -> Tensor:
         """Images [K, C, H, W] of an animated interpolation. Raises `GenaeError`."""
-        asked = operation("interpolate", settings, self.most)
+        asked = self._asked("interpolate", settings, len(pictures))
         return asked.frames(self._known, pictures)  # type: ignore[union-attr]
+
+    def _asked(self, name: str, settings: Mapping[str, Any], pictures: int) -> Operation:
+        return enough(operation(name, settings, self.most), pictures)
 
     def encode(self, pictures: Tensor, space: str) -> Tensor:
         """Codes, or a prior's z, of pictures; those that were seen before are remembered."""
@@ -143,11 +146,10 @@ class Renderer:
                 raise GenaeError(f"{data.name} has neither labels nor attributes; give a table with --attributes FILE")
             raise GenaeError(f"{data.name} has no attribute {name!r}; {nearest(name, names)}")
         learn = data.split("train")
-        own = self.run is not None and data.digest == self.model.trained_on
-        codes = self.model.training_codes(data, self.run) if own and self.run else self.model.encode_data(data, learn)
+        codes = self.model.training_codes(data, self.run if data.digest == self.model.trained_on else None)
         return DIRECTIONS[kind](codes, named[name][learn], name)
 
-    def save_direction(self, name: str, with_it: Tensor, without: Tensor, kind: str = "mean") -> Path:
+    def save_direction(self, name: str, with_it: Tensor, without: Tensor) -> Path:
         """Learn a direction from two piles of pictures and keep it in the run. Raises `GenaeError`."""
         if self.run is None:
             raise GenaeError("directions are saved to a run folder; this model was opened from a weights file")
@@ -159,14 +161,12 @@ class Renderer:
             raise GenaeError(f"piles of {len(with_it)} and {len(without)} pictures; expected at least one in each")
         codes = torch.cat([self.encode(pile, "code") for pile in (with_it, without)])
         has = torch.arange(len(codes)) < len(with_it)
-        if kind not in DIRECTIONS:
-            raise GenaeError(f"direction is {kind!r}; {nearest(kind, DIRECTIONS)}")
-        found = DIRECTIONS[kind](codes, has, name)
+        found = direction(codes, has, name)
         if not float(found.norm()):
             raise GenaeError("the two piles have the same mean code: there is no direction between them")
         path = self.run / "directions" / f"{name}.safetensors"
         path.parent.mkdir(exist_ok=True)
-        about = {"weights": self.model.digest, "kind": kind, "pictures": f"{len(with_it)} and {len(without)}"}
+        about = {"weights": self.model.digest, "pictures": f"{len(with_it)} and {len(without)}"}
         save_tensors(path, {"direction": found}, about)
         return path
 
@@ -196,9 +196,7 @@ def command(
 
     Raises `GenaeError`.
     """
-    asked = operation(name, {**settings, "square": False} if animation else settings)
-    if pictures < asked.least:
-        raise GenaeError(f"{pictures} pictures were given; expected {asked.least} or more")
+    asked = enough(operation(name, {**settings, "square": False} if animation else settings), pictures)
     verb, *flags = asked.command(pictures)
     source = ["--data", "pictures.zip"] if pictures else []
     root = ["--data-root", data_root] if data_root and verb in ("edit", "anomaly") else []

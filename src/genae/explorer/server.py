@@ -1,7 +1,6 @@
 """The web server of the explorer: it reads requests, asks the renderer in one worker thread, and writes answers."""
 
 import asyncio
-import base64
 import hashlib
 import io
 import json
@@ -28,7 +27,7 @@ from genae.data.sources import SPLITS
 from genae.errors import GenaeError
 from genae.explorer.atlas import COLOURS, METHODS, Atlas, map_picture
 from genae.explorer.operations import Answer
-from genae.explorer.pictures import MOST_BYTES, Pictures, png
+from genae.explorer.pictures import MOST_BYTES, Pictures, data_url, png
 from genae.explorer.render import Renderer, command
 from genae.latent.mixing import BANDS
 from genae.report.figures import save_animation
@@ -429,13 +428,9 @@ def _finite(asked: Mapping[str, Any], key: str, default: float | None = None) ->
 
 
 def _as_json(answer: Answer) -> dict[str, Any]:
-    images = {name: [_url(image) for image in row] for name, row in answer.images.items()}
-    heat = {name: [_url(2 * map_ - 1) for map_ in row] for name, row in answer.heat.items()}
+    images = {name: [data_url(image) for image in row] for name, row in answer.images.items()}
+    heat = {name: [data_url(2 * map_ - 1) for map_ in row] for name, row in answer.heat.items()}
     return {"images": images, "heat": heat, "numbers": dict(answer.numbers), "error": answer.error}
-
-
-def _url(image: Tensor) -> str:
-    return "data:image/png;base64," + base64.b64encode(png(image)).decode()
 
 
 def _file(content: bytes, name: str, kind: str) -> Response:

@@ -8,11 +8,10 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-import torch
 from PIL import Image
 
 from genae.errors import GenaeError
-from genae.explorer.pictures import png
+from genae.explorer.pictures import data_url
 from genae.explorer.render import Renderer
 from genae.latent.interpolate import grid as square
 from genae.report import figures
@@ -40,10 +39,10 @@ def export_page(renderer: Renderer, folder: Path) -> Path:
         ]
     if model.spaces and len(images) >= 4:
         codes = square(model.encode(images[:4]), SIDE, SIDE)
-        data["square"] = [_url(image) for image in model.decode(codes.flatten(0, 1))]
+        data["square"] = [data_url(image) for image in model.decode(codes.flatten(0, 1))]
         corners = zip(images[:4], ((0, 0), (78, 0), (0, 78), (78, 78)), strict=True)
         shown = "".join(
-            f'<img src="{_url(image)}" alt="corner {i + 1}" style="left:{left}%;top:{top}%">'
+            f'<img src="{data_url(image)}" alt="corner {i + 1}" style="left:{left}%;top:{top}%">'
             for i, (image, (left, top)) in enumerate(corners)
         )
         sections += [
@@ -69,7 +68,3 @@ def _picture(picture: Image.Image, text: str) -> str:
     picture.save(buffer, "PNG")
     data = base64.b64encode(buffer.getvalue()).decode()
     return f'<p><img src="data:image/png;base64,{data}" alt="{html.escape(text)}"></p>'
-
-
-def _url(image: torch.Tensor) -> str:
-    return "data:image/png;base64," + base64.b64encode(png(image)).decode()

@@ -153,13 +153,18 @@ def edit_grid(
     return grid(model.edit(codes, along, strengths, band), columns=columns, title=title)
 
 
+def lit(images: Tensor, shares: Tensor) -> Tensor:
+    """Images in [-1, 1], darkened but where ``shares`` in [0, 1] are high."""
+    return (images + 1) * (0.15 + 0.85 * shares) - 1
+
+
 def occurrence_grid(model: Model, images: Tensor, parts: Sequence[int]) -> Image.Image:
     """Images along the top; below each, darkened but where a part is likely, a row for every part (PatchVAE Fig. 3)."""
     occurrence = model.parts(images)[1][:, list(parts)]
     shares = F.interpolate(occurrence, size=images.shape[2:], mode="nearest")
-    lit = ((images[:, None] + 1) * (0.15 + 0.85 * shares[:, :, None]) - 1).transpose(0, 1)
+    rows = lit(images[:, None], shares[:, :, None]).transpose(0, 1)
     labels = ["image", *(f"part {part}" for part in parts)]
-    return grid(torch.cat([images[None], lit]), labels, title="Where each part occurs: the lit cells")
+    return grid(torch.cat([images[None], rows]), labels, title="Where each part occurs: the lit cells")
 
 
 def part_crops(
