@@ -3,7 +3,7 @@
 import inspect
 import json
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
 
@@ -79,6 +79,7 @@ def reproduce(
                 cells.setdefault(column, {"paper": paper, "measured": None, "why": NOT_ASKED})
                 continue
             values, why = [], None
+            result["unlike"].pop(f"{name}, {column}", None)
             for seed in seeds:
                 say(f"{name}, {column}, seed {seed}")
                 try:
@@ -115,7 +116,6 @@ def _begun(path: Path, table: str, budget: str, command: str) -> dict[str, Any]:
 def _note_protocol(result: dict[str, Any], column: str, row: str, protocol: dict[str, Any]) -> None:
     """Keep the column's protocol, and every way in which a row's is another: such numbers are not comparable."""
     first = result["protocol"].setdefault(column, protocol)
-    result["unlike"].pop(f"{row}, {column}", None)
     differences = [
         f"{key} {first.get(key)} / {protocol.get(key)}"
         for key in sorted({*first, *protocol})
@@ -184,7 +184,7 @@ def _measure(
             fingerprint = record["fingerprint"]
             named = record["of"] == wanted.of and record["metric"].startswith(wanted.metric)
             if named and fingerprint.items() >= wanted.fingerprint.items():
-                protocol = {k: v for k, v in fingerprint.items() if k not in SUBJECT}
+                protocol = {k: v for k, v in fingerprint.items() if k not in wanted.subject}
                 space = row.prior if row.through_prior else CODE
                 return Found(measure.scale * record["value"], protocol, how, run, space)
         if attempt == 0:
@@ -203,6 +203,8 @@ class Wanted(NamedTuple):
     """What must be in its fingerprint."""
     measure: Callable[[], Any]
     """Makes it."""
+    subject: Collection[str] = SUBJECT
+    """What of its fingerprint says what was measured, not how."""
 
 
 def _recognition(row: Row, measure: Measure, budget: str, seed: int, run: Path) -> Wanted:
@@ -218,6 +220,7 @@ def _recognition(row: Row, measure: Measure, budget: str, seed: int, run: Path) 
         f"{measure.metric}-{frozen}",
         subject,
         lambda: api.probe(run, frozen=frozen, random_trunk=row.random_trunk, epochs=epochs, seeds=[seed]),
+        SUBJECT | {"seed"},
     )
 
 
