@@ -55,6 +55,10 @@ class Autoencoder(nn.Module):
     """Whether training lowers the reconstruction error. Then the weights with the lowest validation error are the
     trained model; else the last ones are."""
 
+    steady: ClassVar[bool] = True
+    """Whether `step` computes the same after any number of images, so that an iteration can be captured and replayed.
+    (The learning rate of `stage` may change.)"""
+
     def __init__(
         self, image_shape: tuple[int, int, int], batch_size: int, learning_rate: float, anneal: int = 0
     ) -> None:

@@ -6,7 +6,7 @@ same trunk. The equation-to-line map and the deviations are in docs/models/patch
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple, cast
+from typing import Any, ClassVar, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -108,6 +108,8 @@ class PatchVae(TrunkAutoencoder):
     ``trained_pooling`` lets gradients through the weights with which appearances are averaged. The rest as in
     `TrunkAutoencoder`.
     """
+
+    steady: ClassVar[bool] = False
 
     def __init__(
         self,

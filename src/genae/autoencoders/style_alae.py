@@ -39,6 +39,7 @@ class Growing(Autoencoder):
 
     betas: ClassVar[tuple[float, float]] = (0.0, 0.99)
     minimises_error: ClassVar[bool] = False
+    steady: ClassVar[bool] = False
     images_seen: Tensor
 
     def __init__(

@@ -37,6 +37,8 @@ class Config:
     precision: str = "auto"
     """float32, bfloat16 (autocast), or auto: whichever multiplies faster on the device."""
     compile: bool = False
+    capture: bool = False
+    """Replay iterations as a CUDA graph: faster for small networks on a GPU."""
     accumulate: int = 1
     """Parts into which each process divides its batch, to save memory."""
     average: int = 0
@@ -60,6 +62,9 @@ class Config:
                 raise GenaeError(f"{name} is {getattr(self, name)}; expected 0 ({meaning}) or more")
         if self.precision not in ("auto", "float32", "bfloat16"):
             raise GenaeError(f"precision is {self.precision!r}; expected auto, float32 or bfloat16")
+        if self.capture and (self.compile or self.accumulate > 1):
+            other = "compile" if self.compile else "accumulate"
+            raise GenaeError(f"capture and {other} do not go together; leave one of them out")
         if self.size is not None:
             parse_size(self.size)
 

@@ -63,8 +63,7 @@ class Loop:
 
     def iteration(self, images: int, learning_rate: float) -> list[Record]:
         """Run one iteration of the algorithm after ``images`` images."""
-        for optimiser in self.optimisers.values():
-            optimiser.param_groups[0]["lr"] = learning_rate
+        self._set_learning_rate(learning_rate)
         parts = [
             Part(distributed.rank() * self.accumulate + i, distributed.world_size() * self.accumulate)
             for i in range(self.accumulate)
@@ -87,16 +86,21 @@ class Loop:
             self._step(update, index)
             index += 1
 
+    def _set_learning_rate(self, learning_rate: float) -> None:
+        for optimiser in self.optimisers.values():
+            optimiser.param_groups[0]["lr"] = learning_rate
+
     def _advance(self, step: Iterator[Update], part: Part, images: int, index: int) -> Update | None:
         """Run the algorithm to its next yield, with fresh random numbers and a fresh autocast region."""
-        self._reseed(mix_seed("iteration", self.seed, images, index))
+        self._reseed(images, index)
         with working_on(part), torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
             update = next(step, None)
         if update is not None:
             self._check(update, index)
         return update
 
-    def _reseed(self, seed: int) -> None:
+    def _reseed(self, images: int, index: int) -> None:
+        seed = mix_seed("iteration", self.seed, images, index)
         # torch.manual_seed would also queue a call, with its stack trace, for a GPU that is not in use.
         torch.default_generator.manual_seed(seed)
         if self.device.type == "cuda":

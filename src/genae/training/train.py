@@ -22,6 +22,7 @@ from genae.metrics.reconstruction import reconstruction_mse
 from genae.protocol import Autoencoder, Part, evaluating
 from genae.storage import write_atomically
 from genae.training.average import Average
+from genae.training.captured import CapturedLoop
 from genae.training.checkpoint import RunFolder
 from genae.training.config import Config, option_types
 from genae.training.diagnostics import SAMPLES, diagnose, warnings
@@ -78,6 +79,8 @@ def train(
         config = replace(config, precision="bfloat16" if faster else "float32")
     model = build_model(config, data.image_shape).to(device)
     _check_batch(config, model, data)
+    if config.capture:
+        _check_capture(model, device)
     with ExitStack() as stack:
         distributed.by_writer(lambda: _claim(folder, config, model, stack))
         return _Run(config, folder, data.to(device), model, progress).go()
@@ -111,7 +114,7 @@ class _Run:
         self.device = next(model.parameters()).device
         self.average = Average(model, config.average) if config.average else None
         self.trained = self.average.model if self.average else model
-        self.loop = Loop(
+        self.loop = (CapturedLoop if config.capture else Loop)(
             model,
             self.batches,
             betas=model.betas,
@@ -305,6 +308,16 @@ def _check_batch(config: Config, model: Autoencoder, data: ImageData) -> None:
                 f"a batch of {batch} cannot be divided into {parts} parts "
                 f"({distributed.world_size()} processes x --accumulate {config.accumulate})"
             )
+
+
+def _check_capture(model: Autoencoder, device: torch.device) -> None:
+    if device.type != "cuda":
+        raise GenaeError(f"--capture is for CUDA GPUs; this training is on {device.type}: leave it out")
+    if distributed.world_size() > 1:
+        raise GenaeError(f"--capture is for one process, not {distributed.world_size()}: leave it out")
+    if not model.steady:
+        raise GenaeError(f"{type(model).__name__} changes as it trains, which a captured iteration cannot: leave out "
+                         "--capture")  # fmt: skip
 
 
 def _bfloat16_is_faster(device: torch.device) -> bool:
