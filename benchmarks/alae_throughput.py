@@ -7,7 +7,9 @@ each network, batches by indexing. The bound counts the floating-point operation
 alone) and divides by the rate that this machine reaches on the largest product of the networks: no loop with the same
 products can be faster.
 
-    python benchmarks/alae_throughput.py --data-root FOLDER [--width 1024] [--rounds 5] [--iterations 20]
+On a GPU, genae's loop also replays captured iterations (`--capture`).
+
+    python benchmarks/alae_throughput.py --data-root FOLDER [--device cuda] [--width 1024] [--rounds 5]
 """
 
 import argparse
@@ -24,6 +26,7 @@ from turns import rates_in_turn, show
 from genae.autoencoders.alae import AdversarialLatentAutoencoder
 from genae.data.sources import ImageData, open_data
 from genae.errors import GenaeError
+from genae.training.captured import CapturedLoop
 from genae.training.config import Config
 from genae.training.loop import Loop
 from genae.training.train import _Run
@@ -31,16 +34,17 @@ from genae.training.train import _Run
 BATCH, SHAPE, CODE = 128, (1, 28, 28), 50
 
 
-def build(width: int) -> AdversarialLatentAutoencoder:
+def build(width: int, device: str) -> AdversarialLatentAutoencoder:
     """The same weights on every call."""
     torch.manual_seed(0)
-    return AdversarialLatentAutoencoder(SHAPE, code_dim=CODE, width=width, batch_size=BATCH)
+    return AdversarialLatentAutoencoder(SHAPE, code_dim=CODE, width=width, batch_size=BATCH).to(device)
 
 
 def plain(model: AdversarialLatentAutoencoder, data: ImageData) -> Callable[[], None]:
     """One iteration of Algorithm 1, written plainly."""
     encoder, decoder, critic, mapping = model.encoder, model.decoder, model.critic, model.priors["mapping"].mapping
     pixels = data.images(data.split("train"))
+    device = pixels.device
 
     def adam(*networks: torch.nn.Module) -> torch.optim.Optimizer:
         return torch.optim.Adam([p for n in networks for p in n.parameters()], lr=0.002, betas=(0.0, 0.99))
@@ -55,29 +59,31 @@ def plain(model: AdversarialLatentAutoencoder, data: ImageData) -> Callable[[], 
             steps[network].step()
 
     def iteration() -> None:
-        x = pixels[torch.randint(len(pixels), (BATCH,))].requires_grad_()
+        x = pixels[torch.randint(len(pixels), (BATCH,), device=device)].requires_grad_()
         with torch.no_grad():
-            fake = decoder(mapping(torch.randn(BATCH, CODE)))
+            fake = decoder(mapping(torch.randn(BATCH, CODE, device=device)))
         real = critic(encoder(x))
         (slope,) = torch.autograd.grad(real.sum(), x, create_graph=True)
         loss = F.softplus(critic(encoder(fake))).mean() + F.softplus(-real).mean()
         loss = loss + model.slope_weight / 2 * slope.square().flatten(1).sum(1).mean()
         update(loss, encoder, critic)
 
-        loss = F.softplus(-critic(encoder(decoder(mapping(torch.randn(BATCH, CODE)))))).mean()
+        loss = F.softplus(-critic(encoder(decoder(mapping(torch.randn(BATCH, CODE, device=device)))))).mean()
         update(loss, mapping, decoder)
 
         with torch.no_grad():
-            w = mapping(torch.randn(BATCH, CODE))
+            w = mapping(torch.randn(BATCH, CODE, device=device))
         update(F.mse_loss(encoder(decoder(w)), w), encoder, decoder)
 
     return iteration
 
 
-def ours(model: AdversarialLatentAutoencoder, data: ImageData, **options: object) -> Callable[[], None]:
+def ours(
+    model: AdversarialLatentAutoencoder, data: ImageData, kind: type[Loop] = Loop, **options: object
+) -> Callable[[], None]:
     """One iteration as `genae train` runs it."""
     run = _Run(Config("alae", "mnist"), None, data, model, lambda event: None)  # type: ignore[arg-type]
-    loop = Loop(model, run.batches, betas=model.betas, **options)  # type: ignore[arg-type]
+    loop = kind(model, run.batches, betas=model.betas, **options)  # type: ignore[arg-type]
     seen = [0]
 
     def iteration() -> None:
@@ -87,14 +93,15 @@ def ours(model: AdversarialLatentAutoencoder, data: ImageData, **options: object
     return iteration
 
 
-def peak(width: int) -> float:
+def peak(width: int, device: str) -> float:
     """Floating-point operations per second of the networks' largest product."""
-    a, b = torch.randn(BATCH, width), torch.randn(width, width)
+    a, b = torch.randn(BATCH, width, device=device), torch.randn(width, width, device=device)
     best = 0.0
     for _ in range(20):
         start = time.perf_counter()
         for _ in range(10):
-            a @ b
+            c = a @ b
+        c[0, 0].item()  # waits for the device
         best = max(best, 10 * 2 * BATCH * width * width / (time.perf_counter() - start))
     return best
 
@@ -122,6 +129,7 @@ def main() -> None:
     """Measure in turn and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-root")
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--width", type=int, default=1024)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--iterations", type=int, default=20)
@@ -132,15 +140,23 @@ def main() -> None:
         print(f"skipped: {error}")
         return
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, width {arguments.width}, batch {BATCH}")
+    data = data.to(torch.device(arguments.device))
+
+    def fresh() -> AdversarialLatentAutoencoder:
+        return build(arguments.width, arguments.device)
+
     sides = {
-        "plain": plain(build(arguments.width), data),
-        "genae": ours(build(arguments.width), data),
-        "genae, plain Adam": ours(build(arguments.width), data, fused=False),
-        "genae, bf16": ours(build(arguments.width), data, precision="bfloat16"),
+        "plain": plain(fresh(), data),
+        "genae": ours(fresh(), data),
+        "genae, plain Adam": ours(fresh(), data, fused=False),
+        "genae, bf16": ours(fresh(), data, precision="bfloat16"),
     }
+    if arguments.device.startswith("cuda"):
+        sides["captured"] = ours(fresh(), data, CapturedLoop)
+        sides["captured, bf16"] = ours(fresh(), data, CapturedLoop, precision="bfloat16")
     rates = rates_in_turn(sides, rounds=arguments.rounds, iterations=arguments.iterations, images=BATCH)
     show(rates, "plain")
-    rate = peak(arguments.width)
+    rate = peak(arguments.width, arguments.device)
     for name in ("plain", "genae"):
         count = operations(sides[name])
         print(

@@ -4,20 +4,26 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+import torch
+
 
 def rates_in_turn(
     sides: Mapping[str, Callable[[], object]], *, rounds: int, iterations: int, images: int
 ) -> dict[str, list[float]]:
-    """Images/s of every side in every round; an iteration takes ``images``. Three go before, unmeasured."""
+    """Images/s of every side in every round; an iteration takes ``images``. Five go before, unmeasured."""
     rates: dict[str, list[float]] = {name: [] for name in sides}
     for run in sides.values():
-        for _ in range(3):
+        for _ in range(5):
             run()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
     for _ in range(rounds):
         for name, run in sides.items():
             start = time.perf_counter()
             for _ in range(iterations):
                 run()
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
             rates[name].append(iterations * images / (time.perf_counter() - start))
     return rates
 
