@@ -12,7 +12,7 @@ demo: $(READY)
 	$(BIN)/genae report runs/demo
 
 test: $(READY) chromium
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 # The explorer's page is tested in a browser; where there is none and none can be installed, its tests are skipped.
 chromium:
@@ -21,7 +21,7 @@ chromium:
 	|| echo "no Chromium: the page's tests will be skipped"
 
 quick: $(READY)
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
 
 lint: $(READY)
 	$(BIN)/ruff check .
