@@ -1,0 +1,35 @@
+"""The command line: one typed function per command, nothing but parsing and printing.
+
+Everything heavy is imported inside the commands, so that ``genae --help`` answers at once.
+"""
+
+import os
+import sys
+
+from genae.cli.app import app
+from genae.errors import GenaeError
+
+# isort: off
+# The help lists commands in the order in which they come.
+from genae.cli import training, measuring, pictures, codes, looking  # noqa: F401
+
+
+def main() -> None:
+    """Entry point: exit status 0, 2 with one sentence for what the user can mend, 130 after Ctrl-C."""
+    arguments = [a for a in sys.argv[1:] if a != "--debug"]
+    try:
+        code = app(arguments, standalone_mode=False)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of our output has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:
+        usage = getattr(error, "format_message", None)  # typer's own errors
+        if "--debug" in sys.argv or not (usage or isinstance(error, GenaeError | OSError)):
+            raise
+        message = str(usage() if usage else error)
+        if message:  # none where the help was shown instead
+            print(f"genae: error: {message.splitlines()[0]}", file=sys.stderr)
+        sys.exit(2)
+    sys.exit(code if isinstance(code, int) else 0)

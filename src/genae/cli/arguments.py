@@ -1,0 +1,120 @@
+"""What commands have in common: arguments, and text that becomes numbers, settings and files."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from genae.errors import GenaeError, nearest
+
+Run = Annotated[str, typer.Argument(help="A run folder or a weights file.")]
+Data = Annotated[str | None, typer.Option(help="Another source of images; by default the run's own.")]
+DataRoot = Annotated[str | None, typer.Option(help="Folder that holds local copies of named data sets.")]
+Split = Annotated[
+    str | None, typer.Option(help="train, validation, test or all; by default test of the run's data, all of others.")
+]
+Seed = Annotated[int, typer.Option(help="Seed of what is drawn at random.")]
+Space = Annotated[str, typer.Option(help="code, or the name of a prior.")]
+Truncation = Annotated[
+    float, typer.Option(help="Bring codes nearer to the mean: 1 not at all, 0.7 usual, 0 the mean alone.", min=0, max=1)
+]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Go on without unreadable files.")]
+
+
+def settings_of(arguments: Sequence[str]) -> dict[str, Any]:
+    """``--learning-rate 1e-4 --flip`` -> {"learning_rate": "1e-4", "flip": "true"}."""
+    settings: dict[str, Any] = {}
+    rest = list(arguments)
+    while rest:
+        flag = rest.pop(0)
+        if not flag.startswith("--") or flag == "--":
+            raise GenaeError(f"unexpected argument {flag!r}; settings are given as --name value")
+        name, equals, value = flag[2:].partition("=")
+        if not equals:
+            value = rest.pop(0) if rest and not rest[0].startswith("--") else "true"
+        settings[name.replace("-", "_")] = value
+    return settings
+
+
+def pairs_of(text: str | None, count: int) -> list[tuple[int, int]]:
+    """``0-1,2-3`` -> [(0, 1), (2, 3)], each below ``count``; without text up to four pairs in order."""
+    if text is None:
+        return [(2 * i, min(2 * i + 1, count - 1)) for i in range(min(4, (count + 1) // 2))]
+    try:
+        pairs = [(int(a), int(b)) for a, b in (pair.split("-") for pair in text.split(","))]
+    except ValueError:
+        raise GenaeError(f"--pairs is {text!r}; expected numbers of images such as 0-1,2-3") from None
+    if max(map(max, pairs)) >= count:
+        raise GenaeError(f"image number {max(map(max, pairs))} was asked for; this split has {count} images, from 0")
+    return pairs
+
+
+def numbers_of(flag: str, text: str, count: int, things: str = "images") -> list[int]:
+    """``0,3`` of ``--flag`` -> [0, 3], each below ``count``."""
+    try:
+        numbers = [int(number) for number in text.split(",")]
+    except ValueError:
+        raise GenaeError(f"--{flag} is {text!r}; expected numbers of {things} such as 0,1,2,3") from None
+    for number in numbers:
+        if not 0 <= number < count:
+            raise GenaeError(f"--{flag} holds {number}; there are {count} {things}, from 0")
+    return numbers
+
+
+def seeds_of(text: str) -> list[int]:
+    """``0,1,2`` -> [0, 1, 2]."""
+    try:
+        return [int(seed) for seed in text.split(",")]
+    except ValueError:
+        raise GenaeError(f"--seeds is {text!r}; expected whole numbers such as 0,1,2") from None
+
+
+def number_of(text: str, flag: str) -> float:
+    """A finite number of ``--flag``."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise GenaeError(f"--{flag} holds {text!r}; expected numbers separated by commas")
+    return number
+
+
+def expect_ending(out: str, *endings: str) -> None:
+    """Refuse a name of another kind before the work is done, not after it."""
+    if Path(out).suffix not in endings:
+        kinds = " or ".join(ending or "a folder" for ending in endings)
+        raise GenaeError(f"--out is {out!r}; expected {kinds}")
+
+
+def expect_format(format: str) -> None:
+    """Refuse a ``--format`` that tables do not have."""
+    from genae.report.tables import FORMATS
+
+    if format not in ("table", *FORMATS):
+        raise GenaeError(f"--format is {format!r}; {nearest(format, ['table', *FORMATS])}")
+
+
+def weight_files(given: Sequence[str], metrics: Sequence[str], networks: Sequence[str]) -> dict[str, Path]:
+    """``NETWORK=FILE`` or, where one network alone is downloaded, ``FILE`` -> network and file."""
+    from genae.metrics.judges import networks_needed
+
+    names = [name for name in networks_needed(metrics, networks) if name not in ("classifier", "pixels")]
+    names += ["vgg16", "lpips"] if {"lpips", "ppl"} & set(metrics) else []
+    files = {}
+    for text in given:
+        name, equals, file = text.partition("=")
+        if not equals and len(names) != 1:
+            listed = " or ".join(f"{name}={text}" for name in names) or "no network that has a weight file"
+            raise GenaeError(f"--weights {text} does not say which network it is for; expected {listed}")
+        if equals and name not in names:
+            raise GenaeError(
+                f"--weights {text}: {name!r} is not used here; expected one of {', '.join(names) or 'none'}"
+            )
+        path = Path(file if equals else text).expanduser()
+        if not path.is_file():
+            raise GenaeError(f"there is no weight file {path}")
+        files[name if equals else names[0]] = path
+    return files

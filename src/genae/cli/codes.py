@@ -1,0 +1,128 @@
+"""Commands for codes: out, back, on a map, in the browser."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from genae.cli.app import app
+from genae.cli.arguments import Data, DataRoot, Run, SkipBad, Space, expect_ending
+from genae.cli.files import load_run, save_figure, save_images
+from genae.errors import GenaeError, nearest
+from genae.screen import console
+
+
+@app.command()
+def encode(
+    run: Run,
+    data: Data = None,
+    data_root: DataRoot = None,
+    split: Annotated[str, typer.Option(help="train, validation, test or all.")] = "all",
+    space: Space = "code",
+    skip_bad: SkipBad = False,
+    out: Annotated[str, typer.Option(help="File of codes (.npz or .safetensors).")] = "codes.npz",
+) -> None:
+    """Write the codes of images: codes [N, D], indices, labels and file names where there are any."""
+    from genae.storage import save_arrays
+
+    expect_ending(out, ".npz", ".safetensors")
+    model = load_run(run)
+    source = model.open_data(data, data_root, skip_bad=skip_bad or None)
+    indices = source.split(split)
+    codes = model.encode_data(source, indices, space)
+    arrays = {"codes": codes, "indices": indices}
+    if source.labels is not None:
+        arrays["labels"] = source.labels[indices]
+    texts: dict[str, Any] = {"names": [source.names[i] for i in indices.tolist()]} if source.names else {}
+    save_arrays(Path(out), arrays, space=space, **texts)
+    console.print(f"{len(codes)} codes of {codes.shape[1]} numbers: {escape(out)}")
+
+
+@app.command()
+def decode(
+    run: Run,
+    codes: Annotated[str, typer.Argument(help="File of codes, as genae encode writes it.")],
+    space: Annotated[
+        str | None, typer.Option(help="code, or the name of a prior; by default what the file says.")
+    ] = None,
+    out: Annotated[str, typer.Option(help="A folder for single pictures, a .png sheet, or .npz.")] = "decoded",
+) -> None:
+    """Turn codes back into images."""
+    from genae.report import figures
+    from genae.storage import load_codes
+
+    expect_ending(out, "", ".png", ".npz")
+    model = load_run(run)
+    loaded, said = load_codes(Path(codes))
+    images = model.decode(loaded, space or said or "code")
+    if Path(out).suffix == ".png":
+        save_figure(figures.sheet(images), out)
+    else:
+        save_images(images, Path(out))
+
+
+@app.command("map")
+def draw_map(
+    run: Run,
+    data_root: DataRoot = None,
+    split: Annotated[str, typer.Option(help="train, validation, test or all.")] = "test",
+    count: Annotated[int, typer.Option(help="Images, drawn at random.", min=3)] = 1000,
+    method: Annotated[str, typer.Option(help="pca, or umap if umap-learn is installed.")] = "pca",
+    colour: Annotated[str, typer.Option(help="label or error.")] = "label",
+    out: Annotated[str, typer.Option(help="Picture to write (.png), or codes and places (.npz).")] = "map.png",
+) -> None:
+    """The codes of the run's data in two dimensions."""
+    from genae.explorer.atlas import COLOURS, Atlas, map_picture
+    from genae.storage import save_arrays, write_atomically
+
+    expect_ending(out, ".png", ".npz")
+    if colour not in COLOURS:
+        raise GenaeError(f"--colour is {colour!r}; {nearest(colour, COLOURS)}")
+    model = load_run(run)
+    data = model.open_data(None, data_root)
+    atlas = Atlas(model, data, split, count, method)
+    if Path(out).suffix == ".png":
+        write_atomically(Path(out), map_picture(atlas, data.classes, colour))
+    else:
+        arrays = {"codes": atlas.codes, "places": atlas.places, "indices": atlas.indices}
+        save_arrays(Path(out), arrays, space="code")
+    console.print(escape(out))
+
+
+@app.command()
+def explore(
+    run: Run,
+    data_root: DataRoot = None,
+    host: Annotated[
+        str, typer.Option(help="Address to listen at; any but this machine's own asks for a token.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen at.", min=1, max=65535)] = 8765,
+    export: Annotated[
+        str | None, typer.Option(help="Folder for a page that opens without a server; nothing is served.")
+    ] = None,
+) -> None:
+    """One's own pictures in the browser: reconstruct, sample, interpolate, edit, map, export. Ctrl-C ends it."""
+    from functools import partial
+
+    from genae.explorer.render import Renderer
+
+    model = load_run(run)
+    open_data = partial(model.open_data, None, data_root)
+    if export:
+        from genae.explorer.static import export_page
+
+        if Path(export).exists() and not Path(export).is_dir():
+            raise GenaeError(f"--export is {export!r}, a file; expected a folder")
+        console.print(escape(str(export_page(Renderer(model, run, open_data), Path(export)))), soft_wrap=True)
+        return
+    try:
+        from genae.explorer import server
+    except ModuleNotFoundError as error:
+        raise GenaeError(f"the explorer needs {error.name}: pip install 'genae[explorer]'") from None
+    renderer = Renderer(model, run, open_data, most=server.MOST_IMAGES)
+
+    def announce(address: str) -> None:
+        console.print(f"[bold]{address}[/bold]  (Ctrl-C ends it)", soft_wrap=True)
+
+    server.serve(renderer, run, host, port, announce, data_root)

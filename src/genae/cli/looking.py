@@ -1,0 +1,70 @@
+"""Commands that tell what there is."""
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from genae.cli.app import app
+from genae.cli.files import open_source
+from genae.screen import console
+
+
+@app.command("data", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def inspect(
+    context: typer.Context, source: Annotated[str, typer.Argument(help="A name, folder, .zip or array.")]
+) -> None:
+    """Show what a source holds and what will be done to it. Flags: --size, --fit, --channels, --skip-bad, ..."""
+    data = open_source(source, context.args)
+    channels, height, width = data.image_shape
+    console.print(
+        f"[bold]{escape(source)}[/bold]: {len(data.pixels)} images, {channels} x {height} x {width} (C x H x W)"
+    )
+    stored = f"{data.pixels.dtype}".removeprefix("torch.")
+    lowest, highest = data.pixels.min().item(), data.pixels.max().item()
+    console.print(
+        f"  in memory as {stored}, {data.pixels.numel() * data.pixels.element_size() / 1e6:.1f} MB; "
+        f"values found {lowest:g} to {highest:g}"
+    )
+    if data.labels is not None:
+        counts = data.labels.bincount(minlength=len(data.classes)).tolist()
+        shown = ", ".join(f"{name} {n}" for name, n in list(zip(data.classes, counts, strict=True))[:12])
+        console.print(f"  {len(data.classes)} classes: {escape(shown)}{', ...' if len(data.classes) > 12 else ''}")
+    if data.attributes:
+        console.print(f"  attributes: {escape(', '.join(data.attributes))}")
+    for fact in data.describe():
+        console.print(f"  {escape(fact)}", soft_wrap=True)
+
+
+@app.command("list")
+def list_all() -> None:
+    """Autoencoders, presets, metrics and built-in data sets."""
+    from genae.autoencoders import AUTOENCODERS
+    from genae.data.builtin import NAMES
+    from genae.metrics import METRICS
+    from genae.presets import PRESETS
+
+    for title, lines in {
+        "autoencoders": [f"{name}: {(cls.__doc__ or '').splitlines()[0]}" for name, cls in AUTOENCODERS.items()],
+        "presets": list(_preset_lines(PRESETS)),
+        "metrics": [
+            f"{name}: " + "; ".join(f"{start}, {text}" if start != name else text for start, text in m.records.items())
+            for name, m in METRICS.items()
+        ],
+        "data sets": [", ".join(NAMES) + "; or a folder, a .zip of one, an .npz or .npy array"],
+    }.items():
+        console.print(f"[bold]{title}[/bold]")
+        for line in lines:
+            console.print(f"  {escape(line)}", soft_wrap=True)
+
+
+def _preset_lines(presets: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """A line for each preset, with the endings of those that vary it."""
+    for name, preset in presets.items():
+        if any(name.startswith(f"{other}-") for other in presets):
+            continue
+        endings = [other.removeprefix(name) for other in presets if other.startswith(f"{name}-")]
+        width = f", width {preset['width']}" if "width" in preset else ""
+        varied = f"; also {', '.join(endings)}" if endings else ""
+        yield f"{name}: {preset['images']:,} images of {preset.get('data', 'your --data')}{width}{varied}"

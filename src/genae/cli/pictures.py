@@ -1,0 +1,250 @@
+"""Commands that draw what a model does with images."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from genae.cli.app import app
+from genae.cli.arguments import (
+    Data,
+    DataRoot,
+    Run,
+    Seed,
+    SkipBad,
+    Space,
+    Split,
+    Truncation,
+    expect_ending,
+    number_of,
+    numbers_of,
+    pairs_of,
+)
+from genae.cli.files import default_split, draw_operation, images_of, load_run, save_figure, save_images
+from genae.errors import GenaeError, nearest
+from genae.screen import console
+
+
+@app.command()
+def reconstruct(
+    run: Run,
+    data: Data = None,
+    data_root: DataRoot = None,
+    split: Split = None,
+    count: Annotated[int, typer.Option(help="Number of images.", min=1)] = 12,
+    truncation: Truncation = 1.0,
+    skip_bad: SkipBad = False,
+    out: Annotated[str, typer.Option(help="Picture to write (.png).")] = "reconstructions.png",
+) -> None:
+    """Images and what each path gives back: through the code and through every prior."""
+    expect_ending(out, ".png")
+    model = load_run(run)
+    source, indices = images_of(model, data, data_root, split, skip_bad)
+    draw_operation(run, model, "reconstruct", source.images(indices[:count]), {"truncation": truncation}, out)
+
+
+@app.command()
+def sample(
+    run: Run,
+    count: Annotated[int, typer.Option(help="Number of samples.", min=1)] = 64,
+    prior: Annotated[str | None, typer.Option(help="Which prior; by default every one.")] = None,
+    seed: Seed = 0,
+    truncation: Truncation = 1.0,
+    out: Annotated[str, typer.Option(help="A .png sheet, a folder for single pictures, or .npz.")] = "samples.png",
+) -> None:
+    """Draw new images from the priors."""
+    expect_ending(out, "", ".png", ".npz")
+    model = load_run(run)
+    chosen = [prior] if prior else model.priors
+    if not chosen:
+        raise GenaeError(f"{run} ({model.config.model}) has no prior to sample from")
+    for name in chosen:
+        target = (
+            Path(out)
+            if len(chosen) == 1
+            else Path(out).with_name(f"{Path(out).stem}-{name.replace('/', '-')}{Path(out).suffix}")
+        )
+        if target.suffix == ".png":
+            settings = {"prior": name, "count": count, "seed": seed, "truncation": truncation}
+            draw_operation(run, model, "sample", None, settings, str(target))
+        else:
+            save_images(model.sample(count, seed, name, truncation), target)
+
+
+@app.command()
+def interpolate(
+    run: Run,
+    data: Data = None,
+    data_root: DataRoot = None,
+    split: Split = None,
+    pairs: Annotated[
+        str | None, typer.Option(help="Numbers of images in the split: a-b,c-d,...; by default four.")
+    ] = None,
+    corners: Annotated[
+        str | None,
+        typer.Option(help="Numbers of four images, a,b,c,d: the square between their codes instead of paths."),
+    ] = None,
+    space: Space = "code",
+    path: Annotated[str, typer.Option(help="linear or spherical; a square is linear.")] = "linear",
+    steps: Annotated[int, typer.Option(help="Images per path or side, ends included.", min=2)] = 9,
+    skip_bad: SkipBad = False,
+    out: Annotated[
+        str, typer.Option(help="Picture to write (.png), or an animation of the paths (.gif).")
+    ] = "interpolation.png",
+) -> None:
+    """Paths between pairs of images, or the square between four, in code space or in a prior's."""
+    expect_ending(out, ".png", *([] if corners else [".gif"]))
+    if corners and (pairs or path != "linear"):
+        raise GenaeError(f"--corners draws a bilinear square; leave out {'--pairs' if pairs else '--path'}")
+    model = load_run(run)
+    source, indices = images_of(model, data, data_root, split, skip_bad)
+    settings = {"space": space, "steps": steps, "path": path, "square": bool(corners)}
+    if corners:
+        chosen = numbers_of("corners", corners, len(indices))
+        if len(chosen) != 4:
+            raise GenaeError(f"--corners is {corners!r}; expected four numbers of images such as 0,1,2,3")
+    else:
+        chosen = [number for pair in pairs_of(pairs, len(indices)) for number in pair]
+        settings["pairs"] = list(range(len(chosen)))
+    draw_operation(run, model, "interpolate", source.images(indices[chosen]), settings, out)
+
+
+@app.command()
+def edit(
+    run: Run,
+    attribute: Annotated[str, typer.Option(help="Name of a class or of a column of the attribute table.")],
+    data: Data = None,
+    data_root: DataRoot = None,
+    attributes: Annotated[str | None, typer.Option(help="Table of attributes: CSV or CelebA's format.")] = None,
+    on: Annotated[str, typer.Option(help="images, or samples of a prior.")] = "images",
+    prior: Annotated[str | None, typer.Option(help="Prior of the samples.")] = None,
+    strengths: Annotated[str, typer.Option(help="Steps along the direction, comma separated.")] = "-2,-1,0,1,2",
+    direction: Annotated[
+        str, typer.Option(help="mean (difference of means) or svm (normal of the separating plane).")
+    ] = "mean",
+    band: Annotated[
+        str | None, typer.Option(help="Of a model with styles: change only coarse, middle or fine layers, or 4-8, ...")
+    ] = None,
+    count: Annotated[int, typer.Option(help="Number of images or samples.", min=1)] = 6,
+    seed: Seed = 0,
+    skip_bad: SkipBad = False,
+    out: Annotated[str, typer.Option(help="Picture to write (.png).")] = "edit.png",
+) -> None:
+    """Move images or samples towards an attribute: G(h + s (mean with - mean without)), SWAE Section 4.3.
+
+    The attribute is a class or a column of the data that are given, or else of the run's own, or a direction that was
+    saved in the explorer.
+    """
+    from genae.explorer.render import Renderer
+    from genae.report import figures
+
+    expect_ending(out, ".png")
+    model = load_run(run)
+    if band:
+        model.band_layers(band)  # refuse it before the work
+    if on not in ("images", "samples"):
+        raise GenaeError(f"--on is {on!r}; expected images or samples")
+    steps = [number_of(text, "strengths") for text in strengths.split(",")]
+    source = model.open_data(data, data_root, attributes=attributes, skip_bad=skip_bad or None)
+    own_labels = data is not None and not source.directions()
+    renderer = Renderer(model, run, lambda: model.open_data(None, data_root) if own_labels else source)
+    if on == "images":
+        images = source.images(source.split(default_split(model, data))[:count])
+        settings = {"amounts": {attribute: 1.0}, "direction": direction, "band": band or "", "strengths": steps}
+        save_figure(renderer.figure("edit", images, settings), out)
+    else:
+        along = renderer.direction(attribute, direction)
+        save_figure(
+            figures.edit_grid(model, model.sample_codes(count, seed, prior), along, attribute, steps, band), out
+        )
+
+
+@app.command()
+def mix(
+    run: Run,
+    data: Data = None,
+    data_root: DataRoot = None,
+    split: Split = None,
+    destinations: Annotated[
+        str | None, typer.Option(help="Numbers of the images that are changed: a,b,...; by default the first six.")
+    ] = None,
+    sources: Annotated[
+        str | None, typer.Option(help="Numbers of the images that give styles; by default the next two for each band.")
+    ] = None,
+    bands: Annotated[
+        str | None,
+        typer.Option(
+            help="coarse, middle, fine, or resolutions such as 4-8, comma separated; by default all there are."
+        ),
+    ] = None,
+    skip_bad: SkipBad = False,
+    out: Annotated[str, typer.Option(help="Picture to write (.png).")] = "mix.png",
+) -> None:
+    """Style mixing of real images: coarse, middle or fine styles of one in another (ALAE Fig. 9). Needs styles."""
+    import torch
+
+    from genae.report.page import mixing_example
+
+    expect_ending(out, ".png")
+    model = load_run(run)
+    chosen = bands.split(",") if bands else []
+    for band in chosen or ["coarse"]:  # refuse them, and models without styles, before the work
+        model.band_layers(band)
+    source, indices = images_of(model, data, data_root, split, skip_bad)
+    if len(indices) < 2:
+        raise GenaeError(f"{source.name} has {len(indices)} images in this split; mixing needs at least 2")
+    into, rows = mixing_example(model, source.images(indices[:12]), chosen)
+    if destinations:
+        into = source.images(indices[numbers_of("destinations", destinations, len(indices))])
+    if sources:
+        given = source.images(indices[numbers_of("sources", sources, len(indices))])
+        rows = dict.fromkeys(rows, given)
+    settings = {"bands": list(rows), "sources": len(next(iter(rows.values())))}
+    draw_operation(run, model, "mix", torch.cat([into, *rows.values()]), settings, out)
+
+
+@app.command("parts")
+def show_parts(
+    run: Run,
+    show: Annotated[str, typer.Option(help="maps (where), crops (what), or swaps (of appearances).")] = "maps",
+    data: Data = None,
+    data_root: DataRoot = None,
+    split: Split = None,
+    parts: Annotated[str | None, typer.Option(help="Numbers of parts, comma separated; by default all.")] = None,
+    count: Annotated[int, typer.Option(help="Images, or crops of each part.", min=1)] = 10,
+    skip_bad: SkipBad = False,
+    out: Annotated[
+        str, typer.Option(help="Picture to write (.png); of crops also a folder; of maps also numbers (.npz).")
+    ] = "parts.png",
+) -> None:
+    """The parts of a patch-vae: where they occur, crops around their likeliest places, swapped appearances."""
+    from genae.report import figures
+    from genae.storage import save_arrays
+
+    kinds = {"maps": (".png", ".npz"), "crops": (".png", ""), "swaps": (".png",)}
+    if show not in kinds:
+        raise GenaeError(f"--show is {show!r}; {nearest(show, kinds)}")
+    expect_ending(out, *kinds[show])
+    model = load_run(run)
+    source, indices = images_of(model, data, data_root, split, skip_bad)
+    images = source.images(indices[:count])
+    appearance, occurrence = model.parts(images)
+    numbers = numbers_of("parts", parts, occurrence.shape[1], "parts") if parts else list(range(occurrence.shape[1]))
+    if Path(out).suffix == ".npz":
+        save_arrays(Path(out), {"appearance": appearance, "occurrence": occurrence, "indices": indices[:count]})
+        console.print(escape(out))
+    elif show == "maps":
+        draw_operation(run, model, "parts", images, {"parts": numbers}, out)
+    elif show == "swaps":
+        if len(indices) < 2:
+            raise GenaeError(f"{source.name} has {len(indices)} images in this split; swapping needs at least 2")
+        draw_operation(run, model, "swap", images, {"parts": numbers}, out)
+    elif Path(out).suffix:
+        save_figure(figures.crop_grid(model, source, indices, numbers, count), out)
+    else:
+        found = figures.part_crops(model, source, indices, numbers, count)
+        for part, (_, crops) in zip(numbers, found, strict=True):
+            for place, image in enumerate(crops):
+                figures.save_picture(figures.to_picture(image), Path(out) / f"part-{part:02d}" / f"{place:03d}.png")
+        console.print(f"{len(numbers)} parts, up to {count} crops each: {escape(out)}")

@@ -1,0 +1,153 @@
+"""Commands that train: models, priors, classifiers, the runs of a paper's table."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from genae.cli.app import app
+from genae.cli.arguments import DataRoot, Run, Seed, expect_ending, seeds_of, settings_of
+from genae.cli.files import load_run, open_source
+from genae.errors import GenaeError
+from genae.screen import Progress, Work, console, note, print_footprints, print_settings
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def train(
+    context: typer.Context,
+    model: Annotated[
+        str, typer.Argument(help="An autoencoder, or a preset such as stacked-wae/mnist: see genae list.")
+    ],
+    run: Annotated[str, typer.Option(help="Folder of the run; the same command again resumes it.")],
+    data: Annotated[str | None, typer.Option(help="digits, shapes, mnist, ..., a folder, a .zip or an array.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the resolved configuration and the memory it needs, and stop.")
+    ] = False,
+) -> int:
+    """Train a model, or resume it. Every setting of the model and the run is a flag: --images 200000, --width 32, ...
+
+    genae train stacked-wae --dry-run --data digits --run x  lists the settings with their values.
+    """
+    from genae import api, distributed
+    from genae.autoencoders import AUTOENCODERS
+    from genae.presets import FITTED, PRESETS
+    from genae.training.config import resolve
+    from genae.training.train import train as start
+
+    settings = settings_of(context.args) | ({"data": data} if data else {})
+    config = resolve(model, settings, PRESETS, AUTOENCODERS)
+    if int(os.environ.get("RANK", 0)) == 0:
+        print_settings(config)
+        if model in FITTED:
+            console.print(f"then a prior is fitted: {', '.join(f'{k} {v}' for k, v in FITTED[model].items())}")
+    if dry_run:
+        try:
+            print_footprints(api.footprint(config))
+        except GenaeError as error:
+            note(f"memory is not known: {error}")
+        return 0
+    with Progress(config.images) as progress:
+        outcome = start(config, run, progress=progress.show)
+    if distributed.rank() == 0:
+        how = {
+            "finished": "finished",
+            "early": "stopped early (no improvement)",
+            "interrupted": "interrupted and saved",
+        }
+        console.print(
+            f"{how[outcome.stopped]} at {outcome.images:,} images, {outcome.seconds:.0f} s; "
+            + (f"best validation MSE {outcome.best_mse:.4f}; " if outcome.best_mse < float("inf") else "")
+            + f"run folder {escape(run)}",
+            soft_wrap=True,
+        )
+    if outcome.stopped == "interrupted":
+        return 130
+    with Work() as work:
+        path = api.fit_preset_prior(model, run, progress=work)
+    if path and distributed.rank() == 0:
+        console.print(f"{FITTED[model]['kind']} prior: {escape(str(path))}", soft_wrap=True)
+    return 0
+
+
+@app.command("prior", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def fit_prior(
+    context: typer.Context,
+    run: Run,
+    kind: Annotated[str, typer.Argument(help="gaussian, mixture, vae, flow, flow-matching, wae-gan or wgan-gp.")],
+    name: Annotated[str | None, typer.Option(help="What it is called in the run; by default its kind.")] = None,
+    data_root: DataRoot = None,
+) -> None:
+    """Fit a prior to the frozen codes of a run; sample, evaluate and interpolate then know it.
+
+    Settings are flags: --images 3000000 (codes seen), --batch-size, --learning-rate, --seed, and those of the prior:
+    --components 50. The same command goes on where it was interrupted.
+    """
+    from genae import api
+
+    data = load_run(run).open_data(None, data_root) if data_root else None
+    with Work() as progress:
+        path = api.fit_prior(run, kind, data, name=name, progress=progress, **settings_of(context.args))
+    console.print(f"{kind} prior: {escape(str(path))}", soft_wrap=True)
+
+
+@app.command()
+def reproduce(
+    table: Annotated[
+        str, typer.Argument(help="swae/table1, aaae/table1 and 2, alae/table2 to 4, patchvae/table1 to 7.")
+    ],
+    budget: Annotated[str, typer.Option(help="smoke (minutes), cpu, or gpu (the papers' settings).")] = "cpu",
+    seeds: Annotated[str, typer.Option(help="Comma separated.")] = "0",
+    rows: Annotated[str | None, typer.Option(help="Only these rows, comma separated.")] = None,
+    columns: Annotated[str | None, typer.Option(help="Only these columns, comma separated.")] = None,
+    data: Annotated[list[str] | None, typer.Option(help="NAME=SOURCE, such as celeba=FOLDER.")] = None,
+    data_root: DataRoot = None,
+    runs: Annotated[str, typer.Option(help="Folder of the runs, which are resumed.")] = "runs/reproduce",
+    out: Annotated[str, typer.Option(help="Folder of the tables.")] = "results",
+) -> None:
+    """A paper's table: train what is missing, measure it, and write paper / measured with the protocol."""
+    import shlex
+
+    from genae.reproduce import reproduce as run_table
+
+    sources = {}
+    for text in data or []:
+        name, equals, source = text.partition("=")
+        if not equals:
+            raise GenaeError(f"--data is {text!r}; expected NAME=SOURCE such as celeba=FOLDER")
+        sources[name] = source
+    path = run_table(
+        table, budget=budget, seeds=seeds_of(seeds), rows=rows.split(",") if rows else None,
+        columns=columns.split(",") if columns else None, sources=sources, data_root=data_root, runs=runs, out=out,
+        command="genae " + shlex.join(sys.argv[1:]), say=lambda text: console.print(escape(text), soft_wrap=True),
+    )  # fmt: skip
+    console.print(escape(str(path)), soft_wrap=True)
+
+
+@app.command("import-alae")
+def import_weights(
+    file: Annotated[str, typer.Argument(help="A .pth file of https://github.com/podgorskiy/ALAE that you downloaded.")],
+    out: Annotated[str, typer.Option(help="Weights file to write (.safetensors).")] = "alae.safetensors",
+) -> None:
+    """Convert the ALAE authors' StyleALAE weights; encode, decode, mix, ... then take the file as RUN."""
+    from genae.importing import import_alae
+
+    expect_ending(out, ".safetensors")
+    console.print(escape(str(import_alae(Path(file).expanduser(), out))), soft_wrap=True)
+
+
+@app.command("train-classifier", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def train_classifier_command(
+    context: typer.Context, data: Annotated[str, typer.Option(help="Labelled data.")], seed: Seed = 0
+) -> None:
+    """Train the classifier that scores samples of a data set; kept in genae's cache. Flags as for genae data."""
+    from genae import distributed
+    from genae.metrics.classifier import classifier_path, train_classifier
+
+    source = open_source(data, context.args)
+    with Work() as progress:
+        classifier = train_classifier(source, distributed.start("auto"), seed=seed, progress=progress)
+    console.print(f"{classifier.name}: test accuracy {classifier.details['accuracy']:.2%}, weights {classifier.digest}")
+    console.print(escape(str(classifier_path(source))), soft_wrap=True)
