@@ -3,6 +3,7 @@
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ from genae.metrics.recognition import freeze, read_off, recognise, sections
 from genae.model import load
 from genae.networks.patch import placed, pooled
 from genae.networks.residual import Pyramid, ResidualTrunk
+from genae.report import tables
 from genae.training.config import resolve
 from genae.training.train import train
 
@@ -303,7 +305,9 @@ def test_frozen_layers_stay_and_the_rest_learns(frozen: str, fixed: int, trained
     trunk = sections(model.autoencoder)
     before = [p.clone() for p in trunk.parameters()]
     layers = freeze(trunk, data, frozen)
+    state = torch.get_rng_state()
     found = recognise(layers, epochs=2)
+    assert torch.equal(torch.get_rng_state(), state), "the caller's random numbers"
     assert all(torch.equal(p, q) for p, q in zip(trunk.parameters(), before, strict=True)), "a copy is trained"
     assert 0.2 < found.top1 < found.top5 <= 1
     assert found.epoch in (1, 2)
@@ -347,21 +351,57 @@ def test_the_learning_rate_drops_and_the_best_epoch_is_tested(trained: Path, mon
 
 def test_a_run_is_probed(trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     flags = ["--epochs", "1", "--seeds", "0,1", "--frozen", "conv1-3"]
-    assert genae("probe", trained, *flags, "--heads", "mlp,knn", monkeypatch=monkeypatch) == 0
     assert genae("probe", trained, *flags, "--trunk", "random", monkeypatch=monkeypatch) == 0
-    assert "top1-conv1-3" in capsys.readouterr().out
+    capsys.readouterr()
+    assert genae("probe", trained, *flags, "--heads", "mlp, knn", monkeypatch=monkeypatch) == 0
+    shown = capsys.readouterr().out
     records = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
     probed = [(r["of"], r["metric"], r["fingerprint"]["seed"]) for r in records if r["metric"].startswith("top")]
     assert len(set(probed)) == 8
+    pair = [r["value"] for r in records if r["of"] == "code" and r["metric"] == "top1-conv1-3"]
+    mean, deviation = sum(pair) / 2, abs(pair[0] - pair[1]) / 2
+    assert f"{mean:.4g} ± {deviation:.2g} (2 seeds)" in " ".join(shown.split())
+    rows = tables.compare({"run": records})[1]
+    assert {row[1] for row in rows} == {"code", "random trunk"}, "side by side, whatever was measured last"
     assert [r["metric"] for r in records].count("knn-conv1-3") == 1
     for wrong, message in (
         (["--frozen", "conv2"], "frozen is 'conv2'; "),
         (["--heads", "mpl"], "head is 'mpl'; did you mean 'mlp'"),
         (["--trunk", "x"], "--trunk is 'x'"),
         (["--seeds", "a"], "--seeds is 'a'"),
+        (["--seeds", "1,1"], "seeds are [1, 1]; expected different"),
+        (["--heads", "knn", "--frozen", "none"], "knn reads frozen layers, and with frozen 'none' there are none"),
     ):
         assert genae("probe", trained, *wrong, monkeypatch=monkeypatch) == 2
         assert message in capsys.readouterr().err
+
+
+def test_a_table_has_the_newest_protocol_of_a_recognition() -> None:
+    def record(value: float, seed: int, epochs: int, weights: str) -> dict[str, Any]:
+        fingerprint = {"data": "d", "split": "test", "frozen": "conv1", "weights": weights}
+        return {
+            "of": "code",
+            "metric": "top1-conv1",
+            "value": value,
+            "fingerprint": fingerprint | {"seed": seed, "epochs": epochs},
+        }
+
+    records = [record(0.1, 0, 9, "old"), record(0.2, 0, 1, "new"), record(0.4, 0, 9, "new"), record(0.6, 1, 9, "new")]
+    (kept,) = tables.together(tables.newest(records))
+    assert (kept["value"], kept["seeds"]) == (pytest.approx(0.5), 2)
+    (kept,) = tables.together(tables.newest([*records, record(0.3, 0, 1, "new")]))
+    assert kept["value"] == 0.3
+    assert "seeds" not in kept
+
+
+def test_probes_refuse_what_means_nothing(trained: Path) -> None:
+    for wrong, message in (
+        ({"heads": "knn"}, "heads are 'knn'; expected a list"),
+        ({"epochs": 0}, "epochs is 0; expected at least 1"),
+        ({"seeds": []}, r"seeds are \[\]; expected"),
+    ):
+        with pytest.raises(GenaeError, match=message):
+            api.probe(trained, **wrong)
 
 
 def test_true_places_of_shapes_are_where_the_images_differ_from_their_ground() -> None:

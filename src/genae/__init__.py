@@ -29,7 +29,9 @@ _HOMES = {
     "open_data": "genae.data.sources",
     "open_network": "genae.metrics.backbones",
     "open_stream": "genae.data.stream",
+    "probe": "genae.api",
     "report": "genae.api",
+    "reproduce": "genae.reproduce",
     "train": "genae.api",
     "train_classifier": "genae.metrics.classifier",
 }

@@ -1,6 +1,7 @@
 """The verbs that work on runs, as Python functions: what the command line calls."""
 
 import json
+import math
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,7 +25,7 @@ from genae.metrics.features import FeatureNetwork
 from genae.metrics.judges import Judges, Progress, networks_needed
 from genae.metrics.lpips import open_lpips
 from genae.metrics.path_length import by_features, by_lpips
-from genae.metrics.recognition import HEADS, Layers, calibrate, freeze, read_off, recognise, sections
+from genae.metrics.recognition import FROZEN, HEADS, Layers, calibrate, freeze, read_off, recognise, sections
 from genae.metrics.reconstruction import CODE
 from genae.model import Model, load
 from genae.presets import FITTED, PRESETS
@@ -193,6 +194,7 @@ def probe(
     heads: Sequence[str] = ("mlp",),
     random_trunk: bool = False,
     epochs: int = 90,
+    drop_every: int | None = None,
     seeds: Sequence[int] = (0,),
     progress: Progress = silent,
 ) -> list[dict[str, Any]]:
@@ -201,18 +203,26 @@ def probe(
     ``heads`` is of `HEADS`: ``mlp`` is that of `genae.metrics.recognition.recognise`, the others are probes of the
     frozen features, with records such as ``knn-FROZEN``; the features are computed once. With ``random_trunk`` the same
     trunk with fresh weights, others for every seed: the row that every other has to beat, and with ``frozen`` none that
-    of supervised training. The learning rate is divided by 10 after each third of the ``epochs``. Raises `GenaeError`.
+    of supervised training. The learning rate is divided by 10 every ``drop_every`` epochs, by default after each third
+    of them. Raises `GenaeError`.
     """
-    unknown = [head for head in heads if head not in HEADS]
-    if unknown or not heads:
-        name = unknown[0] if unknown else ""
-        raise GenaeError(f"head is {name!r}; {nearest(name, HEADS)}")
+    if not heads or isinstance(heads, str):
+        raise GenaeError(f"heads are {heads!r}; expected a list of some of {', '.join(HEADS)}")
+    for head in heads:
+        if head not in HEADS:
+            raise GenaeError(f"head is {head!r}; {nearest(head, HEADS)}")
+    if epochs < 1:
+        raise GenaeError(f"epochs is {epochs}; expected at least 1")
+    if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
+        raise GenaeError(f"seeds are {list(seeds)}; expected different whole numbers from 0 up")
+    if FROZEN.get(frozen) == 0 and (others := [head for head in heads if head != "mlp"]):
+        raise GenaeError(f"{others[0]} reads frozen layers, and with frozen {frozen!r} there are none; freeze some")
     model = load(run)
     data = data or model.open_data()
     of = "random trunk" if random_trunk else CODE
     fingerprint = {
         "data": data.name, "data_digest": data.digest, "split": "test", "count": len(data.split("test")),
-        "weights": "random" if random_trunk else model.digest, "frozen": frozen, "genae": VERSION,
+        "weights": tables.FRESH if random_trunk else model.digest, "frozen": frozen, "genae": VERSION,
     }  # fmt: skip
     records: list[dict[str, Any]] = []
 
@@ -226,6 +236,7 @@ def probe(
         records.extend(new)
 
     layers: Layers | None = None
+    protocol = {"epochs": epochs} | ({"drop_every": drop_every} if drop_every else {})
     for seed in seeds:
         first = layers is None
         if random_trunk:
@@ -237,8 +248,10 @@ def probe(
             layers = freeze(sections(model.autoencoder), data, frozen, progress)
         for head in heads:
             if head == "mlp":
-                found = recognise(layers, epochs=epochs, drop_every=max(1, epochs // 3), seed=seed, progress=progress)
-                keep({"top1": found.top1, "top5": found.top5}, {"epochs": epochs, "seed": seed}, found.epoch)
+                every = drop_every or math.ceil(epochs / 3)
+                found = recognise(layers, epochs=epochs, drop_every=every, seed=seed, progress=progress)
+                accuracies = {"top1": found.top1} | ({"top5": found.top5} if layers.classes > 5 else {})
+                keep(accuracies, {**protocol, "seed": seed}, found.epoch)
             elif first or random_trunk:  # a probe knows no chance: one figure for one trunk
                 progress(f"{head} of the frozen features", 0, 1)
                 keep({head: read_off(layers, head)}, {"seed": seed} if random_trunk else {})

@@ -14,11 +14,11 @@ from genae.metrics import METRICS
 from genae.metrics.evaluate import REAL
 from genae.metrics.reconstruction import CODE
 from genae.model import load
-from genae.paper_tables import BUDGETS, DATA, EPOCHS, SAMPLES, SMOKE_FIT, TABLES, Measure, Row, measure_of
+from genae.paper_tables import BUDGETS, DATA, DROP_EVERY, EPOCHS, SAMPLES, SMOKE_FIT, TABLES, Measure, Row, measure_of
 from genae.priors import PRIORS
 from genae.protocol import Autoencoder
 from genae.report.reproduced import NOT_ASKED, draw_reconstructions, draw_traversals, write_table
-from genae.report.tables import SUBJECT
+from genae.report.tables import FRESH, SUBJECT
 from genae.storage import read_lines, weights_digest
 from genae.training.config import option_types, resolve
 from genae.training.fit import Fit
@@ -210,16 +210,19 @@ class Wanted(NamedTuple):
 def _recognition(row: Row, measure: Measure, budget: str, seed: int, run: Path) -> Wanted:
     """Of a head on an encoder's frozen layers."""
     frozen = "none" if row.supervised else str(measure.features)
-    trained, epochs = load(run), EPOCHS[budget]
+    trained = load(run)
+    schedule: dict[str, Any] = {"epochs": EPOCHS.get(budget, DATA[measure.data].epochs)}
+    if budget == "gpu":
+        schedule["drop_every"] = DROP_EVERY
     subject = {
-        "weights": "random" if row.random_trunk else trained.digest, "data_digest": trained.trained_on,
-        "split": "test", "frozen": frozen, "epochs": epochs, "seed": seed,
+        "weights": FRESH if row.random_trunk else trained.digest, "data_digest": trained.trained_on,
+        "split": "test", "frozen": frozen, "seed": seed, **schedule,
     }  # fmt: skip
     return Wanted(
         "random trunk" if row.random_trunk else CODE,
         f"{measure.metric}-{frozen}",
         subject,
-        lambda: api.probe(run, frozen=frozen, random_trunk=row.random_trunk, epochs=epochs, seeds=[seed]),
+        lambda: api.probe(run, frozen=frozen, random_trunk=row.random_trunk, seeds=[seed], **schedule),
         SUBJECT | {"seed"},
     )
 

@@ -143,7 +143,8 @@ def probe(
 ) -> None:
     """Recognition: freeze the first layers of an encoder, train the rest and a head on the labels (PatchVAE's tables).
 
-    A random trunk is the row to beat; with --frozen none it is supervised training.
+    A random trunk is the row to beat; with --frozen none --trunk random it is supervised training. The mean of several
+    seeds and their standard deviation are shown.
     """
     from genae import api
     from genae.report import tables
@@ -153,7 +154,8 @@ def probe(
     source = load_run(run).open_data(data, data_root)
     with Work() as progress:
         records = api.probe(
-            run, source, frozen=frozen, heads=heads.split(","), random_trunk=trunk == "random", epochs=epochs,
+            run, source, frozen=frozen, heads=[head.strip() for head in heads.split(",")],
+            random_trunk=trunk == "random", epochs=epochs,
             seeds=seeds_of(seeds), progress=progress,
         )  # fmt: skip
     show_table(*tables.table(records), "table")

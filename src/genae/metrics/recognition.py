@@ -5,6 +5,8 @@ The protocol of PatchVAE's tables (Gupta, Singh, Shrivastava 2020, Section 4.2).
 
 import copy
 import itertools
+import math
+import os
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -114,8 +116,15 @@ def recognise(
     divided by 10 every ``drop_every`` epochs. The epoch that does best on the validation images is tested once. Raises
     `GenaeError` where training diverges.
     """
+    with torch.random.fork_rng():  # the caller's random numbers stay theirs
+        torch.manual_seed(mix_seed("recognition", seed))
+        return _trained(layers, epochs, learning_rate, drop_every, seed, progress)
+
+
+def _trained(
+    layers: Layers, epochs: int, learning_rate: float, drop_every: int, seed: int, progress: Progress
+) -> Recognised:
     features, labels, device = layers.features, layers.labels, layers.device
-    torch.manual_seed(mix_seed("recognition", seed))
     rest = copy.deepcopy(layers.rest)
     with torch.no_grad():
         width = rest.eval()(features["train"][:1].to(device)).numel()
@@ -153,13 +162,21 @@ def read_off(layers: Layers, probe: str) -> float:
 
 def _features(fixed: nn.Module, data: ImageData, split: str, device: torch.device, progress: Progress) -> Tensor:
     """What the frozen layers give for a split, on the CPU."""
-    rows = []
     indices = data.split(split)
     with torch.no_grad():
-        for part in indices.split(256):
-            rows.append(fixed(data.images(part).to(device)).cpu())
-            progress(f"features of the {split} images", min(256 * len(rows), len(indices)), len(indices))
-    return torch.cat(rows)
+        shape = fixed(data.images(indices[:1]).to(device)).shape[1:]
+        need, there = 4 * len(indices) * math.prod(shape), os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        if need > there:
+            raise GenaeError(
+                f"the features of {len(indices)} {split} images take {need / 1e9:.1f} GB and this machine has "
+                f"{there / 1e9:.1f} GB of memory; take fewer or smaller images"
+            )
+        found = torch.empty(len(indices), *shape)
+        for start in range(0, len(indices), 256):
+            rows = slice(start, min(start + 256, len(indices)))
+            found[rows] = fixed(data.images(indices[rows]).to(device))
+            progress(f"features of the {split} images", rows.stop, len(indices))
+    return found
 
 
 def _accuracies(network: nn.Module, features: Tensor, labels: Tensor, device: torch.device) -> tuple[float, float]:

@@ -1,5 +1,6 @@
 """Tables of measurements: rows are what was measured, columns are metrics; unlike protocols are never mixed."""
 
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -7,23 +8,57 @@ from genae.metrics import position
 from genae.metrics.evaluate import REAL
 
 Records = Sequence[Mapping[str, Any]]
-SUBJECT = {"weights", "prior_weights", "files"}  # the part of a fingerprint that says what was measured, not how
+# The part of a fingerprint that says what was measured, or found, not how.
+SUBJECT = {"weights", "prior_weights", "files", "part"}
+FRESH = "random"  # the weights of a fresh trunk, which belongs to every training of a run
 
 
 def newest(records: Records) -> list[Mapping[str, Any]]:
-    """What was measured of the weights, and of each prior's, that were measured last; the newest where repeated."""
-    kept: dict[tuple[str, ...], Mapping[str, Any]] = {}
+    """What was measured of the weights, and of each prior's, that were measured last, and of fresh weights; the newest
+    where repeated. Recognition with other seeds is no repetition, if it took as many epochs as the newest."""
+    kept: dict[tuple[Any, ...], Mapping[str, Any]] = {}
     last_of = {record["of"]: record["fingerprint"].get("prior_weights") for record in records}
+    trained = [r["fingerprint"].get("weights") for r in records if r["fingerprint"].get("weights") != FRESH]
     for record in records:
         fingerprint = record["fingerprint"]
-        if fingerprint.get("weights") != records[-1]["fingerprint"].get("weights"):
+        if fingerprint.get("weights") not in (FRESH, *trained[-1:]):
             continue
         if fingerprint.get("prior_weights") != last_of[record["of"]]:
             continue  # of a prior of this name that was fitted anew since
-        key = (record["of"], record["metric"], fingerprint["data"], fingerprint["split"])
-        kept.pop(key, None)
+        key = _what(record)
+        for other in [k for k, r in kept.items() if k[:4] == key[:4] and (k == key or _epochs(r) != _epochs(record))]:
+            del kept[other]
         kept[key] = record
     return list(kept.values())
+
+
+def _what(record: Mapping[str, Any]) -> tuple[Any, ...]:
+    fingerprint = record["fingerprint"]
+    seed = fingerprint.get("seed") if "frozen" in fingerprint else None
+    return record["of"], record["metric"], fingerprint["data"], fingerprint["split"], seed
+
+
+def _epochs(record: Mapping[str, Any]) -> int | None:
+    return record["fingerprint"].get("epochs")
+
+
+def together(records: Records) -> list[Mapping[str, Any]]:
+    """The records, with one for all seeds of a recognition: their mean, their deviation and their number."""
+    groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+    for record in records:
+        groups.setdefault(_what(record)[: 4 if "frozen" in record["fingerprint"] else 5], []).append(record)
+    found: list[Mapping[str, Any]] = []
+    for group in groups.values():
+        if len(group) == 1:
+            found += group
+            continue
+        values = [record["value"] for record in group]
+        fingerprint = {key: value for key, value in group[0]["fingerprint"].items() if key != "seed"}
+        found.append(
+            {**group[0], "value": statistics.mean(values), "deviation": statistics.pstdev(values), "seeds": len(group),
+             "fingerprint": fingerprint}
+        )  # fmt: skip
+    return found
 
 
 def subject(record: Mapping[str, Any], records: Records) -> str:
@@ -37,11 +72,13 @@ def show(record: Mapping[str, Any]) -> str:
     """A value as people write it: four digits, large ones whole, and the deviation where there is one."""
     value = record["value"]
     text = f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
-    return f"{text} ± {record['deviation']:.2g}" if record.get("deviation") else text
+    text += f" ± {record['deviation']:.2g}" if record.get("deviation") else ""
+    return f"{text} ({record['seeds']} seeds)" if "seeds" in record else text
 
 
 def table(records: Records) -> tuple[list[str], list[list[str]]]:
     """Header and rows of one evaluation: a row for every metric. A dash marks what was not measured."""
+    records = together(records)
     metrics = sorted(dict.fromkeys(r["metric"] for r in records), key=position)
     real_last = sorted(records, key=lambda r: r["of"] == REAL)
     subjects = list(dict.fromkeys(subject(r, records) for r in real_last))
@@ -68,7 +105,7 @@ def compare(runs: Mapping[str, Records]) -> tuple[list[str], list[list[str]], li
 
     Numbers are alike when their fingerprints agree in everything but the model's weights.
     """
-    named = {name: newest(records) for name, records in runs.items()}
+    named = {name: together(newest(records)) for name, records in runs.items()}
     metrics = sorted(dict.fromkeys(r["metric"] for records in named.values() for r in records), key=position)
     rows, notes = [], []
     for name, records in named.items():
