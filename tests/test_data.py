@@ -493,6 +493,14 @@ def test_official_splits_come_from_lists(above: str, train: str, test: str, end:
     (root / test).write_text("# no picture\n")
     with pytest.raises(GenaeError, match="the line '# no picture'"):
         open_data(str(root))
+    (root / test).write_text("\ufeffbar/3.png\nbar/3.png\n", encoding="utf-8")
+    assert len(open_data(str(root)).split("test")) == 1, "named once, behind a byte order mark"
+    (root / train).write_text("bar/2.png\nbar/3.png\n")
+    with pytest.raises(GenaeError, match="1 pictures are in the .* list and in the .* list, such as .*bar/3.png"):
+        open_data(str(root))
+    (root / train).write_text("\n")
+    with pytest.raises(GenaeError, match="is empty; expected a picture's path in every line"):
+        open_data(str(root))
 
 
 def test_the_papers_other_layouts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torchvision
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,7 +22,7 @@ from genae.metrics.kernel import kernel_distance, polynomial_mmd
 from genae.metrics.neighbours import coverage, memorisation, nearest, neighbour_radii
 from genae.metrics.path_length import path_lengths, trimmed_mean
 from genae.metrics.probes import linear_svm, logistic, one_nn
-from genae.metrics.reconstruction import ms_ssim, mse, psnr, ssim
+from genae.metrics.reconstruction import ms_ssim, mse, normalised_psnr, psnr, ssim
 from genae.priors.gaussian import GaussianPrior
 
 VECTORS: dict[str, Any] = json.loads((Path(__file__).parent / "metric_vectors.json").read_text())
@@ -395,6 +396,11 @@ def test_psnr_and_mse() -> None:
     # The same images in [-1, 1]: four times the MSE, the same PSNR.
     assert float(mse(2 * x - 1, 2 * y - 1)) == pytest.approx(0.5)
     assert float(psnr(2 * x - 1, 2 * y - 1)) == pytest.approx(9.030899869919436)
+    # Of what torchvision's normalisation makes of images in [0, 1].
+    a, b = torch.rand(2, 4, 3, 5, 5, dtype=torch.float64)
+    normalise = torchvision.transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    expected = 10 * (1 / (normalise(a) - normalise(b)).square().flatten(1).mean(1)).log10()
+    assert normalised_psnr(2 * a - 1, 2 * b - 1).tolist() == pytest.approx(expected.tolist())
 
 
 def ssim_images() -> tuple[torch.Tensor, torch.Tensor]:

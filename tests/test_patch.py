@@ -1,5 +1,6 @@
 """PatchVAE: its bottleneck and losses against loops and closed forms, its prior, its schedules."""
 
+import csv
 import json
 import math
 from pathlib import Path
@@ -27,7 +28,7 @@ from genae.metrics.recognition import freeze, read_off, recognise, sections
 from genae.model import load
 from genae.networks.patch import placed, pooled
 from genae.networks.residual import Pyramid, ResidualTrunk
-from genae.report import tables
+from genae.report import figures, tables
 from genae.training.config import resolve
 from genae.training.train import train
 
@@ -235,11 +236,22 @@ def test_swapping_changes_one_part_alone(trained: Path) -> None:
     by_hand[:, 2] = others[:, 0]
     expected = model.decode(torch.cat([by_hand.flatten(1), places.flatten(1)], 1))
     assert torch.allclose(model.swap_part(a, b, 2, from_part=0), expected, atol=1e-5)
+    for wrong in ({"part": 3}, {"part": -1}, {"part": 0, "from_part": 3}):
+        with pytest.raises(GenaeError, match="there is no part"):
+            model.swap_part(a, b, **wrong)
+    with pytest.raises(GenaeError, match="4 images and 3 sources"):
+        model.swap_part(a, b[:3], 0)
 
 
 @pytest.mark.parametrize(
     ("flags", "size"),
-    [(["--show", "maps"], (10, 4)), (["--show", "crops", "--parts", "0,2"], (10, 2)), (["--show", "swaps"], (10, 6))],
+    [
+        (["--show", "maps"], (10, 4)),
+        (["--show", "crops", "--parts", "0,2"], (10, 2)),
+        (["--show", "crops", "--parts", "0,2", "--seed", "3"], (10, 2)),
+        (["--show", "swaps"], (10, 6)),
+        (["--show", "swaps", "--parts", "1", "--from-part", "0"], (10, 4)),
+    ],
 )
 def test_parts_are_drawn(
     flags: list[str], size: tuple[int, int], trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -258,6 +270,50 @@ def test_parts_are_written_as_numbers_and_files(trained: Path, tmp_path: Path, m
     flags = ["--show", "crops", "--count", "5", "--out", tmp_path / "crops"]
     assert genae("parts", trained, *flags, monkeypatch=monkeypatch) == 0
     assert len(list((tmp_path / "crops" / "part-01").glob("*.png"))) == 5
+    with open(tmp_path / "crops" / "crops.csv") as file:
+        lines = list(csv.DictReader(file))
+    assert len(lines) == 15
+    model = load(trained)
+    data = model.open_data()
+    assert data.labels is not None
+    test = set(data.split("test").tolist())
+    for line in lines:
+        image = data.images(torch.tensor([int(line["image"])]))
+        seen = model.parts(image)[1][0, int(line["part"])]
+        assert float(seen[int(line["row"]), int(line["column"])]) == pytest.approx(float(line["probability"]), abs=1e-4)
+        assert float(seen.max()) == pytest.approx(float(line["probability"]), abs=1e-4)
+        assert data.classes[int(data.labels[int(line["image"])])] == line["class"]
+        assert int(line["image"]) in test
+        written = Image.open(tmp_path / "crops" / line["file"])
+        cell = torch.tensor([[int(line["row"]), int(line["column"])]])
+        expected = crops(image, cell, int(model.autoencoder.scale))[0]  # type: ignore[arg-type]
+        assert np.array_equal(np.array(written), np.array(figures.to_picture(expected)))
+
+
+def test_crops_at_random_are_of_images_where_the_part_is_likely(trained: Path) -> None:
+    model = load(trained)
+    data = model.open_data()
+    everything = data.split("train")
+    for part in range(3):
+        (found,) = figures.part_crops(model, data, everything, [part], 4, seed=1)
+        (again,) = figures.part_crops(model, data, everything, [part], 4, seed=1)
+        (other,) = figures.part_crops(model, data, everything, [part], 4, seed=2)
+        likely = (model.parts(data.images(everything))[1][:, part].flatten(1).amax(1) > 0.5).sum()
+        assert len(found.images) == min(4, int(likely))
+        assert (found.scores > 0.5).all()
+        assert torch.equal(found.images, again.images)
+        assert likely < 10 or not torch.equal(found.images, other.images)
+
+
+def test_a_share_shows_on_black_as_on_white() -> None:
+    for value in (-1.0, 1.0):
+        image = torch.full((1, 3, 4, 4), value)
+        none, half, full = (figures.lit(image, torch.full((1, 1, 4, 4), share)) for share in (0.0, 0.5, 1.0))
+        assert (full - none).abs().amax() > 0.5
+        assert (full[:, 0] - full[:, 2] > half[:, 0] - half[:, 2] + 0.3).all(), "the more orange, the likelier"
+        assert none.min() >= -1
+        assert full.max() <= 1
+    assert figures.lit(torch.zeros(2, 1, 4, 4), torch.ones(2, 1, 4, 4)).shape == (2, 3, 4, 4)
 
 
 def test_wrong_requests_for_parts(
@@ -267,6 +323,10 @@ def test_wrong_requests_for_parts(
         (["--show", "map"], "--show is 'map'; did you mean 'maps'"),
         (["--parts", "3"], "--parts holds 3; there are 3 parts, from 0"),
         (["--show", "swaps", "--out", "x.npz"], "expected .png"),
+        (["--parts", ""], "--parts is ''; expected numbers of parts"),
+        (["--show", "swaps", "--from-part", "3"], "--from-part holds 3; there are 3 parts, from 0"),
+        (["--show", "crops", "--from-part", "1"], "--from-part is for --show swaps, not crops"),
+        (["--seed", "1"], "--seed is for --show crops, not maps"),
     ):
         assert genae("parts", trained, *flags, monkeypatch=monkeypatch) == 2
         assert message in capsys.readouterr().err
@@ -281,6 +341,42 @@ def test_reconstructions_with_hard_occurrences_are_logged(trained: Path) -> None
     last = [json.loads(line) for line in (trained / "log.jsonl").read_text().splitlines() if "validation" in line][-1]
     assert last["validation"].keys() == {"mse", "mse_parts"}
     assert last["validation"]["mse"] != last["validation"]["mse_parts"]
+
+
+def test_what_soft_maps_let_through_is_measured(trained: Path, tmp_path: Path) -> None:
+    records = api.evaluate(trained, metrics=["mse", "occurrence"], out=tmp_path / "m.jsonl")
+    values = {(r["of"], r["metric"]): r["value"] for r in records}
+    assert values["code", "occurrence-probability"] == pytest.approx(values["code", "mse"], rel=1e-5)
+    assert values["code", "occurrence-threshold"] == pytest.approx(values["parts", "mse"], rel=1e-5)
+    model = load(trained)
+    data = model.open_data()
+    x = data.images(data.split("test"))
+    appearance, probability = model.parts(x)
+    drawn = [
+        (model.decode(torch.cat([appearance.flatten(1), torch.bernoulli(probability).flatten(1)], 1)) - x)
+        .square()
+        .mean()
+        for _ in range(8)
+    ]
+    assert values["code", "occurrence-drawn"] == pytest.approx(float(torch.stack(drawn).mean()), rel=0.05)
+
+
+def test_batch_normalisation_of_a_single_value_is_explained(tmp_path: Path) -> None:
+    settings = {"data": "digits", "images": 2, "batch_size": 1, "width": 4}
+    with pytest.raises(GenaeError, match="raise --batch-size"):
+        train(resolve("patch-vae", settings, {}, AUTOENCODERS), tmp_path / "run")
+
+
+def test_a_huge_variance_leaves_finite_gradients() -> None:
+    model = patch_model()
+    raw = torch.full((1, 6, 2, 2), 200.0, requires_grad=True)
+    _, variance = model._appearance(
+        torch.zeros(1, 6, 2, 2).unflatten(1, (3, 2)), raw.unflatten(1, (3, 2)), torch.ones(1, 3, 2, 2)
+    )
+    variance.sum().backward()
+    assert raw.grad is not None
+    assert raw.grad.isfinite().all()
+    assert variance.isfinite().all()
 
 
 def test_sections_of_a_trunk_are_its_first_convolution_and_its_stages() -> None:
@@ -447,6 +543,9 @@ def test_parts_of_shapes_are_scored_and_others_refused(trained: Path, tmp_path: 
         assert values["code", f"localisation-{kind}"] > 0.5 * chance
     with pytest.raises(GenaeError, match="localisation needs data whose parts are known: shapes, not digits"):
         api.evaluate(trained, metrics=["localisation"])
+    train(resolve("patch-vae", settings | {"size": "32x64"}, {}, AUTOENCODERS), tmp_path / "wide")
+    with pytest.raises(GenaeError, match="square images of shapes; this model has a grid of 4 x 8 cells"):
+        api.evaluate(tmp_path / "wide", metrics=["localisation"])
 
 
 def test_the_report_of_a_run_shows_its_parts(trained: Path, tmp_path: Path) -> None:

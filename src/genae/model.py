@@ -212,8 +212,13 @@ class Model:
 
     def swap_part(self, images: Tensor, sources: Tensor, part: int, from_part: int | None = None) -> Tensor:
         """Images [N, C, H, W] decoded with the appearance that ``part`` has in the sources, of the same part or of
-        another (PatchVAE Fig. 5)."""
+        another (PatchVAE Fig. 5). Raises `GenaeError`."""
         model = self._patches
+        for number in (part, from_part):
+            if number is not None and not 0 <= number < model.heads.parts:
+                raise GenaeError(f"there is no part {number}; the model has parts 0 to {model.heads.parts - 1}")
+        if len(images) != len(sources):
+            raise GenaeError(f"there are {len(images)} images and {len(sources)} sources; expected one for each")
         (appearance, occurrence), (source, _) = self.parts(images), self.parts(sources)
         return self.decode(model.join(swapped(appearance, source, part, from_part), occurrence))
 

@@ -233,7 +233,7 @@ def _evaluation(row: Row, measure: Measure, budget: str, run: Path) -> Wanted:
     metric, features = measure.metric, measure.features
     if budget == "smoke":  # what needs no published weights
         metric = {"is": "icp", "fid": "fd"}.get(metric, metric.replace("ppl", "fpl"))
-    asked, _, path = metric.partition("_")
+    asked, _, path = metric.partition("_") if metric.startswith(("ppl", "fpl")) else (metric, "", "")
     if path:
         metric = f"{asked}_{row.space}_{path}"
     through_code = row.reconstructions or features or (metric == "mse" and not row.through_prior)

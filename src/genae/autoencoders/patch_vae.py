@@ -198,7 +198,7 @@ class PatchVae(TrunkAutoencoder):
     def _appearance(self, mean: Tensor, log_variance: Tensor, probability: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and variance [B, N, d] of each part's appearance: averages over the cells where it is likely."""
         weights = probability if self.trained_pooling else probability.detach()
-        return pooled(mean, weights), pooled(log_variance.exp().clamp(1e-7, 1e7), weights)
+        return pooled(mean, weights), pooled(log_variance.clamp(-16, 16).exp(), weights)
 
 
 class TrunkVae(TrunkAutoencoder):

@@ -212,10 +212,20 @@ def show_parts(
     data_root: DataRoot = None,
     split: Split = None,
     parts: Annotated[str | None, typer.Option(help="Numbers of parts, comma separated; by default all.")] = None,
+    from_part: Annotated[
+        int | None, typer.Option(help="Of swaps: the source's part whose appearance is taken; by default the same.")
+    ] = None,
     count: Annotated[int, typer.Option(help="Images, or crops of each part.", min=1)] = 10,
+    seed: Annotated[
+        int | None,
+        typer.Option(help="Of crops: images at random among those where the part is likely, not the likeliest."),
+    ] = None,
     skip_bad: SkipBad = False,
     out: Annotated[
-        str, typer.Option(help="Picture to write (.png); of crops also a folder; of maps also numbers (.npz).")
+        str,
+        typer.Option(
+            help="Picture to write (.png); of crops also a folder, with a table; of maps also numbers (.npz)."
+        ),
     ] = "parts.png",
 ) -> None:
     """The parts of a patch-vae: where they occur, crops around their likeliest places, swapped appearances."""
@@ -230,7 +240,12 @@ def show_parts(
     source, indices = images_of(model, data, data_root, split, skip_bad)
     images = source.images(indices[:count])
     appearance, occurrence = model.parts(images)
-    numbers = numbers_of("parts", parts, occurrence.shape[1], "parts") if parts else list(range(occurrence.shape[1]))
+    there = occurrence.shape[1]
+    numbers = list(range(there)) if parts is None else numbers_of("parts", parts, there, "parts")
+    other = -1 if from_part is None else numbers_of("from-part", str(from_part), there, "parts")[0]
+    for flag, given, belongs in (("from-part", from_part, "swaps"), ("seed", seed, "crops")):
+        if given is not None and show != belongs:
+            raise GenaeError(f"--{flag} is for --show {belongs}, not {show}; leave it out")
     if Path(out).suffix == ".npz":
         save_arrays(Path(out), {"appearance": appearance, "occurrence": occurrence, "indices": indices[:count]})
         console.print(escape(out))
@@ -239,12 +254,11 @@ def show_parts(
     elif show == "swaps":
         if len(indices) < 2:
             raise GenaeError(f"{source.name} has {len(indices)} images in this split; swapping needs at least 2")
-        draw_operation(run, model, "swap", images, {"parts": numbers}, out)
+        draw_operation(run, model, "swap", images, {"parts": numbers, "from_part": other}, out)
     elif Path(out).suffix:
-        save_figure(figures.crop_grid(model, source, indices, numbers, count), out)
+        save_figure(figures.crop_grid(model, source, indices, numbers, count, seed), out)
     else:
-        found = figures.part_crops(model, source, indices, numbers, count)
-        for part, (_, crops) in zip(numbers, found, strict=True):
-            for place, image in enumerate(crops):
-                figures.save_picture(figures.to_picture(image), Path(out) / f"part-{part:02d}" / f"{place:03d}.png")
-        console.print(f"{len(numbers)} parts, up to {count} crops each: {escape(out)}")
+        written = figures.save_crops(
+            figures.part_crops(model, source, indices, numbers, count, seed), source, Path(out)
+        )
+        console.print(f"{written} crops of {len(numbers)} parts, and crops.csv: {escape(out)}")

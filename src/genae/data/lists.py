@@ -1,6 +1,7 @@
 """Official splits that come as lists beside the pictures: Indoor67's ``TrainImages.txt``, Places205's
 ``train_places205.csv``."""
 
+import itertools
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import PurePosixPath
@@ -36,7 +37,7 @@ def read_lists(files: Sequence[str], pictures: Collection[str], read: Callable[[
 
     A line is a picture's path, which may lack the folders that hold all of them, and possibly a class number. Without
     a list for training, every picture that no list names is for training; with one, those stay out. Raises `GenaeError`
-    for lines that name no picture.
+    for lines that name no picture, and for pictures in two lists.
     """
     splits: dict[str, list[str]] = {}
     for file in filter(is_list, files):
@@ -44,9 +45,11 @@ def read_lists(files: Sequence[str], pictures: Collection[str], read: Callable[[
         split = SPLIT_FOLDERS[word[1].lower()]  # type: ignore[index]
         if split in splits:
             raise GenaeError(f"two lists of {split} pictures, of which one is {file}; keep one of them")
-        lines = [line.strip() for line in read(file).decode(errors="replace").splitlines() if line.strip()]
-        splits[split] = [_path(line, file) for line in lines]
-    if not any(splits.values()):
+        lines = [line.strip() for line in read(file).decode("utf-8-sig", errors="replace").splitlines() if line.strip()]
+        if not lines:
+            raise GenaeError(f"{file} is empty; expected a picture's path in every line, or no such file")
+        splits[split] = list(dict.fromkeys(_path(line, file) for line in lines))
+    if not splits:
         return Lists({}, "")
     above = _above(next(path for paths in splits.values() for path in paths), pictures)
     known = set(pictures)
@@ -57,6 +60,13 @@ def read_lists(files: Sequence[str], pictures: Collection[str], read: Callable[[
             raise GenaeError(
                 f"{len(missing)} of the {len(paths)} pictures in the {split} list are not there, such as {missing[0]}; "
                 "complete the copy, or take the list away"
+            )
+    for (one, first), (other, second) in itertools.combinations(splits.items(), 2):
+        both = sorted(set(first) & set(second))
+        if both:
+            raise GenaeError(
+                f"{len(both)} pictures are in the {one} list and in the {other} list, such as {both[0]}; "
+                "leave each in one of them"
             )
     if "train" not in splits:
         named = {name for names in splits.values() for name in names}

@@ -15,7 +15,7 @@ from genae.data.sources import ImageData
 from genae.errors import GenaeError
 from genae.metrics.reconstruction import mse
 from genae.model import BATCH, Model
-from genae.report.figures import grid, lit
+from genae.report.figures import grid, in_colour, lit
 from genae.storage import load_tensors, save_tensors, write_atomically
 
 RATE = 0.01
@@ -94,7 +94,7 @@ def anomaly_grid(detector: Detector, images: Tensor, count: int) -> Image.Image:
     found = detector.judge(images)
     strangest = found.score.argsort(descending=True, stable=True)[:count]
     images, heat = images[strangest], found.heat[strangest]
-    rows = torch.stack([images, detector.model.reconstruct(images), lit(images, heat)])
+    rows = torch.stack([in_colour(images), in_colour(detector.model.reconstruct(images)), lit(images, heat)])
     scores = [f"{score:.1f}" for score in found.score[strangest].tolist()]
     title = f"The strangest images; one held-out image in a hundred passes {detector.threshold:.1f}"
     return grid(rows, ["image", "reconstruction", "where it fails"], scores, title)

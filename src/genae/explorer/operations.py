@@ -308,23 +308,28 @@ class Swap:
     least: ClassVar[int] = 2
 
     parts: tuple[int, ...] = ()
+    from_part: int = -1
+    """The part of the second picture whose appearance it is; -1: the same."""
 
     def answer(self, known: Known, pictures: Tensor) -> Answer:
         """One row, an image for every part, after the reconstruction."""
         _exactly(2, pictures)
         model = known.model
         chosen = _numbered(self.parts, model.parts(pictures[:1])[1].shape[1])
-        swapped = [model.swap_part(pictures[:1], pictures[1:], part) for part in chosen]
+        swapped = [model.swap_part(pictures[:1], pictures[1:], part, self._source()) for part in chosen]
         return Answer({"swapped": torch.cat([model.reconstruct(pictures[:1]), *swapped])}, {}, {"parts": chosen})
 
     def figure(self, known: Known, pictures: Tensor) -> Image.Image:
         """`genae parts --show swaps`'s: each picture with the appearances of the one before it."""
         chosen = _numbered(self.parts, known.model.parts(pictures[:1])[1].shape[1])
-        return figures.swap_grid(known.model, pictures, pictures.roll(1, 0), chosen)
+        return figures.swap_grid(known.model, pictures, pictures.roll(1, 0), chosen, self._source())
 
     def command(self, count: int) -> list[str]:
         """Arguments of the command line."""
         return ["parts", "--show", "swaps", "--count", str(count), *_flags(self)]
+
+    def _source(self) -> int | None:
+        return None if self.from_part == -1 else self.from_part
 
 
 @dataclass(frozen=True)
@@ -424,7 +429,7 @@ def _flags(operation: Operation, *without: str) -> list[str]:
         if f.name in without or value == f.default:
             continue
         text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-        flags += [f"--{f.name}", text]
+        flags += [f"--{f.name.replace('_', '-')}", text]
     return flags
 
 

@@ -13,12 +13,13 @@ from genae.metrics.lpips import Lpips
 from genae.metrics.neighbours import coverage, memorisation, nearest
 from genae.metrics.path_length import path_lengths, trimmed_mean
 from genae.metrics.probes import knn, linear_svm, logistic, one_nn
-from genae.metrics.reconstruction import ms_ssim, mse, psnr, ssim
+from genae.metrics.reconstruction import ms_ssim, mse, normalised_psnr, psnr, ssim
 
 __all__ = [
     "METRICS", "Metric", "Moments", "average_precision", "code_statistics", "costs", "coverage", "frechet_distance",
     "inception_score", "kernel_distance", "linear_svm", "localisation", "logistic", "memorisation", "moments",
-    "ms_ssim", "mse", "nearest", "one_nn", "path_lengths", "polynomial_mmd", "psnr", "ssim", "trimmed_mean",
+    "ms_ssim", "mse", "nearest", "normalised_psnr", "one_nn", "path_lengths", "polynomial_mmd", "psnr", "ssim",
+    "trimmed_mean",
 ]  # fmt: skip
 
 
@@ -37,6 +38,9 @@ class Metric(NamedTuple):
 METRICS: dict[str, Metric] = {
     "mse": Metric(mse, "pairs", {"mse": "mean squared error per value in [-1, 1], lower is better"}),
     "psnr": Metric(psnr, "pairs", {"psnr": "peak signal-to-noise ratio in dB, higher is better"}),
+    "normalised_psnr": Metric(
+        normalised_psnr, "pairs", {"normalised_psnr": "PSNR of ImageNet-normalised values with a peak of 1 (PatchVAE)"}
+    ),
     "ssim": Metric(ssim, "pairs", {"ssim": "structural similarity, 1 is identical"}),
     "ms_ssim": Metric(ms_ssim, "pairs", {"ms_ssim": "structural similarity over five scales, 1 is identical"}),
     "lpips": Metric(Lpips, "pairs", {"lpips": "learned perceptual distance (VGG-16), lower is better"}),
@@ -110,6 +114,11 @@ METRICS: dict[str, Metric] = {
         average_precision,
         "labels",
         {"localisation": "average precision of a model's parts as detectors of the true ones (shapes), 1 is perfect"},
+    ),
+    "occurrence": Metric(
+        mse,
+        "labels",
+        {"occurrence": "MSE where parts are drawn, or there or not, instead of likely: what soft maps let through"},
     ),
     "logistic": Metric(logistic, "labels", {"logistic": "accuracy of logistic regression on standardised features"}),
 }  # fmt: skip

@@ -22,7 +22,7 @@ from genae.metrics.judges import BATCH, Judges, Record, short_count
 from genae.metrics.neighbours import memorisation, training_distances
 from genae.metrics.path_length import STEP, prior_path_lengths, trimmed_mean
 from genae.metrics.probes import PROBES
-from genae.metrics.probing import record_localisation, record_probes
+from genae.metrics.probing import record_localisation, record_occurrence, record_probes
 from genae.metrics.reconstruction import CODE, reconstructions
 from genae.protocol import Autoencoder
 from genae.storage import weights_digest
@@ -133,6 +133,8 @@ def evaluate_model(
         judges.record(base, CODE, "code_rank", statistics.rank, code_dim=dimensions)
     if metrics & set(PROBES):
         record_probes(judges, base, metrics, model, data, indices, features)
+    if "occurrence" in metrics:
+        record_occurrence(judges, base, model, data, indices)
     if "localisation" in metrics:
         record_localisation(judges, base, model, data, indices)
     judges.judge(base, REAL, real, None)

@@ -23,6 +23,7 @@ from genae.metrics.tally import Tally
 from genae.version import VERSION
 
 BATCH = 64  # also the unit that processes share: the same batches, whatever their number, give the same features
+RANGES = {"mse": "[-1, 1]", "normalised_psnr": "ImageNet-normalised, peak 1"}
 PSNR_OF_EQUALS = 100.0  # dB: an infinite one would make every mean infinite
 KEEPS = {"fd": "moments", "kid": "rows", "prdc": "rows", "score": "scores"}
 
@@ -84,14 +85,14 @@ class Judges:
         if self.lpips:
             values["lpips"] = self.lpips(x_hat, x)
         values = {name: value.double().cpu() for name, value in values.items()}
-        if "psnr" in values:
-            values["psnr"].clamp_(max=PSNR_OF_EQUALS)
+        for name in {"psnr", "normalised_psnr"} & values.keys():
+            values[name].clamp_(max=PSNR_OF_EQUALS)
         return values
 
     def record_errors(self, fingerprint: Mapping[str, Any], of: str, sums: Mapping[str, float], count: int) -> None:
         """Means over images of what `errors` gave."""
         for metric, total in sums.items():
-            scale = {"range": "[0, 1]" if metric in ("ssim", "ms_ssim") else "[-1, 1]"}
+            scale = {"range": RANGES.get(metric, "[0, 1]")}
             more = self.lpips.protocol if metric == "lpips" and self.lpips else scale
             name = self.lpips.name if metric == "lpips" and self.lpips else metric
             self.record(fingerprint, of, name, total / count, images=count, **more)

@@ -13,7 +13,7 @@ from genae.errors import GenaeError, nearest
 from genae.metrics.judges import BATCH, Judges
 from genae.metrics.localisation import INSIDE, localisation
 from genae.metrics.probes import PROBES
-from genae.metrics.reconstruction import CODE
+from genae.metrics.reconstruction import CODE, mse
 from genae.protocol import Autoencoder
 
 
@@ -100,6 +100,39 @@ def record_probes(
             judges.record(base, CODE, probe if name == "short" else f"{probe}-{name}", accuracy, **more)
 
 
+def record_occurrence(
+    judges: Judges, base: Mapping[str, Any], model: Autoencoder, data: ImageData, indices: Tensor
+) -> None:
+    """Note the MSE in [-1, 1] of reconstructions whose parts occur with their probability, as drawn from it, and there
+    or not at 1/2: what a model with parts owes to its soft maps. Raises `GenaeError` for a model without parts."""
+    split = _split_of(model)
+    device = next(model.parameters()).device
+    generator = torch.Generator().manual_seed(judges.seed)
+    ways: dict[str, Callable[[Tensor], Tensor]] = {
+        "probability": lambda p: p,
+        "drawn": lambda p: (torch.rand(p.shape, generator=generator).to(device) < p).to(p.dtype),
+        "threshold": lambda p: (p > 0.5).to(p.dtype),
+    }
+    errors = dict.fromkeys(ways, 0.0)
+    for part in indices.split(BATCH):
+        x = data.images(part).to(device)
+        with torch.no_grad():
+            appearance, probability = split(model.encode(x))
+            for name, way in ways.items():
+                x_hat = model.decode(model.join(appearance, way(probability)))  # type: ignore[operator]
+                errors[name] += float(mse(x_hat, x).sum())
+    for name, total in errors.items():
+        more = {"images": len(indices), "range": "[-1, 1]"} | ({"seed": judges.seed} if name == "drawn" else {})
+        judges.record(base, CODE, f"occurrence-{name}", total / len(indices), **more)
+
+
+def _split_of(model: Autoencoder) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+    split = getattr(model, "split", None)
+    if split is None:
+        raise GenaeError(f"{type(model).__name__} has no parts; expected a patch-vae")
+    return split  # type: ignore[no-any-return]
+
+
 def record_localisation(
     judges: Judges, base: Mapping[str, Any], model: Autoencoder, data: ImageData, indices: Tensor
 ) -> None:
@@ -108,9 +141,7 @@ def record_localisation(
     The model's parts are chosen on training images. Raises `GenaeError` for a model without parts, and for data other
     than `shapes`, whose parts are not known.
     """
-    split = getattr(model, "split", None)
-    if split is None:
-        raise GenaeError(f"{type(model).__name__} has no parts to localise; expected a patch-vae")
+    split = _split_of(model)
     if data.name != "shapes":
         raise GenaeError(f"localisation needs data whose parts are known: shapes, not {data.name}")
     device = next(model.parameters()).device
@@ -121,6 +152,11 @@ def record_localisation(
 
     learn = data.split("train")
     maps = [torch.cat([occurrence(batch) for batch in chosen.split(BATCH)]) for chosen in (learn, indices)]
+    if maps[0].shape[2] != maps[0].shape[3]:
+        height, width = maps[0].shape[2:]
+        raise GenaeError(
+            f"localisation needs square images of shapes; this model has a grid of {height} x {width} cells"
+        )
     kinds = shape_places(maps[0].shape[2], len(data.pixels))
     places = torch.cat([kinds, kinds.sum(1, keepdim=True)], 1)
     found = localisation((maps[0], places[learn]), (maps[1], places[indices]))

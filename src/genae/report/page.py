@@ -105,19 +105,21 @@ def draw_figures(model: Model, data: ImageData, seed: int) -> dict[str, tuple[Im
 
 
 def _draw_parts(model: Model, data: ImageData, images: Tensor) -> dict[str, tuple[Image.Image, str]]:
-    numbers = list(range(min(8, model.parts(images[:1])[1].shape[1])))
+    there = model.parts(images[:1])[1].shape[1]
+    numbers = list(range(min(8, there)))
+    of = f" The first 8 of {there} parts; genae parts draws all." if there > 8 else ""
     return {
         "parts-maps": (
             figures.occurrence_grid(model, images, numbers),
-            "Held-out images, and the cells in which each part is likely (PatchVAE Fig. 3).",
+            "Held-out images, and the cells in which each part is likely (PatchVAE Fig. 3)." + of,
         ),
         "parts-crops": (
             figures.crop_grid(model, data, data.split("train")[:2000], numbers),
-            "The likeliest places of each part among training images (PatchVAE Fig. 4), unpicked.",
+            "The likeliest places of each part among training images (PatchVAE Fig. 4), unpicked." + of,
         ),
         "parts-swaps": (
             figures.swap_grid(model, images, images.roll(1, 0), numbers),
-            "Reconstructions with the appearance of one part from another image (PatchVAE Fig. 5).",
+            "Reconstructions with the appearance of one part from another image (PatchVAE Fig. 5)." + of,
         ),
     }
 

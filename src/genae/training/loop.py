@@ -94,7 +94,15 @@ class Loop:
         """Run the algorithm to its next yield, with fresh random numbers and a fresh autocast region."""
         self._reseed(images, index)
         with working_on(part), torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
-            update = next(step, None)
+            try:
+                update = next(step, None)
+            except ValueError as error:
+                if "more than 1 value per channel" in str(error):
+                    raise GenaeError(
+                        "batch normalisation has one value for each channel of a layer, which is nothing to compare; "
+                        "raise --batch-size, or choose a --norm without it"
+                    ) from error
+                raise
         if update is not None:
             self._check(update, index)
         return update
