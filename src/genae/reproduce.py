@@ -4,11 +4,13 @@ import inspect
 import json
 import statistics
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
 
 from genae import api
 from genae.autoencoders import AUTOENCODERS
+from genae.data.sources import ImageData, open_data
 from genae.errors import GenaeError, nearest
 from genae.metrics import METRICS
 from genae.metrics.evaluate import REAL
@@ -70,6 +72,7 @@ def reproduce(
             if name not in known:
                 raise GenaeError(f"{table} has no {what} {name!r}; {nearest(name, known)}")
     Path(out).mkdir(parents=True, exist_ok=True)  # after the checks, before the work
+    opened = lru_cache(maxsize=1)(open_data)  # many cells of a table are of the same images
     path = Path(out) / f"{table.replace('/', '-')}{'-smoke' if budget == 'smoke' else ''}.json"
     result = _begun(path, table, budget, command)
     for name, (row, published) in all_rows.items():
@@ -83,7 +86,7 @@ def reproduce(
             for seed in seeds:
                 say(f"{name}, {column}, seed {seed}")
                 try:
-                    found = _measure(row, column, budget, seed, sources or {}, data_root, Path(runs), progress)
+                    found = _measure(row, column, budget, seed, sources or {}, data_root, opened, Path(runs), progress)
                 except GenaeError as error:
                     why = str(error)
                     break
@@ -146,6 +149,7 @@ def _measure(
     seed: int,
     sources: Mapping[str, str],
     data_root: str | None,
+    opened: Callable[..., ImageData],
     runs: Path,
     progress: Callable[[Mapping[str, Any]], None],
 ) -> Found:
@@ -164,7 +168,9 @@ def _measure(
         settings |= {"images": 1, "anneal": 0}
     label = "-".join([row.model or "data", *(f"{key}={row.options[key]}" for key in VARIANTS if key in row.options)])
     run = runs / budget / measure.data / f"{label}-seed{seed}"
-    if train(resolve(model, settings, {}, AUTOENCODERS), run, progress=progress).stopped == "interrupted":
+    config = resolve(model, settings, {}, AUTOENCODERS)
+    data = opened(config.data, **config.data_options())
+    if train(config, run, data=data, progress=progress).stopped == "interrupted":
         raise KeyboardInterrupt
     how = (
         "not trained: the test images themselves"

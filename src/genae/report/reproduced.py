@@ -73,7 +73,7 @@ def write_table(path: Path, result: Mapping[str, Any]) -> Path:
     note = "**A smoke test: the figures mean nothing; digits stand in for every data set.**\n\n"
     text = (
         f"# {result['table']}\n\n```\n{result['command']}\n```\n\n{note if result['budget'] == 'smoke' else ''}"
-        "Each cell: paper / measured; of several seeds their mean ± standard deviation (divided by n), and their number.\n\n"
+        "Each cell: paper / measured; of several seeds their mean ± standard deviation (over n, not n - 1), and n.\n\n"
         + markdown(["", *columns], rows)
         + "\n\n"
         + "".join(
