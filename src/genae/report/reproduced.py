@@ -21,8 +21,10 @@ def draw_reconstructions(path: Path, result: Mapping[str, Any]) -> None:
     """Held-out images and every row's reconstructions of them, a picture for each data set (ALAE Fig. 3)."""
     for data, runs in result["runs"].items():
         images, rows = None, {}
-        drawn = {tuple(shown): name for name, shown in reversed(runs.items())}  # rows that differ in their prior alone
-        for (run, space), name in reversed(drawn.items()):
+        drawn: dict[tuple[str, str], str] = {}
+        for name, (run, space) in runs.items():
+            drawn.setdefault((run, space), name)  # once for rows that differ in their prior alone
+        for (run, space), name in drawn.items():
             model = load(run) if is_run(run) else None
             if model is None or not model.spaces or not TABLES[result["table"]][1][name][0].model:
                 continue
