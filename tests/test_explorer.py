@@ -110,6 +110,8 @@ def test_parts_are_answered(parted: Path) -> None:
     assert torch.equal(found["part 2"][:, 0], occurrence[:, 2])
     swapped = renderer.answer("swap", images, {}).images["swapped"]
     assert torch.equal(swapped[1:2], model.swap_part(images[:1], images[1:], 0))
+    across = renderer.answer("swap", images, {"parts": [0], "from_part": 1}).images["swapped"]
+    assert torch.equal(across[1:], model.swap_part(images[:1], images[1:], 0, 1))
     assert renderer.answer("parts", images, {"parts": [3]}).error == "there is no part 3; the model has parts 0 to 2"
 
 
@@ -200,7 +202,9 @@ def test_the_command_line_writes_the_same_bytes(
     _same_bytes(client, asked, page.content, tmp_path, monkeypatch)
 
 
-@pytest.mark.parametrize(("name", "settings"), [("parts", {}), ("parts", {"parts": [1]}), ("swap", {})])
+@pytest.mark.parametrize(
+    ("name", "settings"), [("parts", {}), ("parts", {"parts": [1]}), ("swap", {}), ("swap", {"from_part": 1})]
+)
 def test_the_command_line_writes_the_same_parts(
     name: str, settings: dict[str, Any], parted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
