@@ -6,6 +6,7 @@ import io
 import json
 import secrets
 import shlex
+import signal
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from importlib.resources import files
@@ -37,6 +38,7 @@ LOCAL = ("127.0.0.1", "localhost", "::1")
 MOST_IMAGES = 400
 """Images of one answer."""
 MOST_IN_PILES = 5000
+STOPPED = "the explorer was stopped"
 MOST_JSON = 1_000_000
 T = TypeVar("T")
 PAGE = files("genae.explorer") / "page"
@@ -64,10 +66,13 @@ class Worker:
     def __init__(self, name: str) -> None:
         self._tasks: SimpleQueue[tuple[Callable[[], Any], asyncio.Future[Any]]] = SimpleQueue()
         self._waiting: set[asyncio.Future[Any]] = set()
+        self._ended = False
         Thread(target=self._work, name=name, daemon=True).start()
 
     async def do(self, task: Callable[[], T]) -> T:
         """What ``task()`` gives, or raises."""
+        if self._ended:
+            raise RefusedError(503, STOPPED)
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._waiting.add(done)
         self._tasks.put((task, done))
@@ -77,9 +82,10 @@ class Worker:
             self._waiting.discard(done)
 
     def give_up(self) -> None:
-        """Refuse whatever is waited for: the server ends."""
+        """Refuse whatever is waited for, and what will be: the server ends."""
+        self._ended = True
         for done in list(self._waiting):
-            _tell(done, done.set_exception, RefusedError(503, "the explorer was stopped"))
+            _tell(done, done.set_exception, RefusedError(503, STOPPED))
 
     def _work(self) -> None:
         while True:
@@ -341,13 +347,19 @@ def serve(
     announce(f"http://{name}:{port}/" + (f"?token={token}" if token else ""))
 
     class Server(uvicorn.Server):
+        interrupted = False
+
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            self.interrupted = sig == signal.SIGINT
             for worker in app.state.workers:
                 worker.give_up()
             super().handle_exit(sig, frame)
 
     with listening:
-        Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2)).run(sockets=[listening])
+        server = Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2))
+        server.run(sockets=[listening])
+    if server.interrupted:  # also where uvicorn came to its end before it could say so
+        raise KeyboardInterrupt
 
 
 def _admit(request: Request, host: str, token: str | None, cookie: str) -> None:
