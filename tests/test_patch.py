@@ -491,6 +491,7 @@ def test_a_table_has_the_newest_protocol_of_a_recognition() -> None:
     records = [record(0.1, 0, 9, "old"), record(0.2, 0, 1, "new"), record(0.4, 0, 9, "new"), record(0.6, 1, 9, "new")]
     (kept,) = tables.together(tables.newest(records))
     assert (kept["value"], kept["seeds"]) == (pytest.approx(0.5), 2)
+    assert not tables.compare({"many": records, "one": [record(0.3, 5, 9, "other")]})[2], "a seed is no protocol"
     (kept,) = tables.together(tables.newest([*records, record(0.3, 0, 1, "new")]))
     assert kept["value"] == 0.3
     assert "seeds" not in kept

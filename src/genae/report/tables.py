@@ -49,15 +49,13 @@ def together(records: Records) -> list[Mapping[str, Any]]:
         groups.setdefault(_what(record)[: 4 if "frozen" in record["fingerprint"] else 5], []).append(record)
     found: list[Mapping[str, Any]] = []
     for group in groups.values():
-        if len(group) == 1:
+        if "frozen" not in group[0]["fingerprint"]:
             found += group
             continue
         values = [record["value"] for record in group]
+        spread = {"deviation": statistics.pstdev(values), "seeds": len(group)} if len(group) > 1 else {}
         fingerprint = {key: value for key, value in group[0]["fingerprint"].items() if key != "seed"}
-        found.append(
-            {**group[0], "value": statistics.mean(values), "deviation": statistics.pstdev(values), "seeds": len(group),
-             "fingerprint": fingerprint}
-        )  # fmt: skip
+        found.append({**group[0], "value": statistics.mean(values), **spread, "fingerprint": fingerprint})
     return found
 
 
