@@ -20,7 +20,7 @@ class CapturedLoop(Loop):
 
     Only for models that are ``steady``. Batches are copied into the graph's own tensors. The device's random numbers
     start anew with every iteration, from the seed and the images seen, whether it is captured, replayed or neither: so
-    a resumed run, which captures anew, goes on bit for bit. ``options`` are those of `Loop`.
+    a resumed run, which captures anew, draws the same. ``options`` are those of `Loop`.
     """
 
     def __init__(self, model: Autoencoder, batches: Callable[[int, Part], Iterator[Tensor]], **options: Any) -> None:
