@@ -157,7 +157,7 @@ def edit_grid(
 def lit(images: Tensor, shares: Tensor) -> Tensor:
     """Images [..., C, H, W] in [-1, 1] in darkened grey, coloured orange by ``shares`` [..., 1, H, W] in [0, 1]: so
     that a share shows on a black picture as on a white one. Three channels."""
-    grey = (images[..., :3, :, :] if images.shape[-3] > 2 else images[..., :1, :, :]).mean(-3, keepdim=True)
+    grey = in_colour(images).mean(-3, keepdim=True)
     orange = images.new_tensor([1.0, 0.1, -0.7]).view(3, 1, 1)
     dark = 0.6 * (grey + 1) - 1
     return dark + 0.8 * shares * (orange - dark)

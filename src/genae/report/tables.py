@@ -46,7 +46,7 @@ def together(records: Records) -> list[Mapping[str, Any]]:
     """The records, with one for all seeds of a recognition: their mean, their deviation and their number."""
     groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
     for record in records:
-        groups.setdefault(_what(record)[: 4 if "frozen" in record["fingerprint"] else 5], []).append(record)
+        groups.setdefault(_what(record)[:4], []).append(record)
     found: list[Mapping[str, Any]] = []
     for group in groups.values():
         if "frozen" not in group[0]["fingerprint"]:
