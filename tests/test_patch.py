@@ -433,6 +433,13 @@ def test_probes_of_frozen_features(trained: Path) -> None:
     assert read_off(layers, "logistic") > 0.4
 
 
+def test_features_that_no_memory_holds_are_refused(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = load(trained)
+    monkeypatch.setattr(recognition.os, "sysconf", lambda name: 100)  # pages of 100 bytes, 100 of them
+    with pytest.raises(GenaeError, match="train images take .* GB and this machine has 0.0 GB of memory"):
+        freeze(sections(model.autoencoder), model.open_data(), "conv1")
+
+
 def test_the_learning_rate_drops_and_the_best_epoch_is_tested(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = load(trained)
     rates: list[float] = []
