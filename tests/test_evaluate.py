@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from conftest import random_batches, tiny_model, tiny_options
 from PIL import Image
 
 from genae import api, cli
-from genae.data.sources import open_data
+from genae.data.sources import ImageData, open_data
 from genae.data.stream import open_stream, stream_of
 from genae.errors import GenaeError
 from genae.metrics import METRICS, explain, kind_of
@@ -294,6 +295,9 @@ def test_bad_images_are_refused_in_one_sentence(
         ("GOOD --data GOOD --skip-bad", "--skip-bad is for runs"),
         ("GOOD --data GOOD --metrics fd --network pixels --out nowhere/m.jsonl", "cannot write nowhere/m.jsonl"),
         ("RUN --weights GOOD/000.png", "does not say which network it is for; expected no network"),
+        ("GOOD --data GOOD --train-data GOOD", "--train-data is for runs"),
+        ("RUN --metrics 1nn --data digits --split all", "1nn would be tested on images that they learn from"),
+        ("RUN --metrics mse --train-data digits", "only 1nn, knn, svm, logistic learn from digits"),
         ("RUN --size 9", "--size is for images"),
         ("RUN --data shapes --metrics nearest", "nearest compares samples with the training images"),
         ("RUN --metrics codes --samples 1", "codes: expected at least 2 images and 2 samples"),
@@ -538,3 +542,41 @@ def test_probes_of_several_layers_have_names_of_their_own(run: Path) -> None:
     assert values["1nn"][1] == "short"
     assert values["1nn-encoder.convolutions.1"][1] == "encoder.convolutions.1"
     assert 0.1 < values["1nn-encoder.convolutions.1"][0] <= 1
+
+
+def accuracy(run: Path, data: ImageData, **options: Any) -> tuple[float, dict[str, Any]]:
+    (record,) = api.evaluate(run, data, metrics=["1nn"], **options)
+    return record["value"], record["fingerprint"]
+
+
+def test_probes_learn_from_another_source_by_the_names_of_its_classes(run: Path) -> None:
+    digits = open_data("digits")
+    assert digits.labels is not None
+    expected, alone = accuracy(run, digits)
+    turned = replace(digits, name="turned", classes=digits.classes[::-1], labels=9 - digits.labels)
+    value, fingerprint = accuracy(run, digits, train_data=turned)
+    assert value == expected
+    assert fingerprint == alone | {"train_data": "turned", "train_digest": turned.digest, "train_split": "train"}
+    unnamed = replace(turned, classes=())
+    assert accuracy(run, digits, train_data=unnamed)[0] < 0.2, "numbers are all there is, and they mean other digits"
+    few, fingerprint = accuracy(run, digits, train_data=turned, train_split="validation")
+    assert fingerprint["train"] == len(digits.split("validation"))
+    assert 0.5 < few < expected
+
+
+def test_probes_are_not_tested_on_what_they_learnt(run: Path) -> None:
+    digits = open_data("digits")
+    assert digits.labels is not None
+    with pytest.raises(GenaeError, match=r"1nn would be tested on images .*: 1457 of the 1797 chosen images of digits"):
+        accuracy(run, digits, split="all")
+    with pytest.raises(GenaeError, match=r"179 of the 179 .* are in its split test"):
+        accuracy(run, digits, train_data=open_data("digits"), train_split="test")
+    halves = replace(digits, classes=digits.classes[:5], labels=digits.labels % 5)
+    with pytest.raises(GenaeError, match="digits has no class 5, 6, 7, 8, 9; 1nn could not learn it"):
+        accuracy(run, digits, train_data=halves)
+    with pytest.raises(GenaeError, match="small has no labels; 1nn need"):
+        accuracy(run, digits, train_data=replace(digits, name="small", labels=None))
+    with pytest.raises(GenaeError, match=r"digits has images of \(1, 4, 8\), digits of \(1, 8, 8\)"):
+        accuracy(run, digits, train_data=replace(digits, pixels=digits.pixels[:, :, :4]))
+    with pytest.raises(GenaeError, match="only 1nn, knn, svm, logistic learn from digits"):
+        api.evaluate(run, digits, metrics=["mse"], train_data=digits)

@@ -110,6 +110,8 @@ def evaluate(
     split: str = "test",
     samples: int = 10_000,
     features: Sequence[str] = ("short",),
+    train_data: ImageData | None = None,
+    train_split: str = "train",
     seed: int = 0,
     out: Path | None = None,
     progress: Progress = silent,
@@ -122,7 +124,8 @@ def evaluate(
     download.
     priors: those whose samples are measured, by default all.
     features: the layers that 1nn, svm and logistic read: ``short`` is the code, ``long`` the layer before it, or the
-    name of any module of the encoder (`genae.metrics.probing.layers`).
+    name of any module of the encoder (`genae.metrics.probing.layers`). train_data, train_split: the labelled images
+    that those probes learn from, by default the training images of what they are tested on.
 
     Records are appended to ``out``, by default the run's ``metrics.jsonl``. Under torchrun, processes share the work
     and the result is that of one. Raises `GenaeError`.
@@ -151,7 +154,8 @@ def evaluate(
     judges = _judges(metrics, networks, weights or {}, lambda: data, model.device, seed, progress)
     records = measuring.evaluate_model(
         model.autoencoder, model.sample_codes, data, judges, metrics, weights=model.digest, priors=priors, split=split,
-        samples=samples, features=features, spent=costs(Path(run), model.digest) if "cost" in metrics else {},
+        samples=samples, features=features, train_data=train_data, train_split=train_split,
+        spent=costs(Path(run), model.digest) if "cost" in metrics else {},
     )  # fmt: skip
     _keep(records, out)
     return records

@@ -41,9 +41,9 @@ def open_source(source: str, arguments: Sequence[str]) -> "ImageData":
     return open_data(source, **Config(model="", data=source, **options).data_options())
 
 
-def default_split(model: "Model", data: str | None) -> str:
-    """Test images of the run's own data; all of others."""
-    return "test" if data is None or data == model.config.data else "all"
+def default_split(model: "Model", data: str | None, own: str = "test") -> str:
+    """The split ``own`` of the run's own data; all of others."""
+    return own if data is None or data == model.config.data else "all"
 
 
 def images_of(

@@ -48,6 +48,13 @@ def evaluate(
     features: Annotated[
         str, typer.Option(help="Layers that 1nn, svm and logistic read: short (the code), long, or a module's name.")
     ] = "short",
+    train_data: Annotated[
+        str | None, typer.Option(help="Source of labelled images that probes learn from; by default that of the test.")
+    ] = None,
+    train_split: Annotated[
+        str | None,
+        typer.Option(help="Which of them; by default train of the run's and the test's data, all of others."),
+    ] = None,
     data_root: DataRoot = None,
     split: Split = None,
     samples: Annotated[
@@ -93,6 +100,8 @@ def evaluate(
         source = model.open_data(data, data_root, skip_bad=skip_bad or None)
         if source.labels is None and wanted is None and distributed.rank() == 0:
             note(f"{source.name} has no labels: no classifier to score samples; --metrics fid uses Inception")
+        taught = model.open_data(train_data, data_root, skip_bad=skip_bad or None) if train_data else None
+        taught_split = "train" if train_data in (None, data) else default_split(model, train_data, "train")
         used = networks or (["inception"] if source.labels is None else ["classifier"])
         files = weight_files(weights or [], wanted or api.RUN_METRICS, used)
         with Work() as progress:
@@ -100,12 +109,15 @@ def evaluate(
                 subject, source, metrics=wanted, networks=networks, weights=files,
                 priors=prior.split(",") if prior else None,
                 split=split or default_split(model, data), samples=samples or 10_000, seed=seed,
-                features=features.split(","),
+                features=features.split(","), train_data=taught, train_split=train_split or taught_split,
                 out=Path(out or "metrics.jsonl") if out or not Path(subject).is_dir() else None, progress=progress,
             )  # fmt: skip
     else:
         if data is None:
             raise GenaeError(f"{subject} is not a run; images need --data SOURCE, what they are to be compared with")
+        of_runs = {"prior": prior, "train-data": train_data, "train-split": train_split}
+        if given := [flag for flag, value in of_runs.items() if value is not None]:
+            raise GenaeError(f"--{given[0]} is for runs; {subject} is a source of images")
         if skip_bad:
             raise GenaeError("--skip-bad is for runs; among images that are measured none may be missing")
         wanted, networks = wanted or list(api.IMAGE_METRICS), networks or ["inception"]

@@ -22,7 +22,7 @@ from genae.metrics.judges import BATCH, Judges, Record, short_count
 from genae.metrics.neighbours import memorisation, training_distances
 from genae.metrics.path_length import STEP, prior_path_lengths, trimmed_mean
 from genae.metrics.probes import PROBES
-from genae.metrics.probing import record_localisation, record_occurrence, record_probes
+from genae.metrics.probing import lesson, record_localisation, record_occurrence, record_probes
 from genae.metrics.reconstruction import CODE, reconstructions
 from genae.protocol import Autoencoder
 from genae.storage import weights_digest
@@ -44,6 +44,8 @@ def evaluate_model(
     split: str = "test",
     samples: int = 10_000,
     features: Sequence[str] = ("short",),
+    train_data: ImageData | None = None,
+    train_split: str = "train",
     spent: Mapping[str, Mapping[str, float]] = MappingProxyType({}),
 ) -> list[Record]:
     """Measure reconstructions of a split and samples of every prior, or of some.
@@ -51,11 +53,16 @@ def evaluate_model(
     Records have ``of`` (``real data``, ``code``: through the code, or a prior's name), ``metric``, ``value``, for
     scores over splits ``deviation``, and ``fingerprint``. Images are rounded to 8 bits before any feature network sees
     them, as files would be. ``sample_codes(count, seed, prior)`` draws codes; ``weights`` is the hash of the model's;
-    ``features`` are layers for probes, see `probing.layers`; ``spent`` are its `costs`. Raises `GenaeError`.
+    ``features`` are layers for probes, see `probing.layers`, and ``train_data`` what these learn from, see
+    `probing.lesson`; ``spent`` are its `costs`. Raises `GenaeError`.
     """
     metrics = set(metrics)
     device = next(model.parameters()).device
     indices = data.split(split)
+    probes = [name for name in PROBES if name in metrics]
+    if train_data is not None and not probes:
+        raise GenaeError(f"only {', '.join(PROBES)} learn from {train_data.name}; ask for one of them, or leave it out")
+    taught = lesson(probes, data, indices, train_data, train_split) if probes else None
     base = _base(stream_of(data, indices), split) | {"data_digest": data.digest, "weights": weights}
     judges.require_sides(data.image_shape)
     judges.require(len(indices), f"the {split} split of {data.name}")
@@ -131,8 +138,8 @@ def evaluate_model(
         dimensions = codes[0].shape[1]
         judges.record(base, CODE, "code_std", statistics.deviation, code_dim=dimensions)
         judges.record(base, CODE, "code_rank", statistics.rank, code_dim=dimensions)
-    if metrics & set(PROBES):
-        record_probes(judges, base, metrics, model, data, indices, features)
+    if taught:
+        record_probes(judges, base, probes, model, data, indices, taught, features)
     if "occurrence" in metrics:
         record_occurrence(judges, base, model, data, indices)
     if "localisation" in metrics:

@@ -1,6 +1,7 @@
 """What labels can be read from the layers of an encoder, and how well its parts are the true ones."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -65,38 +66,84 @@ def layers(model: Autoencoder, names: Sequence[str]) -> Callable[[Tensor], list[
     return run
 
 
+@dataclass(frozen=True)
+class Lesson:
+    """The labelled images that probes learn from and those that they are tested on, in one numbering of classes."""
+
+    data: ImageData
+    learn: Tensor
+    labels: Tensor
+    """Of the images ``learn``."""
+    test_labels: Tensor
+    protocol: dict[str, Any]
+    """What a fingerprint says of them."""
+
+
+def lesson(
+    wanted: Sequence[str], data: ImageData, indices: Tensor, train_data: ImageData | None, train_split: str
+) -> Lesson:
+    """Probes learn from ``train_split`` of ``train_data``, by default of ``data``, whose images ``indices`` test them.
+
+    Classes of two sources are the same if their names are, or their numbers where one has no names. Raises `GenaeError`
+    for images without labels or of another shape, for classes that nothing can be learnt of, and for images that would
+    be learnt from and tested.
+    """
+    source = train_data or data
+    probes = " and ".join(wanted)
+    for each in (data, source):
+        if each.labels is None:
+            raise GenaeError(f"{each.name} has no labels; {probes} need them")
+    if source.image_shape != data.image_shape:
+        raise GenaeError(f"{source.name} has images of {source.image_shape}, {data.name} of {data.image_shape}")
+    learn = source.split(train_split)
+    if source.digest == data.digest and (known := int(torch.isin(indices, learn).sum())):
+        raise GenaeError(
+            f"{probes} would be tested on images that they learn from: {known} of the {len(indices)} chosen images of "
+            f"{data.name} are in its split {train_split}; choose another --split, --train-split or --train-data"
+        )
+    test_labels = data.labels[indices]  # type: ignore[index]
+    if data.classes and source.classes and data.classes != source.classes:
+        unknown = sorted({data.classes[number] for number in test_labels.unique()} - {*source.classes})
+        if unknown:
+            raise GenaeError(f"{source.name} has no class {', '.join(unknown)}; {probes} could not learn it")
+        numbers = [source.classes.index(name) if name in source.classes else -1 for name in data.classes]
+        test_labels = torch.tensor(numbers)[test_labels]
+    protocol: dict[str, Any] = {"train": len(learn)}
+    if train_data is not None or train_split != "train":
+        protocol |= {"train_data": source.name, "train_digest": source.digest, "train_split": train_split}
+    return Lesson(source, learn, source.labels[learn], test_labels, protocol)  # type: ignore[index]
+
+
 def record_probes(
     judges: Judges,
     base: Mapping[str, Any],
-    metrics: set[str],
+    wanted: Sequence[str],
     model: Autoencoder,
     data: ImageData,
     indices: Tensor,
+    taught: Lesson,
     names: Sequence[str],
 ) -> None:
-    """Fit every probe asked for to each layer's features of the training images; note its accuracy on ``indices``.
+    """Fit every probe ``wanted`` to each layer's features of the lesson's images; note its accuracy on ``indices``.
 
-    Numbers from other layers than the code bear the layer's name: ``1nn-long``. Raises `GenaeError`.
+    Numbers from other layers than the code bear the layer's name: ``1nn-long``.
     """
-    wanted = [name for name in PROBES if name in metrics]
-    if data.labels is None:
-        raise GenaeError(f"{data.name} has no labels; {' and '.join(wanted)} need them")
     device = next(model.parameters()).device
     features = layers(model, names)
 
-    def of(part: Tensor, what: str) -> list[Tensor]:
+    def of(source: ImageData, part: Tensor, what: str) -> list[Tensor]:
         rows: list[list[Tensor]] = []
-        for found in distributed.in_order(part.split(BATCH), data.images, lambda x: features(x.to(device))):
+        for found in distributed.in_order(part.split(BATCH), source.images, lambda x: features(x.to(device))):
             rows.append(found)
             judges.progress(f"features of the {what} images", min(len(rows) * BATCH, len(part)), len(part))
         return [torch.cat(columns) for columns in zip(*rows, strict=True)]
 
-    learn = data.split("train")
-    for name, train, test in zip(names, of(learn, "training"), of(indices, "held-out"), strict=True):
-        more = {"train": len(learn), "features": name, "code_dim": train.shape[1]}
+    learnt, held_out = of(taught.data, taught.learn, "training"), of(data, indices, "held-out")
+    for name, train, test in zip(names, learnt, held_out, strict=True):
+        more = {**taught.protocol, "features": name, "code_dim": train.shape[1]}
         for probe in wanted:
             judges.progress(f"{probe} of {name} features", 0, 1)
-            accuracy = PROBES[probe](train, data.labels[learn], test, data.labels[indices])
+            accuracy = PROBES[probe](train, taught.labels, test, taught.test_labels)
             judges.record(base, CODE, probe if name == "short" else f"{probe}-{name}", accuracy, **more)
 
 
