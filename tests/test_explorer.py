@@ -18,11 +18,11 @@ from genae.autoencoders import AUTOENCODERS
 from genae.errors import GenaeError
 from genae.explorer import pictures as pictures_module
 from genae.explorer.anomaly import Detector
+from genae.explorer.app import create_app
 from genae.explorer.atlas import Atlas
 from genae.explorer.operations import OPERATIONS, operation
 from genae.explorer.pictures import Pictures
 from genae.explorer.render import Renderer
-from genae.explorer.server import create_app
 from genae.metrics.reconstruction import mse
 from genae.model import load
 from genae.report import figures

@@ -14,8 +14,8 @@ import uvicorn
 from PIL import Image
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
+from genae.explorer.app import create_app
 from genae.explorer.render import Renderer
-from genae.explorer.server import create_app
 from genae.explorer.static import export_page
 from genae.model import load
 

@@ -117,12 +117,13 @@ def explore(
         console.print(escape(str(export_page(Renderer(model, run, open_data), Path(export)))), soft_wrap=True)
         return
     try:
-        from genae.explorer import server
+        from genae.explorer.requests import MOST_IMAGES
+        from genae.explorer.server import serve
     except ModuleNotFoundError as error:
         raise GenaeError(f"the explorer needs {error.name}: pip install 'genae[explorer]'") from None
-    renderer = Renderer(model, run, open_data, most=server.MOST_IMAGES)
+    renderer = Renderer(model, run, open_data, most=MOST_IMAGES)
 
     def announce(address: str) -> None:
         console.print(f"[bold]{address}[/bold]  (Ctrl-C ends it)", soft_wrap=True)
 
-    server.serve(renderer, run, host, port, announce, data_root)
+    serve(renderer, run, host, port, announce, data_root)

@@ -1,48 +1,22 @@
 """What a person can ask of a model: for the page, images and numbers at once; for a file, the command line's figure."""
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import torch
 from PIL import Image
 from torch import Tensor
 
 from genae.errors import GenaeError, nearest
-from genae.explorer.anomaly import Detector, anomaly_grid
+from genae.explorer.anomaly import anomaly_grid
+from genae.explorer.answers import Answer, Known, exactly, flags
+from genae.explorer.particular import Mix, Parts, Swap
+from genae.explorer.settings import checked
 from genae.latent.interpolate import PATHS, path
 from genae.metrics.reconstruction import mse, psnr
 from genae.model import Model
 from genae.report import figures
-
-
-class Answer(NamedTuple):
-    """What the page shows."""
-
-    images: Mapping[str, Tensor] = {}
-    """Named rows of images [K, C, H, W] in [-1, 1]."""
-    heat: Mapping[str, Tensor] = {}
-    """Named rows of maps [K, 1, h, w] in [0, 1]."""
-    numbers: Mapping[str, Any] = {}
-    codes: Tensor | None = None
-    """Codes [K, D] of the images in the first row, if they were decoded from codes."""
-    error: str = ""
-    """What the user can mend, in one sentence; then there is nothing else."""
-
-
-class Known(NamedTuple):
-    """What operations need to know besides the pictures."""
-
-    model: Model
-    encode: Callable[[Tensor, str], Tensor]
-    """Images and space -> codes; those of pictures that were seen before are remembered."""
-    decoded: Callable[[Tensor], Tensor]
-    """Images -> their reconstructions, likewise remembered."""
-    direction: Callable[[str, str], Tensor]
-    """Name and kind (of `DIRECTIONS`) -> direction [D]."""
-    detector: Callable[[], Detector]
-    """What knows the training images."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +49,7 @@ class Reconstruct:
 
     def command(self, count: int) -> list[str]:
         """Arguments of the command line."""
-        return ["reconstruct", "--count", str(count), *_flags(self)]
+        return ["reconstruct", "--count", str(count), *flags(self)]
 
 
 @dataclass(frozen=True)
@@ -100,7 +74,7 @@ class Sample:
 
     def command(self, count: int) -> list[str]:
         """Arguments of the command line."""
-        return ["sample", *_flags(self)]
+        return ["sample", *flags(self)]
 
     def _prior(self, model: Model) -> str:
         if not self.prior and not model.priors:
@@ -146,7 +120,7 @@ class Interpolate:
         """`genae interpolate`'s."""
         self._check()
         if self.square:
-            _exactly(4, pictures)
+            exactly(4, pictures)
             return figures.manifold_grid(known.model, pictures, self.steps, self.space)
         numbers = self._pairs(len(pictures))
         a, b = pictures[list(numbers[::2])], pictures[list(numbers[1::2])]
@@ -160,10 +134,10 @@ class Interpolate:
     def command(self, count: int) -> list[str]:
         """Arguments of the command line."""
         if self.square:
-            return ["interpolate", "--corners", "0,1,2,3", *_flags(self, "path", "weights", "pairs", "square")]
+            return ["interpolate", "--corners", "0,1,2,3", *flags(self, "path", "weights", "pairs", "square")]
         numbers = self._pairs(count)
         pairs = ",".join(f"{a}-{b}" for a, b in zip(numbers[::2], numbers[1::2], strict=True))
-        return ["interpolate", "--pairs", pairs, *_flags(self, "weights", "pairs", "square")]
+        return ["interpolate", "--pairs", pairs, *flags(self, "weights", "pairs", "square")]
 
     def _ways(self, codes: Tensor) -> Tensor:
         numbers = self._pairs(len(codes))
@@ -225,7 +199,7 @@ class Edit:
             "--count",
             str(count),
             f"--strengths={strengths}",
-            *_flags(self, "amounts", "strengths"),
+            *flags(self, "amounts", "strengths"),
         ]
 
     def _one(self) -> str:
@@ -238,98 +212,6 @@ class Edit:
             return list(self.strengths)
         most = abs(next(iter(self.amounts.values()), 0.0)) or 2.0
         return [round(share * most, 6) for share in (-1, -0.5, 0, 0.5, 1)]
-
-
-@dataclass(frozen=True)
-class Mix:
-    """Pictures with styles of others in bands. For each of ``bands``, ``sources`` pictures that give them follow those
-    that are changed."""
-
-    least: ClassVar[int] = 2
-
-    bands: tuple[str, ...] = ("coarse",)
-    sources: int = 1
-
-    def answer(self, known: Known, pictures: Tensor) -> Answer:
-        """A row for every source."""
-        into, given = self._parted(pictures)
-        mixed = {band: known.model.mix(into, out_of, band) for band, out_of in given.items()}
-        return Answer({f"{band} {i + 1}": row for band, rows in mixed.items() for i, row in enumerate(rows)})
-
-    def figure(self, known: Known, pictures: Tensor) -> Image.Image:
-        """`genae mix`'s."""
-        return figures.mixing_grid(known.model, *self._parted(pictures))
-
-    def command(self, count: int) -> list[str]:
-        """Arguments of the command line, for one band."""
-        numbers = [str(i) for i in range(count)]
-        into, out_of = numbers[: -self.sources], numbers[-self.sources :]
-        return ["mix", "--destinations", ",".join(into), "--sources", ",".join(out_of), "--bands", ",".join(self.bands)]
-
-    def _parted(self, pictures: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        given = self.sources * len(self.bands)
-        if self.sources < 1 or not 1 <= given < len(pictures):
-            raise GenaeError(
-                f"{given} of {len(pictures)} pictures give styles; expected one or more, and one to change"
-            )
-        rows = pictures[-given:].split(self.sources)
-        return pictures[:-given], dict(zip(self.bands, rows, strict=True))
-
-
-@dataclass(frozen=True)
-class Parts:
-    """Where the parts of a patch-vae occur in pictures."""
-
-    least: ClassVar[int] = 1
-
-    parts: tuple[int, ...] = ()
-
-    def answer(self, known: Known, pictures: Tensor) -> Answer:
-        """A row of heat for every part, on the grid of its cells."""
-        occurrence = known.model.parts(pictures)[1]
-        return Answer(heat={f"part {part}": occurrence[:, part, None] for part in self._chosen(occurrence)})
-
-    def figure(self, known: Known, pictures: Tensor) -> Image.Image:
-        """`genae parts`'s."""
-        return figures.occurrence_grid(known.model, pictures, self._chosen(known.model.parts(pictures[:1])[1]))
-
-    def command(self, count: int) -> list[str]:
-        """Arguments of the command line."""
-        return ["parts", "--count", str(count), *_flags(self)]
-
-    def _chosen(self, occurrence: Tensor) -> list[int]:
-        return _numbered(self.parts, occurrence.shape[1])
-
-
-@dataclass(frozen=True)
-class Swap:
-    """The first picture with the appearance that parts have in the second, one part at a time."""
-
-    least: ClassVar[int] = 2
-
-    parts: tuple[int, ...] = ()
-    from_part: int = -1
-    """The part of the second picture whose appearance it is; -1: the same."""
-
-    def answer(self, known: Known, pictures: Tensor) -> Answer:
-        """One row, an image for every part, after the reconstruction."""
-        _exactly(2, pictures)
-        model = known.model
-        chosen = _numbered(self.parts, model.parts(pictures[:1])[1].shape[1])
-        swapped = [model.swap_part(pictures[:1], pictures[1:], part, self._source()) for part in chosen]
-        return Answer({"swapped": torch.cat([model.reconstruct(pictures[:1]), *swapped])}, {}, {"parts": chosen})
-
-    def figure(self, known: Known, pictures: Tensor) -> Image.Image:
-        """`genae parts --show swaps`'s: each picture with the appearances of the one before it."""
-        chosen = _numbered(self.parts, known.model.parts(pictures[:1])[1].shape[1])
-        return figures.swap_grid(known.model, pictures, pictures.roll(1, 0), chosen, self._source())
-
-    def command(self, count: int) -> list[str]:
-        """Arguments of the command line."""
-        return ["parts", "--show", "swaps", "--count", str(count), *_flags(self)]
-
-    def _source(self) -> int | None:
-        return None if self.from_part == -1 else self.from_part
 
 
 @dataclass(frozen=True)
@@ -371,17 +253,7 @@ def operation(name: str, settings: Mapping[str, Any], most: int | None = None) -
     if name not in OPERATIONS:
         raise GenaeError(f"operation is {name!r}; {nearest(name, OPERATIONS)}")
     kinds = {f.name: str(f.type) for f in fields(OPERATIONS[name])}
-    checked = {}
-    for key, value in settings.items():
-        if key not in kinds:
-            raise GenaeError(f"{name} has no setting {key!r}; {nearest(key, kinds)}")
-        checked[key] = _checked(key, value, kinds[key])
-        limit = {"count": most, "steps": most and math.isqrt(most)}.get(key)
-        if limit and checked[key] > limit:
-            raise GenaeError(f"{key} is {value}; expected at most {limit}")
-        if key == "count" and checked[key] < 1:
-            raise GenaeError(f"{key} is {value}; expected at least 1")
-    return OPERATIONS[name](**checked)
+    return OPERATIONS[name](**checked(name, settings, kinds, most))
 
 
 def enough(asked: Operation, pictures: int) -> Operation:
@@ -389,57 +261,3 @@ def enough(asked: Operation, pictures: int) -> Operation:
     if pictures < asked.least:
         raise GenaeError(f"{pictures} pictures were given; expected {asked.least} or more")
     return asked
-
-
-LONGEST = 1000
-"""Entries of a list in a request."""
-_KINDS: dict[str, Callable[[Any], Any]] = {"float": float, "int": int, "bool": bool, "str": str}
-_IN_WORDS = {"float": "a number", "int": "a whole number", "bool": "true or false", "str": "a word"}
-
-
-def _checked(key: str, value: Any, kind: str) -> Any:
-    """``kind`` is a type's name: float, int, bool, str, or a tuple or mapping of them."""
-    single = next(name for name in ("float", "int", "bool", "str") if name in kind.replace("Mapping[str", ""))
-    if "Mapping" in kind:
-        if isinstance(value, dict):
-            return {str(name): _checked(key, amount, single) for name, amount in value.items()}
-        raise GenaeError(f"{key} is {value!r}; expected names with numbers")
-    if "tuple" in kind:
-        if isinstance(value, list | tuple):
-            if len(value) > LONGEST:
-                raise GenaeError(f"{key} holds {len(value)} entries; expected at most {LONGEST}")
-            return tuple(_checked(key, item, single) for item in value)
-        raise GenaeError(f"{key} is {value!r}; expected a list")
-    fits = {
-        "float": isinstance(value, int | float) and not isinstance(value, bool) and -1e9 < value < 1e9,
-        "int": isinstance(value, int) and not isinstance(value, bool),
-        "bool": isinstance(value, bool),
-        "str": isinstance(value, str),
-    }
-    if not fits[single]:
-        raise GenaeError(f"{key} is {value!r}; expected {_IN_WORDS[single]}")
-    return _KINDS[single](value)
-
-
-def _flags(operation: Operation, *without: str) -> list[str]:
-    """Settings that differ from their defaults, as flags."""
-    flags = []
-    for f in fields(operation):
-        value = getattr(operation, f.name)
-        if f.name in without or value == f.default:
-            continue
-        text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-        flags += [f"--{f.name.replace('_', '-')}", text]
-    return flags
-
-
-def _numbered(parts: tuple[int, ...], count: int) -> list[int]:
-    for part in parts:
-        if not 0 <= part < count:
-            raise GenaeError(f"there is no part {part}; the model has parts 0 to {count - 1}")
-    return list(parts or range(count))
-
-
-def _exactly(count: int, pictures: Tensor) -> None:
-    if len(pictures) != count:
-        raise GenaeError(f"{len(pictures)} pictures were given; expected {count}")

@@ -11,11 +11,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from genae.data.sources import ImageData
+from genae.data.sources import SPLITS, ImageData
 from genae.errors import GenaeError, nearest
 from genae.explorer.anomaly import Detector
-from genae.explorer.operations import Answer, Known, Operation, enough, operation
+from genae.explorer.answers import Answer, Known
+from genae.explorer.operations import Operation, enough, operation
 from genae.latent.directions import DIRECTIONS, direction
+from genae.latent.mixing import BANDS
 from genae.model import Model
 from genae.storage import load_tensors, save_tensors
 
@@ -201,3 +203,22 @@ def command(
     source = ["--data", "pictures.zip"] if pictures else []
     root = ["--data-root", data_root] if data_root and verb in ("edit", "anomaly") else []
     return ["genae", verb, run, *source, *root, *flags, "--out", f"{name}.{'gif' if animation else 'png'}"]
+
+
+def described(renderer: Renderer, run: str) -> dict[str, Any]:
+    """What the page has to know of the model."""
+    model = renderer.model
+    why, attributes, splits = "", [], {}
+    try:
+        attributes = list(renderer.attributes())
+        splits = {name: len(renderer.data.split(name)) for name in SPLITS}
+    except GenaeError as error:
+        why = str(error)
+    highest = 4 * 2 ** ((model.layers - 1) // 2)
+    parts = int(model.parts(torch.zeros(1, *model.image_shape))[1].shape[1]) if model.has_parts else 0
+    return {
+        "name": model.name, "run": run, "model": model.config.model, "image_shape": model.image_shape,
+        "spaces": model.spaces, "priors": model.priors, "attributes": attributes, "splits": splits, "no_data": why,
+        "saved": renderer.saved_directions(), "can_save": renderer.run is not None, "parts": parts,
+        "bands": [band for band, (low, _) in BANDS.items() if low <= highest] if model.layers > 1 else [],
+    }  # fmt: skip
