@@ -29,7 +29,7 @@ from genae.errors import GenaeError
 from genae.training.captured import CapturedLoop
 from genae.training.config import Config
 from genae.training.loop import Loop
-from genae.training.train import _Run
+from genae.training.run import Run
 
 BATCH, SHAPE, CODE = 128, (1, 28, 28), 50
 
@@ -82,7 +82,7 @@ def ours(
     model: AdversarialLatentAutoencoder, data: ImageData, kind: type[Loop] = Loop, **options: object
 ) -> Callable[[], None]:
     """One iteration as `genae train` runs it."""
-    run = _Run(Config("alae", "mnist"), None, data, model, lambda event: None)  # type: ignore[arg-type]
+    run = Run(Config("alae", "mnist"), None, data, model, lambda event: None)  # type: ignore[arg-type]
     loop = kind(model, run.batches, betas=model.betas, **options)  # type: ignore[arg-type]
     seen = [0]
 

@@ -40,7 +40,7 @@ from genae.networks.convolution import Conv2d, ConvTranspose2d
 from genae.protocol import Autoencoder, evaluating
 from genae.training.config import Config
 from genae.training.loop import Loop
-from genae.training.train import _Run
+from genae.training.run import Run
 
 BATCH, SHAPE, CODE = 64, (1, 28, 28), 16
 FEATURES = 4  # the discriminator's hidden layer in which VAE-GAN compares images
@@ -166,7 +166,7 @@ def ours(name: str, *, convolutions: bool = True) -> Autoencoder:
 
 def our_loop(model: Autoencoder, data: ImageData, seed: int = 0, **options: Any) -> Callable[[], None]:
     """One iteration as `genae train` runs it; ``seed`` is that of the batches."""
-    run = _Run(Config("ae", "mnist", seed=seed), None, data, model, lambda event: None)  # type: ignore[arg-type]
+    run = Run(Config("ae", "mnist", seed=seed), None, data, model, lambda event: None)  # type: ignore[arg-type]
     loop = Loop(model, run.batches, betas=(0.9, 0.999), **options)
     seen = [0]
 

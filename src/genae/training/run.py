@@ -1,0 +1,240 @@
+"""The course of a training: iterations, log, validation, checkpoints, clean stops."""
+
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from genae import distributed
+from genae.data.sampler import mix_seed, shuffled
+from genae.data.sources import ImageData
+from genae.errors import GenaeError
+from genae.metrics.reconstruction import reconstruction_mse
+from genae.protocol import Autoencoder, Part, evaluating
+from genae.training.average import Average
+from genae.training.captured import CapturedLoop
+from genae.training.checkpoint import RunFolder
+from genae.training.config import Config
+from genae.training.diagnostics import SAMPLES, diagnose, warnings
+from genae.training.loop import Loop, Record
+
+LOG_EVERY = 50  # iterations; also how late a NaN is noticed, since looking at a loss waits for the device
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a call of `train` ended."""
+
+    images: int
+    seconds: float
+    """Of this call."""
+    stopped: str
+    """``finished``, ``early`` (no improvement) or ``interrupted``."""
+    best_mse: float
+    """Best validation MSE through the code, in [-1, 1]."""
+
+
+class Run:
+    """The state of a running `train`: the loop, its log, validation, checkpoints, clean stops."""
+
+    def __init__(
+        self,
+        config: Config,
+        folder: RunFolder,
+        data: ImageData,
+        model: Autoencoder,
+        progress: Callable[[Mapping[str, Any]], None],
+    ) -> None:
+        self.config = config
+        self.folder = folder
+        self.data = data
+        self.model = model
+        self.progress = progress
+        self.device = next(model.parameters()).device
+        self.average = Average(model, config.average) if config.average else None
+        self.trained = self.average.model if self.average else model
+        self.loop = (CapturedLoop if config.capture else Loop)(
+            model,
+            self.batches,
+            betas=model.betas,
+            seed=config.seed,
+            precision=config.precision,
+            accumulate=config.accumulate,
+            compiled=config.compile,
+        )
+        self.images = 0
+        self.best = {"mse": math.inf, "images": 0, "since": 0}
+        self.seconds = 0.0
+        self.waiting = 0.0
+        self.records: list[Record] = []
+        self.losses: dict[str, dict[str, float]] = {}
+
+    def batches(self, images: int, part: Part) -> Iterator[Tensor]:
+        """This part's rows of the batches of the iteration at ``images``; each draw has its own random order."""
+        train, whole = self.data.split("train"), self.model.stage(images).batch_size
+        rows = slice(part.number * whole // part.parts, (part.number + 1) * whole // part.parts)
+        for draw in count():
+            start = time.perf_counter()
+            indices = train[shuffled(images, whole, len(train), self.config.seed, draw)[rows]]
+            x = self.data.images(indices).to(self.device)
+            if self.config.flip:
+                generator = torch.Generator().manual_seed(mix_seed("flip", self.config.seed, draw, images))
+                mirrored = (torch.rand(whole, generator=generator)[rows] < 0.5).to(x.device)
+                x = torch.where(mirrored.view(-1, 1, 1, 1), x.flip(-1), x)
+            x = x.contiguous(memory_format=torch.channels_last)
+            self.waiting += time.perf_counter() - start
+            yield x
+
+    def go(self) -> Outcome:
+        """From where the folder's last checkpoint left off to the end, or to a request to stop; saves."""
+        state = self.folder.restore(self.loop, self.average)
+        if state is not None:
+            if state["data"] != self.data.digest:
+                raise GenaeError(
+                    f"the images, labels or splits of {self.config.data} are not those that {self.folder.path} was "
+                    "started with: restore them, or choose another --run"
+                )
+            self.images, self.best, self.seconds = state["images"], state["best"], state["seconds"]
+        if distributed.rank() == 0:
+            self.folder.trim_logs(self.images)
+        begun, before = time.perf_counter(), self.seconds
+        stopped = "finished"
+        self.logged_at, self.logged_images = time.perf_counter(), self.images
+        with _stop_requests() as requested:
+            while self.images < self.config.images:
+                if self.config.patience and self.best["since"] >= self.config.patience:
+                    stopped = "early"
+                    break
+                if distributed.anywhere(bool(requested), self.device):
+                    stopped = "interrupted"
+                    break
+                self.seconds = before + time.perf_counter() - begun
+                self.iterate()
+            self.seconds = before + time.perf_counter() - begun
+            self.flush()
+            self.save()
+        return Outcome(self.images, self.seconds - before, stopped, self.best["mse"])
+
+    def iterate(self) -> None:
+        """One iteration of the algorithm, and what is due after it."""
+        stage = self.model.stage(self.images)
+        before = self.images
+        self.records += self.loop.iteration(before, stage.learning_rate)
+        if self.average:
+            self.average.update(self.model, stage.batch_size)
+        self.images += stage.batch_size
+        ended = self.images >= self.config.images
+        if ended or self.images // stage.batch_size % LOG_EVERY == 0:
+            self.flush()
+        due = self.images // self.config.validate_every > before // self.config.validate_every
+        if ended or due:
+            self.flush()
+            self.validate(counts=due)
+        if self.images // self.config.checkpoint_every > before // self.config.checkpoint_every and not ended:
+            self.flush()
+            self.save()
+
+    def flush(self) -> None:
+        """Average what was recorded, look for NaN, write a line of the log."""
+        if not self.records:
+            return
+        keys = [(r.images, r.name, key) for r in self.records for key in r.values]
+        values = torch.stack([v.float().mean() for r in self.records for v in r.values.values()])
+        numbers = distributed.average(values).tolist()
+        for (images, name, key), number in zip(keys, numbers, strict=True):
+            if not math.isfinite(number):
+                raise self.diverged(f"the {key} of update {name!r} became {number} at image {images}")
+        sums: dict[str, dict[str, list[float]]] = {}
+        for (_, name, key), number in zip(keys, numbers, strict=True):
+            sums.setdefault(name, {}).setdefault(key, []).append(number)
+        self.losses = {n: {k: sum(v) / len(v) for k, v in terms.items()} for n, terms in sums.items()}
+        now = time.perf_counter()
+        elapsed = now - self.logged_at
+        self.emit(
+            {
+                "images": self.images,
+                "seconds": round(self.seconds, 3),
+                "images_per_second": round((self.images - self.logged_images) / elapsed, 2),
+                "data_share": round(self.waiting / elapsed, 5),
+                "losses": self.losses,
+            }
+        )
+        self.records, self.waiting = [], 0.0
+        self.logged_at, self.logged_images = now, self.images
+
+    def validate(self, counts: bool) -> None:
+        """Measure the validation error; the best weights are kept, if the model minimises it.
+
+        ``counts`` is False for the extra one at the end of a training, which a longer training would not have.
+        """
+        start = time.perf_counter()
+        indices = self.data.split("validation")
+        errors: dict[str, float] = {}
+        numbers: dict[str, float] = {}
+        with torch.no_grad(), evaluating(self.trained):
+            if self.model.has_encoder:
+                batches = (self.data.images(i).to(self.device) for i in indices.split(256))
+                errors = reconstruction_mse(self.trained, batches)
+            if len(indices) > 1:
+                numbers = diagnose(self.trained, self.data.images(indices[:SAMPLES]).to(self.device))
+        said = warnings(numbers, self.losses)
+        if errors and errors["mse"] < self.best["mse"]:
+            self.best = {"mse": errors["mse"], "images": self.images, "since": 0}
+            if distributed.rank() == 0 and self.model.minimises_error:
+                self.folder.save_best(self.trained, self.images, self.config, self.data.digest)
+        elif errors and counts:
+            self.best["since"] += 1
+        event = {"images": self.images, "seconds": round(self.seconds, 3), "validation": errors}
+        self.emit(event | {"diagnostics": numbers, "warnings": said})
+        self.logged_at += time.perf_counter() - start  # validation is not training time
+
+    def save(self) -> None:
+        """Write a checkpoint. Raises `GenaeError` where weights are not finite: the last good one stays."""
+        for name, p in self.model.named_parameters():
+            if not torch.isfinite(p).all():
+                raise self.diverged(f"parameter {name} became NaN or infinite before image {self.images}")
+        distributed.check_replicas(self.model)
+        if distributed.rank() == 0:
+            state = {"best": self.best, "seconds": self.seconds, "data": self.data.digest}
+            self.folder.save(self.loop, self.images, state, self.config, self.average)
+        distributed.barrier()
+
+    def diverged(self, what: str) -> GenaeError:
+        """The error that says where to go on from."""
+        saved = self.folder.checkpoints()
+        good = f"the last good checkpoint is {saved[-1]}" if saved else "there is no checkpoint yet"
+        return GenaeError(f"training diverged: {what}; {good}; a lower --learning-rate usually helps")
+
+    def emit(self, record: Mapping[str, Any]) -> None:
+        """A line of the log."""
+        if distributed.rank() == 0:
+            self.folder.log(record)
+            self.progress(record)
+
+
+@contextmanager
+def _stop_requests() -> Iterator[list[int]]:
+    """Collect Ctrl-C and SIGTERM instead of dying; a second Ctrl-C interrupts at once."""
+    received: list[int] = []
+
+    def note(number: int, _: object) -> None:
+        if received and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        received.append(number)
+
+    try:
+        before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not the main thread: the caller's own handlers stay
+        before = {}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
