@@ -218,9 +218,12 @@ def test_neither_copy_nor_network_is_one_sentence(tmp_path: Path, monkeypatch: p
     import torchvision
 
     monkeypatch.setattr(torchvision.datasets.MNIST, "mirrors", ["http://127.0.0.1:9/"])
-    with pytest.raises(GenaeError, match=r"mnist is not in .* could not be downloaded .* --data-root") as caught:
-        open_data("mnist", data_root=str(tmp_path))
+    with pytest.raises(
+        GenaeError, match=r"mnist is not in .* could not be downloaded .*refused.* --data-root"
+    ) as caught:
+        open_data("mnist", data_root=str(tmp_path / "a" / "b"))
     assert "\n" not in str(caught.value)
+    assert not (tmp_path / "a").exists(), "a mistyped path leaves nothing behind"
 
 
 def folder_with(tmp_path: Path, **files: object) -> str:

@@ -297,7 +297,9 @@ def test_bad_images_are_refused_in_one_sentence(
         ("RUN --weights GOOD/000.png", "does not say which network it is for; expected no network"),
         ("GOOD --data GOOD --train-data GOOD", "--train-data is for runs"),
         ("RUN --metrics 1nn --data digits --split all", "1nn would be tested on images that they learn from"),
-        ("RUN --metrics mse --train-data digits", "only 1nn, knn, svm, logistic learn from digits"),
+        ("RUN --metrics mse --train-data digits", "chosen for 1nn, knn, svm, logistic, of which none is asked for"),
+        ("RUN --metrics mse --features long", "chosen for 1nn, knn, svm, logistic, of which none is asked for"),
+        ("RUN --metrics ,", "--metrics is ','; expected names separated by commas"),
         ("RUN --size 9", "--size is for images"),
         ("RUN --data shapes --metrics nearest", "nearest compares samples with the training images"),
         ("RUN --metrics codes --samples 1", "codes: expected at least 2 images and 2 samples"),
@@ -532,6 +534,9 @@ def test_layers_that_are_not_there_are_explained() -> None:
         layers(model, ["lng"])
     with pytest.raises(GenaeError, match="encoding does not pass through layer 'decoder'"):
         layers(model, ["decoder"])(x)
+    grown = tiny_model("style-alae").eval()
+    with pytest.raises(GenaeError, match=r"layer 'encoder.blocks.0' gives tuple, not one tensor; name one in it"):
+        layers(grown, ["encoder.blocks.0"])(next(random_batches(0, Part())))
 
 
 def test_probes_of_several_layers_have_names_of_their_own(run: Path) -> None:
@@ -569,14 +574,22 @@ def test_probes_are_not_tested_on_what_they_learnt(run: Path) -> None:
     assert digits.labels is not None
     with pytest.raises(GenaeError, match=r"1nn would be tested on images .*: 1457 of the 1797 chosen images of digits"):
         accuracy(run, digits, split="all")
-    with pytest.raises(GenaeError, match=r"179 of the 179 .* are in its split test"):
+    with pytest.raises(GenaeError, match=r"179 of the 179 .* are in the split test of digits"):
         accuracy(run, digits, train_data=open_data("digits"), train_split="test")
+    copied = replace(digits, name="copied", pixels=digits.pixels.float())
+    with pytest.raises(GenaeError, match=r"179 of the 179 .* are in the split all of copied"):
+        accuracy(run, digits, train_data=copied, train_split="all")
+    assert accuracy(run, digits, train_data=copied)[0] == accuracy(run, digits)[0], "its training images are others"
+    train = digits.split("train")
+    sevens = replace(digits, splits=digits.splits | {"train": train[digits.labels[train] == 7]})
+    with pytest.raises(GenaeError, match="the split train of digits holds one class; expected two or more for 1nn"):
+        accuracy(run, sevens)
     halves = replace(digits, classes=digits.classes[:5], labels=digits.labels % 5)
-    with pytest.raises(GenaeError, match="digits has no class 5, 6, 7, 8, 9; 1nn could not learn it"):
+    with pytest.raises(GenaeError, match="digits has no class 5, 6, 7, 8, 9; 1nn cannot learn it"):
         accuracy(run, digits, train_data=halves)
-    with pytest.raises(GenaeError, match="small has no labels; 1nn need"):
+    with pytest.raises(GenaeError, match="small has no labels; expected labelled images for 1nn"):
         accuracy(run, digits, train_data=replace(digits, name="small", labels=None))
     with pytest.raises(GenaeError, match=r"digits has images of \(1, 4, 8\), digits of \(1, 8, 8\)"):
         accuracy(run, digits, train_data=replace(digits, pixels=digits.pixels[:, :, :4]))
-    with pytest.raises(GenaeError, match="only 1nn, knn, svm, logistic learn from digits"):
+    with pytest.raises(GenaeError, match="of which none is asked for"):
         api.evaluate(run, digits, metrics=["mse"], train_data=digits)

@@ -260,7 +260,18 @@ def test_nearest_is_exact(queries: int, references: int, d: int, seed: int) -> N
     distance, index = nearest(a, b)
     slow = (a[:, None] - b[None]).double().square().sum(2)
     assert torch.equal(distance, slow.min(1).values.sqrt())
-    assert torch.equal((a - b[index]).double().square().sum(1).sqrt(), distance)
+    assert index.tolist() == slow.numpy().argmin(1).tolist(), "the first of equal ones"
+
+
+@pytest.mark.parametrize("spread", [0.1, 1e-2, 1e-4])
+def test_nearest_where_more_than_four_are_within_float32s_rounding(spread: float) -> None:
+    centres = 100 * normal(10, 50)
+    a = centres.repeat(10, 1) + spread * normal(100, 50, seed=1)
+    b = centres.repeat(40, 1) + spread * normal(400, 50, seed=2)
+    slow = (a[:, None] - b[None]).square().sum(2)
+    distance, index = nearest(a, b)
+    assert index.tolist() == slow.argmin(1).tolist()
+    assert torch.equal(distance, slow.min(1).values.sqrt())
 
 
 def test_nearest_over_several_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -305,6 +316,31 @@ def test_the_support_vector_machine_sees_features_as_they_are_and_the_regression
     small = x * torch.tensor([1e-4, 1.0])  # what tells the classes apart is hidden by its scale
     assert linear_svm(small[:300], labels[:300], small[300:], labels[300:]) < 0.8
     assert logistic(small[:300], labels[:300], small[300:], labels[300:]) > 0.95
+
+
+def test_the_support_vector_machine_minimises_its_objective() -> None:
+    """Squared hinge, C = 0.02, the constant's weight among the squares: minimised here by other means."""
+    x, noise = 0.2 * normal(300, 3), normal(300, 1, seed=1)[:, 0]
+    labels = (5 * x[:, 0] + 0.5 * noise > 0.8).long()
+    rows, signs = torch.cat([x, torch.ones(300, 1, dtype=x.dtype)], 1), 2.0 * labels - 1
+
+    def best(c: float) -> torch.Tensor:
+        w = torch.zeros(4, dtype=x.dtype, requires_grad=True)
+        minimiser = torch.optim.LBFGS([w], max_iter=200, line_search_fn="strong_wolfe")
+
+        def loss() -> torch.Tensor:
+            minimiser.zero_grad()
+            value = w.square().sum() / 2 + c * (1 - signs * (rows @ w)).clamp_min(0).square().sum()
+            value.backward()
+            return value
+
+        minimiser.step(loss)
+        return w.detach()
+
+    test = normal(4000, 3, seed=2)
+    right, other = ((test @ w[:3] + w[3] > 0).long() for w in (best(0.02), best(1.0)))
+    assert linear_svm(x, labels, test, right) > 0.998
+    assert linear_svm(x, labels, test, other) < 0.99
 
 
 def test_memorisation_tells_copies_from_new_images() -> None:

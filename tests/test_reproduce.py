@@ -11,6 +11,7 @@ from PIL import Image
 
 from genae import reproduce as reproducing
 from genae.autoencoders import AUTOENCODERS
+from genae.data.sources import open_data
 from genae.errors import GenaeError
 from genae.paper_tables import BUDGETS, DATA, TABLES, measure_of
 from genae.presets import FITTED, PRESETS
@@ -57,7 +58,7 @@ def test_a_table_is_trained_measured_and_written(tmp_path: Path, monkeypatch: py
         out=tmp_path / "results", command="another",
     )  # fmt: skip
     merged = json.loads(one_more.with_suffix(".json").read_text())
-    assert merged["rows"]["aaae"]["mnist_mse"]["measured"]["n"] == 1
+    assert merged["rows"]["aaae"]["mnist_mse"] == cell, "and other seeds of a cell"
     assert merged["rows"]["wgan-gp"] == table["rows"]["wgan-gp"], "cells of an earlier command stay"
     assert merged["command"] == "genae reproduce ...\nanother"
 
@@ -97,7 +98,25 @@ def test_stage_two_of_the_cpu_budget_learns_from_the_codes_of_a_shared_stage_one
 def test_what_cannot_be_had_is_said(tmp_path: Path) -> None:
     reproduce("aaae/table2", budget="cpu", rows=["lambda1=0.1"], runs=tmp_path / "runs", out=tmp_path)
     cell = json.loads((tmp_path / "aaae-table2.json").read_text())["rows"]["lambda1=0.1"]["celeba_fid"]
-    assert cell == {"paper": 22.245, "measured": None, "why": "no data: give a folder with --data celeba=FOLDER"}
+    why = "no data: give a folder with --data celeba=FOLDER"
+    assert cell == {"paper": 22.245, "measured": None, "values": {}, "why": why}
+
+
+def test_a_seed_that_fails_is_said_and_the_others_are_measured(tmp_path: Path) -> None:
+    (tmp_path / "runs" / "smoke" / "mnist").mkdir(parents=True)
+    (tmp_path / "runs" / "smoke" / "mnist" / "aaae-seed1").write_text("in the way")
+    said: list[str] = []
+    table = reproduce(
+        "aaae/table1", budget="smoke", seeds=(0, 1, 2), rows=["aaae"], columns=["mnist_mse"], runs=tmp_path / "runs",
+        out=tmp_path, say=said.append,
+    )  # fmt: skip
+    cell = json.loads(table.with_suffix(".json").read_text())["rows"]["aaae"]["mnist_mse"]
+    assert list(cell["values"]) == ["0", "2"]
+    assert cell["measured"]["n"] == 2
+    assert cell["measured"]["mean"] == sum(cell["values"].values()) / 2
+    assert cell["why"].startswith("seed 1: ")
+    assert f"- aaae, mnist_mse: {cell['why']}" in table.read_text()
+    assert cell["why"].removeprefix("seed 1: ") in said
 
 
 @pytest.mark.parametrize(
@@ -107,6 +126,8 @@ def test_what_cannot_be_had_is_said(tmp_path: Path) -> None:
         ({"budget": "tiny"}, "budget is 'tiny'; expected one of cpu, gpu, smoke"),
         ({"rows": ["alise"]}, "no row 'alise'; did you mean 'alice'"),
         ({"columns": ["mnist"]}, "no column 'mnist'; did you mean"),
+        ({"seeds": (0, 0)}, r"seeds are \[0, 0\]; expected different whole numbers"),
+        ({"seeds": (-1,)}, r"seeds are \[-1\]; expected different whole numbers from 0 up"),
         ({"sources": {"celeb": "x"}}, "no data set 'celeb'; did you mean 'celeba'"),
     ],
 )
@@ -135,11 +156,13 @@ def test_tables_are_complete_and_their_settings_are_real(table: str) -> None:
 
 def test_unlike_protocols_in_a_column_are_said() -> None:
     result: dict[str, dict[str, object]] = {"protocol": {}, "unlike": {}}
-    reproducing._note_protocol(result, "mnist_icp", "a", {"images": 10_000, "split": "test"})
-    reproducing._note_protocol(result, "mnist_icp", "b", {"images": 10_000, "split": "test"})
+    reproducing._note_protocol(result, "mnist_icp", "a, mnist_icp", {"images": 10_000, "split": "test"})
+    reproducing._note_protocol(result, "mnist_icp", "b, mnist_icp", {"images": 10_000, "split": "test"})
     assert not result["unlike"]
-    reproducing._note_protocol(result, "mnist_icp", "b", {"images": 200, "split": "test"})
+    reproducing._note_protocol(result, "mnist_icp", "b, mnist_icp", {"images": 200, "split": "test"})
     assert result["unlike"] == {"b, mnist_icp": "images 10000 / 200"}
+    reproducing._note_protocol(result, "mnist_icp", "b, mnist_icp", {"images": 10_000, "split": "test"})
+    assert not result["unlike"], "measured again, alike"
 
 
 def test_the_cpu_budget_says_what_it_trains_instead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,6 +216,17 @@ def test_probes_of_features_are_in_per_cent(tmp_path: Path) -> None:
     assert {run.name for run in (tmp_path / "runs" / "smoke" / "sw").iterdir()} == {
         "ae-error=l1-seed0", "latent-regressor-joint=True-seed0", "alae-seed0",
     }  # fmt: skip
+
+    # What was learnt from other images is not the table's.
+    run = tmp_path / "runs" / "smoke" / "sw" / "alae-seed0"
+    digits = open_data("digits")
+    turned = replace(digits, pixels=255 - digits.pixels)
+    (foreign,) = reproducing.api.evaluate(run, digits, metrics=["1nn"], train_data=turned)
+    again = reproduce("alae/table2", budget="smoke", rows=["alae"], columns=columns[:1], runs=tmp_path / "runs",
+                      out=tmp_path / "again")  # fmt: skip
+    cell = json.loads(again.with_suffix(".json").read_text())["rows"]["alae"]["1nn_sw_short"]
+    assert cell["values"] == rows["alae"]["1nn_sw_short"]["values"]
+    assert cell["values"]["0"] != 100 * foreign["value"]
 
 
 @pytest.mark.parametrize("model", ["alae", "ae"])

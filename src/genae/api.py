@@ -123,9 +123,9 @@ def evaluate(
     ``inception``, ``pixels``, ``torchvision:NAME``, ``timm:NAME``. weights: network -> weight file that replaces its
     download.
     priors: those whose samples are measured, by default all.
-    features: the layers that 1nn, svm and logistic read: ``short`` is the code, ``long`` the layer before it, or the
-    name of any module of the encoder (`genae.metrics.probing.layers`). train_data, train_split: the labelled images
-    that those probes learn from, by default the training images of what they are tested on.
+    features: the layers that 1nn, knn, svm and logistic read: ``short`` is the code, ``long`` the layer before it, or
+    the name of any module of the encoder (`genae.metrics.probing.layers`). train_data, train_split: the labelled
+    images that those probes learn from, by default the training images of what they are tested on.
 
     Records are appended to ``out``, by default the run's ``metrics.jsonl``. Under torchrun, processes share the work
     and the result is that of one. Raises `GenaeError`.
@@ -217,8 +217,7 @@ def probe(
             raise GenaeError(f"head is {head!r}; {nearest(head, HEADS)}")
     if epochs < 1:
         raise GenaeError(f"epochs is {epochs}; expected at least 1")
-    if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
-        raise GenaeError(f"seeds are {list(seeds)}; expected different whole numbers from 0 up")
+    expect_seeds(seeds)
     if FROZEN.get(frozen) == 0 and (others := [head for head in heads if head != "mlp"]):
         raise GenaeError(f"{others[0]} reads frozen layers, and with frozen {frozen!r} there are none; freeze some")
     model = load(run)
@@ -260,6 +259,12 @@ def probe(
                 progress(f"{head} of the frozen features", 0, 1)
                 keep({head: read_off(layers, head)}, {"seed": seed} if random_trunk else {})
     return records
+
+
+def expect_seeds(seeds: Sequence[int]) -> None:
+    """Raises `GenaeError` for what would count a run twice, or none."""
+    if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
+        raise GenaeError(f"seeds are {list(seeds)}; expected different whole numbers from 0 up")
 
 
 def _judges(

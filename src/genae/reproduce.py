@@ -56,11 +56,12 @@ def reproduce(
     progress: Callable[[Mapping[str, Any]], None] = lambda event: None,
 ) -> Path:
     """Train and measure the rows of a table of `TABLES`, and write ``<paper>-<table>.json`` and ``.md`` into ``out``
-    (with the budget ``smoke``, ``<paper>-<table>-smoke``). Cells measured before with the same budget are kept.
+    (with the budget ``smoke``, ``<paper>-<table>-smoke``). What was measured before with the same budget is kept: other
+    cells, and other seeds of a cell.
 
     sources: data set of `DATA` -> folder or zip that holds it. Runs are kept in ``runs`` and resumed; what is measured
-    is not measured again. A cell that cannot be measured says why. Of each data set, a picture shows the
-    reconstructions of the first seed's runs. Returns the Markdown file. Raises `GenaeError`.
+    is not measured again. A cell says why it, or a seed of it, could not be measured. Of each data set, a picture shows
+    the reconstructions of the lowest seed's runs. Returns the Markdown file. Raises `GenaeError`.
     """
     if table not in TABLES:
         raise GenaeError(f"there is no table {table!r}; {nearest(table, TABLES)}")
@@ -71,6 +72,7 @@ def reproduce(
         for name in given or ():
             if name not in known:
                 raise GenaeError(f"{table} has no {what} {name!r}; {nearest(name, known)}")
+    api.expect_seeds(seeds)
     Path(out).mkdir(parents=True, exist_ok=True)  # after the checks, before the work
     opened = lru_cache(maxsize=1)(open_data)  # many cells of a table are of the same images
     path = Path(out) / f"{table.replace('/', '-')}{'-smoke' if budget == 'smoke' else ''}.json"
@@ -81,24 +83,23 @@ def reproduce(
             if not ((rows is None or name in rows) and (columns is None or column in columns)):
                 cells.setdefault(column, {"paper": paper, "measured": None, "why": NOT_ASKED})
                 continue
-            values, why = [], None
-            result["unlike"].pop(f"{name}, {column}", None)
+            values: dict[str, float] = dict(cells.get(column, {}).get("values", {}))
+            failed: dict[str, list[int]] = {}
             for seed in seeds:
                 say(f"{name}, {column}, seed {seed}")
                 try:
                     found = _measure(row, column, budget, seed, sources or {}, data_root, opened, Path(runs), progress)
                 except GenaeError as error:
-                    why = str(error)
-                    break
-                values.append(found.value)
+                    failed.setdefault(str(error), []).append(seed)
+                    say(str(error))
+                    continue
+                values[str(seed)] = found.value
                 data = measure_of(column).data
                 result["how"][f"{name}, {data}"] = found.how
-                if seed == seeds[0]:
+                if seed == min(map(int, values)):
                     result["runs"].setdefault(data, {})[name] = [str(found.run), found.space]
-                _note_protocol(result, column, name, found.protocol)
-            deviation = statistics.pstdev(values) if values else 0.0
-            measured = {"mean": statistics.mean(values), "std": deviation, "n": len(values)} if values else None
-            cells[column] = {"paper": paper, "measured": measured, "why": None if measured else why}
+                _note_protocol(result, column, f"{name}, {column}, seed {seed}", found.protocol)
+            cells[column] = {"paper": paper, **_summary(values), "why": _reasons(failed, seeds)}
             write_table(path, result)  # after every cell: nothing is lost
     draw_reconstructions(path, result)
     draw_traversals(path, result)
@@ -116,16 +117,35 @@ def _begun(path: Path, table: str, budget: str, command: str) -> dict[str, Any]:
     return fresh | before | {"command": "\n".join(dict.fromkeys(commands))}
 
 
-def _note_protocol(result: dict[str, Any], column: str, row: str, protocol: dict[str, Any]) -> None:
-    """Keep the column's protocol, and every way in which a row's is another: such numbers are not comparable."""
+def _summary(values: Mapping[str, float]) -> dict[str, Any]:
+    """The value of each seed, and what the table shows of them."""
+    ordered = {seed: values[seed] for seed in sorted(values, key=int)}
+    if not ordered:
+        return {"measured": None, "values": {}}
+    of = list(ordered.values())
+    return {"measured": {"mean": statistics.mean(of), "std": statistics.pstdev(of), "n": len(of)}, "values": ordered}
+
+
+def _reasons(failed: Mapping[str, Sequence[int]], seeds: Sequence[int]) -> str | None:
+    """Why seeds have no value; numbered where others have one, or another reason."""
+    if not failed:
+        return None
+    return "; ".join(
+        why if len(of) == len(seeds) else f"seed {', '.join(map(str, of))}: {why}" for why, of in failed.items()
+    )
+
+
+def _note_protocol(result: dict[str, Any], column: str, cell: str, protocol: dict[str, Any]) -> None:
+    """Keep the column's protocol, and every way in which a cell's is another: such numbers are not comparable."""
     first = result["protocol"].setdefault(column, protocol)
     differences = [
         f"{key} {first.get(key)} / {protocol.get(key)}"
         for key in sorted({*first, *protocol})
         if first.get(key) != protocol.get(key)
     ]
+    result["unlike"].pop(cell, None)
     if differences:
-        result["unlike"][f"{row}, {column}"] = "; ".join(differences)
+        result["unlike"][cell] = "; ".join(differences)
 
 
 class Found(NamedTuple):
@@ -189,7 +209,7 @@ def _measure(
         for record in reversed(read_lines(run / "metrics.jsonl", "metric")):
             fingerprint = record["fingerprint"]
             named = record["of"] == wanted.of and record["metric"].startswith(wanted.metric)
-            if named and fingerprint.items() >= wanted.fingerprint.items():
+            if named and all(fingerprint.get(key) == value for key, value in wanted.fingerprint.items()):
                 protocol = {k: v for k, v in fingerprint.items() if k not in wanted.subject}
                 space = row.prior if row.through_prior else CODE
                 return Found(measure.scale * record["value"], protocol, how, run, space)
@@ -206,7 +226,7 @@ class Wanted(NamedTuple):
     metric: str
     """How its name begins."""
     fingerprint: Mapping[str, Any]
-    """What must be in its fingerprint."""
+    """What must be in its fingerprint; None: what must not."""
     measure: Callable[[], Any]
     """Makes it."""
     subject: Collection[str] = SUBJECT
@@ -251,7 +271,7 @@ def _evaluation(row: Row, measure: Measure, budget: str, run: Path) -> Wanted:
     if priors:
         subject["prior_weights"] = weights_digest(trained.autoencoder.priors[of])
     if features:
-        subject |= {"features": features}
+        subject |= {"features": features, "train_data": None}  # the training images of the table's data
     elif METRICS[asked].of != "pairs":
         subject |= {"seed": 0} | ({"images": SAMPLES[budget]} if of not in (REAL, CODE) else {})
     return Wanted(of, metric, subject, lambda: api.evaluate(

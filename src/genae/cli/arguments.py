@@ -63,6 +63,16 @@ def numbers_of(flag: str, text: str, count: int, things: str = "images") -> list
     return numbers
 
 
+def names_of(flag: str, text: str | None) -> list[str] | None:
+    """``a, b`` of ``--flag`` -> ["a", "b"]; None where the flag is not given."""
+    if text is None:
+        return None
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise GenaeError(f"--{flag} is {text!r}; expected names separated by commas, or no --{flag}")
+    return names
+
+
 def seeds_of(text: str) -> list[int]:
     """``0,1,2`` -> [0, 1, 2]."""
     try:

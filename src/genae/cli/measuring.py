@@ -16,6 +16,7 @@ from genae.cli.arguments import (
     Split,
     expect_ending,
     expect_format,
+    names_of,
     seeds_of,
     weight_files,
 )
@@ -46,7 +47,8 @@ def evaluate(
         str | None, typer.Option(help="Of a run: priors to sample, comma separated; by default all.")
     ] = None,
     features: Annotated[
-        str, typer.Option(help="Layers that 1nn, svm and logistic read: short (the code), long, or a module's name.")
+        str,
+        typer.Option(help="Layers that 1nn, knn, svm and logistic read: short (the code), long, or a module's name."),
     ] = "short",
     train_data: Annotated[
         str | None, typer.Option(help="Source of labelled images that probes learn from; by default that of the test.")
@@ -87,8 +89,7 @@ def evaluate(
     from genae.training.config import parse_range
 
     expect_format(format)
-    wanted = [name.strip() for name in metrics.split(",")] if metrics else None
-    networks = [name.strip() for name in network.split(",")] if network else None
+    wanted, networks = names_of("metrics", metrics), names_of("network", network)
     shape: dict[str, Any] = {"size": size, "fit": fit, "channels": channels, "value_range": value_range}
     if is_run(subject):
         given = [key.replace("_", "-") for key, value in shape.items() if value is not None]
@@ -107,9 +108,10 @@ def evaluate(
         with Work() as progress:
             records = api.evaluate(
                 subject, source, metrics=wanted, networks=networks, weights=files,
-                priors=prior.split(",") if prior else None,
+                priors=names_of("prior", prior),
                 split=split or default_split(model, data), samples=samples or 10_000, seed=seed,
-                features=features.split(","), train_data=taught, train_split=train_split or taught_split,
+                features=names_of("features", features) or (),
+                train_data=taught, train_split=train_split or taught_split,
                 out=Path(out or "metrics.jsonl") if out or not Path(subject).is_dir() else None, progress=progress,
             )  # fmt: skip
     else:
@@ -166,7 +168,7 @@ def probe(
     source = load_run(run).open_data(data, data_root)
     with Work() as progress:
         records = api.probe(
-            run, source, frozen=frozen, heads=[head.strip() for head in heads.split(",")],
+            run, source, frozen=frozen, heads=names_of("heads", heads) or (),
             random_trunk=trunk == "random", epochs=epochs,
             seeds=seeds_of(seeds), progress=progress,
         )  # fmt: skip

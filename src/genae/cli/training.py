@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from genae.cli.app import app
-from genae.cli.arguments import DataRoot, Run, Seed, expect_ending, seeds_of, settings_of
+from genae.cli.arguments import DataRoot, Run, Seed, expect_ending, names_of, seeds_of, settings_of
 from genae.cli.files import load_run, open_source
 from genae.errors import GenaeError
 from genae.screen import Progress, Work, console, note, print_footprints, print_settings
@@ -119,8 +119,8 @@ def reproduce(
             raise GenaeError(f"--data is {text!r}; expected NAME=SOURCE such as celeba=FOLDER")
         sources[name] = source
     path = run_table(
-        table, budget=budget, seeds=seeds_of(seeds), rows=rows.split(",") if rows else None,
-        columns=columns.split(",") if columns else None, sources=sources, data_root=data_root, runs=runs, out=out,
+        table, budget=budget, seeds=seeds_of(seeds), rows=names_of("rows", rows),
+        columns=names_of("columns", columns), sources=sources, data_root=data_root, runs=runs, out=out,
         command="genae " + shlex.join(sys.argv[1:]), say=lambda text: console.print(escape(text), soft_wrap=True),
     )  # fmt: skip
     console.print(escape(str(path)), soft_wrap=True)

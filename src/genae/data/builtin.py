@@ -4,6 +4,7 @@ import gzip
 import math
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -13,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from genae.errors import GenaeError, reason
+from genae.errors import GenaeError
 
 
 @dataclass(frozen=True)
@@ -208,14 +209,24 @@ def _official(pixels: Tensor, labels: Tensor, train: int, classes: tuple[str, ..
 
 
 def _download(name: str, root: Path, fetch: Callable[[], object]) -> None:
+    new = [folder for folder in (root, *root.parents) if not folder.exists()]
     try:
         root.mkdir(parents=True, exist_ok=True)
         fetch()
     except Exception as error:
+        if new:
+            _remove_empty(new[-1])
         raise GenaeError(
-            f"{name} is not in {root} and could not be downloaded ({reason(error)}); "
+            f"{name} is not in {root} and could not be downloaded ({' '.join(str(error).split())}); "
             "give a folder that holds torchvision's copy with --data-root"
         ) from None
+
+
+def _remove_empty(folder: Path) -> None:
+    """What a mistyped path leaves behind; files of a broken download stay."""
+    for path, _, _ in os.walk(folder, topdown=False):
+        with suppress(OSError):
+            os.rmdir(path)
 
 
 GARMENTS = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")

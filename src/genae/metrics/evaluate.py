@@ -60,8 +60,8 @@ def evaluate_model(
     device = next(model.parameters()).device
     indices = data.split(split)
     probes = [name for name in PROBES if name in metrics]
-    if train_data is not None and not probes:
-        raise GenaeError(f"only {', '.join(PROBES)} learn from {train_data.name}; ask for one of them, or leave it out")
+    if not probes and (train_data is not None or train_split != "train" or tuple(features) != ("short",)):
+        raise GenaeError(f"layers and training images are chosen for {', '.join(PROBES)}, of which none is asked for")
     taught = lesson(probes, data, indices, train_data, train_split) if probes else None
     base = _base(stream_of(data, indices), split) | {"data_digest": data.digest, "weights": weights}
     judges.require_sides(data.image_shape)
@@ -90,7 +90,7 @@ def evaluate_model(
     encoded = {metric for metric in metrics if METRICS[metric].of in ("pairs", "codes", "labels")}
     if encoded and not model.has_encoder:
         raise GenaeError(f"this model has no encoder; {', '.join(sorted(encoded))} need one")
-    paired = model.has_encoder and bool(encoded or judges.networks)
+    paired = model.has_encoder and bool(judges.pairs or "codes" in metrics or judges.networks)
     done = 0
     for h, errors, observed in distributed.in_order(indices.split(BATCH) if paired else (), data.images, reconstruct):
         done += len(h)

@@ -17,7 +17,8 @@ def nearest(queries: Tensor, references: Tensor) -> tuple[Tensor, Tensor]:
     """Euclidean distance [N], float64, and index [N] of the nearest reference [M, D] of every query [N, D].
 
     Rows of any dtype. Products in float32, of rows less the references' mean, find four candidates in each chunk of
-    references; their distances are then computed in float64, without cancellation. Ties go to the lowest index.
+    references; their distances are then computed in float64, without cancellation. Where rounding could hide a fifth
+    that is nearer, the chunk is searched in float64. Ties go to the lowest index.
     """
     distances, indices = [], []
     parts = [part.double().sum(0) for part in references.split(REFERENCES)]
@@ -28,19 +29,37 @@ def nearest(queries: Tensor, references: Tensor) -> tuple[Tensor, Tensor]:
         where = torch.zeros(len(q), dtype=torch.long, device=q.device)
         for start in range(0, len(references), REFERENCES):
             chunk = references[start : start + REFERENCES].to(q.device)
-            found = (
-                squared_distances(rough, (chunk - mean).float())
-                .topk(min(CANDIDATES, len(chunk)), largest=False)
-                .indices
+            near = (chunk - mean).float()
+            found = squared_distances(rough, near).topk(min(CANDIDATES, len(chunk)), largest=False)
+            exact = torch.stack(
+                [(q.double() - chunk[column].double()).square().sum(1) for column in found.indices.T], 1
             )
-            exact = torch.stack([(q.double() - chunk[column].double()).square().sum(1) for column in found.T], 1)
             least = exact.min(1).values
-            index = torch.where(exact == least[:, None], found, len(references)).min(1).values + start
+            index = torch.where(exact == least[:, None], found.indices, len(references)).min(1).values
+            if len(chunk) > CANDIDATES:
+                other = found.values[:, -1].double() - _rounding(rough, near)  # no other row is nearer than that
+                for row in (other <= torch.minimum(least, best)).nonzero()[:, 0].tolist():
+                    least[row], index[row] = _searched(q[row], chunk, mean)
             closer = least < best
-            best, where = torch.where(closer, least, best), torch.where(closer, index, where)
+            best, where = torch.where(closer, least, best), torch.where(closer, index + start, where)
         distances.append(best.sqrt())
         indices.append(where)
     return torch.cat(distances), torch.cat(indices)
+
+
+def _searched(q: Tensor, chunk: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
+    """Squared distance and index of the row of ``chunk`` [M, D] that is nearest to q [D]."""
+    near, row = chunk.double() - mean, (q.double() - mean)[None]
+    rough = squared_distances(row, near)[0]
+    few = (rough <= rough.min() + 2 * _rounding(row, near)).nonzero()[:, 0]
+    exact = (q.double() - chunk[few].double()).square().sum(1)
+    return exact.min(), few[exact == exact.min()][0]
+
+
+def _rounding(a: Tensor, b: Tensor) -> Tensor:
+    """What `squared_distances` of rows a [N, D] and any of b [M, D] can be wrong by, [N]: the bound of dot products."""
+    largest = a.norm(dim=1).double() + b.norm(dim=1).max().double()
+    return (a.shape[1] + 8) * torch.finfo(a.dtype).eps * largest.square()
 
 
 def neighbour_radii(x: Tensor, k: int) -> Tensor:

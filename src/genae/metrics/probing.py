@@ -1,6 +1,7 @@
 """What labels can be read from the layers of an encoder, and how well its parts are the true ones."""
 
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from genae import distributed
 from genae.data.builtin import SHAPES, shape_places
 from genae.data.sources import ImageData
+from genae.data.transforms import to_uint8
 from genae.errors import GenaeError, nearest
 from genae.metrics.judges import BATCH, Judges
 from genae.metrics.localisation import INSIDE, localisation
@@ -47,7 +49,12 @@ def layers(model: Autoencoder, names: Sequence[str]) -> Callable[[Tensor], list[
             module, before = place
 
             def keep(_: nn.Module, inputs: Any, output: Any, number: int = number, before: bool = before) -> None:
-                found[number] = (inputs[0] if before else output).detach().float().flatten(1).cpu()
+                value = inputs[0] if before else output
+                if not isinstance(value, Tensor):
+                    raise GenaeError(
+                        f"layer {names[number]!r} gives {type(value).__name__}, not one tensor; name one in it"
+                    )
+                found[number] = value.detach().float().flatten(1).cpu()
 
             hooks.append(module.register_forward_hook(keep))
         try:
@@ -86,32 +93,45 @@ def lesson(
 
     Classes of two sources are the same if their names are, or their numbers where one has no names. Raises `GenaeError`
     for images without labels or of another shape, for classes that nothing can be learnt of, and for images that would
-    be learnt from and tested.
+    be learnt from and tested: of two sources, all whose 8-bit pixels are equal.
     """
     source = train_data or data
     probes = " and ".join(wanted)
     for each in (data, source):
         if each.labels is None:
-            raise GenaeError(f"{each.name} has no labels; {probes} need them")
+            raise GenaeError(f"{each.name} has no labels; expected labelled images for {probes}")
     if source.image_shape != data.image_shape:
         raise GenaeError(f"{source.name} has images of {source.image_shape}, {data.name} of {data.image_shape}")
     learn = source.split(train_split)
-    if source.digest == data.digest and (known := int(torch.isin(indices, learn).sum())):
+    if source.digest == data.digest:
+        known = int(torch.isin(indices, learn).sum())
+    else:
+        seen = set(_pixels(source, learn))
+        known = sum(row in seen for row in _pixels(data, indices))
+    if known:
         raise GenaeError(
             f"{probes} would be tested on images that they learn from: {known} of the {len(indices)} chosen images of "
-            f"{data.name} are in its split {train_split}; choose another --split, --train-split or --train-data"
+            f"{data.name} are in the split {train_split} of {source.name}; choose another --split, --train-split or "
+            "--train-data"
         )
+    if len(source.labels[learn].unique()) < 2:  # type: ignore[index]
+        raise GenaeError(f"the split {train_split} of {source.name} holds one class; expected two or more for {probes}")
     test_labels = data.labels[indices]  # type: ignore[index]
     if data.classes and source.classes and data.classes != source.classes:
         unknown = sorted({data.classes[number] for number in test_labels.unique()} - {*source.classes})
         if unknown:
-            raise GenaeError(f"{source.name} has no class {', '.join(unknown)}; {probes} could not learn it")
+            raise GenaeError(f"{source.name} has no class {', '.join(unknown)}; {probes} cannot learn it")
         numbers = [source.classes.index(name) if name in source.classes else -1 for name in data.classes]
         test_labels = torch.tensor(numbers)[test_labels]
     protocol: dict[str, Any] = {"train": len(learn)}
     if train_data is not None or train_split != "train":
         protocol |= {"train_data": source.name, "train_digest": source.digest, "train_split": train_split}
     return Lesson(source, learn, source.labels[learn], test_labels, protocol)  # type: ignore[index]
+
+
+def _pixels(data: ImageData, indices: Tensor) -> Iterator[bytes]:
+    for part in indices.split(BATCH):
+        yield from (row.tobytes() for row in to_uint8(data.images(part)).flatten(1).cpu().numpy())
 
 
 def record_probes(
@@ -126,8 +146,11 @@ def record_probes(
 ) -> None:
     """Fit every probe ``wanted`` to each layer's features of the lesson's images; note its accuracy on ``indices``.
 
-    Numbers from other layers than the code bear the layer's name: ``1nn-long``.
+    Numbers from other layers than the code bear the layer's name: ``1nn-long``. The fingerprint of a linear probe that
+    its solver did not bring to an end has ``converged`` False.
     """
+    from sklearn.exceptions import ConvergenceWarning
+
     device = next(model.parameters()).device
     features = layers(model, names)
 
@@ -143,8 +166,11 @@ def record_probes(
         more = {**taught.protocol, "features": name, "code_dim": train.shape[1]}
         for probe in wanted:
             judges.progress(f"{probe} of {name} features", 0, 1)
-            accuracy = PROBES[probe](train, taught.labels, test, taught.test_labels)
-            judges.record(base, CODE, probe if name == "short" else f"{probe}-{name}", accuracy, **more)
+            with warnings.catch_warnings(record=True) as raised:
+                accuracy = PROBES[probe](train, taught.labels, test, taught.test_labels)
+            unfinished = {"converged": False} if any(w.category is ConvergenceWarning for w in raised) else {}
+            metric = probe if name == "short" else f"{probe}-{name}"
+            judges.record(base, CODE, metric, accuracy, **more, **unfinished)
 
 
 def record_occurrence(

@@ -133,10 +133,11 @@ def is_mapped(prior: Prior) -> bool:
     return prior.has_latent and not prior.has_encoder
 
 
-def traversal_grid(model: Model, prior: str, pairs: int = 4, seed: int = 0) -> Image.Image:
+def traversal_grid(model: Model, prior: str, pairs: int = 4, seed: int = 0, title: str = "") -> Image.Image:
     """Two rows per pair of samples: the way in the prior's z, the way in codes (ALAE Fig. 4)."""
     ways = model.traverse(pairs, prior=prior, seed=seed)
-    return grid(ways.flatten(0, 1), ["in z", "in codes"] * pairs, title=f"Between two samples of the {prior} prior")
+    labels = [f"{pair + 1}: {where}" for pair in range(pairs) for where in ("in z", "in codes")]
+    return grid(ways.flatten(0, 1), labels, title=title or f"Between two samples of the {prior} prior")
 
 
 def manifold_grid(model: Model, images: Tensor, side: int = 9, space: str = "code") -> Image.Image:

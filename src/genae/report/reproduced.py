@@ -24,7 +24,8 @@ def draw_reconstructions(path: Path, result: Mapping[str, Any]) -> None:
         drawn: dict[tuple[str, str], str] = {}
         for name, (run, space) in runs.items():
             drawn.setdefault((run, space), name)  # once for rows that differ in their prior alone
-        for (run, space), name in drawn.items():
+        table = list(TABLES[result["table"]][1])
+        for (run, space), name in sorted(drawn.items(), key=lambda item: table.index(item[1])):
             model = load(run) if is_run(run) else None
             if model is None or not model.spaces or not TABLES[result["table"]][1][name][0].model:
                 continue
@@ -35,7 +36,9 @@ def draw_reconstructions(path: Path, result: Mapping[str, Any]) -> None:
             rows[name] = model.reconstruct(images, space)
         if images is not None:
             picture = figures.grid(
-                torch.stack([images, *rows.values()]), ["held out", *rows], title=f"Reconstructions, {data}"
+                torch.stack([images, *rows.values()]),
+                ["held out", *rows],
+                title=f"Reconstructions, {data}, the lowest seed of each row",
             )
             figures.save_picture(picture, _picture(path, data))
 
@@ -43,13 +46,14 @@ def draw_reconstructions(path: Path, result: Mapping[str, Any]) -> None:
 def draw_traversals(path: Path, result: Mapping[str, Any]) -> None:
     """Ways between samples in z and in codes, for the first row of each data set whose codes are learned (Fig. 4)."""
     for data, runs in result["runs"].items():
-        for run, _ in runs.values():
+        for row, (run, _) in runs.items():
             model = load(run) if is_run(run) else None
             mapped = (
                 [name for name, prior in model.autoencoder.priors.items() if figures.is_mapped(prior)] if model else []
             )
             if model and mapped:
-                figures.save_picture(figures.traversal_grid(model, mapped[0]), _picture(path, f"{data}-paths"))
+                ways = figures.traversal_grid(model, mapped[0], title=f"{row}, {data}: ways between samples")
+                figures.save_picture(ways, _picture(path, f"{data}-paths"))
                 break
 
 

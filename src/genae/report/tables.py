@@ -85,7 +85,8 @@ def table(records: Records) -> tuple[list[str], list[list[str]]]:
 
 
 def cautions(records: Records) -> list[str]:
-    """A sentence for every way in which the two sides of a comparison were not treated alike."""
+    """A sentence for everything that makes a number less than it seems: two sides of a comparison that were not treated
+    alike, a solver that was stopped."""
     found = []
     for fingerprint in (r["fingerprint"] for r in records if "network" in r["fingerprint"] and r["of"] != REAL):
         for what in ("format", "resize", "size"):
@@ -95,6 +96,11 @@ def cautions(records: Records) -> list[str]:
                     f"the {what} of the images is {ours}, that of {fingerprint['data']} is {theirs}: "
                     "a distance between them also measures this difference"
                 )
+    found += [
+        f"{r['metric']}: the solver stopped before it had converged; other features, or scaled ones, may do better"
+        for r in records
+        if r["fingerprint"].get("converged") is False
+    ]
     return list(dict.fromkeys(found))
 
 
