@@ -29,6 +29,11 @@ MODELS = {
     "alae": {},
     "stacked-wae": {},
     "aaae": {},
+    "vae-gan": DENSE,
+    "wae-mmd": DENSE,
+    "wae-gan": DENSE,
+    "alice": DENSE,
+    "wgan-gp": {},
 }
 
 
