@@ -29,7 +29,7 @@ from genae.metrics.recognition import freeze, read_off, recognise, sections
 from genae.model import load
 from genae.networks.patch import placed, pooled
 from genae.networks.residual import Pyramid, ResidualTrunk
-from genae.report import figures, tables
+from genae.report import figures, part_figures, tables
 from genae.training.config import resolve
 from genae.training.train import train
 
@@ -299,15 +299,15 @@ def test_crops_at_random_are_of_images_where_the_part_is_likely(trained: Path) -
         surest = model.parts(data.images(everything))[1].flatten(2).amax(2).logit()  # [M, N]
         model.autoencoder.heads.convolution.bias[-3:] -= surest.median(0).values  # type: ignore[union-attr,operator,index]
     for part in range(3):
-        (found,) = figures.part_crops(model, data, everything, [part], 4, seed=1)
-        (again,) = figures.part_crops(model, data, everything, [part], 4, seed=1)
-        (other,) = figures.part_crops(model, data, everything, [part], 4, seed=2)
+        (found,) = part_figures.part_crops(model, data, everything, [part], 4, seed=1)
+        (again,) = part_figures.part_crops(model, data, everything, [part], 4, seed=1)
+        (other,) = part_figures.part_crops(model, data, everything, [part], 4, seed=2)
         likely = (model.parts(data.images(everything))[1][:, part].flatten(1).amax(1) > 0.5).sum()
         assert len(found.images) == min(4, int(likely))
         assert (found.scores > 0.5).all()
         assert torch.equal(found.images, again.images)
         assert not torch.equal(found.images, other.images)
-        (most,) = figures.part_crops(model, data, everything, [part], len(everything), seed=1)
+        (most,) = part_figures.part_crops(model, data, everything, [part], len(everything), seed=1)
         assert len(most.images) == likely
         assert 0.25 < likely / len(everything) < 0.75
 

@@ -15,7 +15,8 @@ from genae.autoencoders.style_alae import StyleAdversarialLatentAutoencoder, Sty
 from genae.errors import GenaeError
 from genae.latent.mixing import truncate
 from genae.model import load
-from genae.networks.style import Convolution, StyleEncoder, blur, channels_of, levels_of
+from genae.networks.style import StyleEncoder
+from genae.networks.style_layers import Convolution, blur, channels_of, levels_of
 from genae.presets import PRESETS
 from genae.protocol import Autoencoder, Update
 from genae.training.average import Average

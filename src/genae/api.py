@@ -17,10 +17,11 @@ from genae.data.sources import ImageData
 from genae.data.stream import ImageStream, open_stream
 from genae.errors import GenaeError, nearest
 from genae.metrics import METRICS
-from genae.metrics import evaluate as measuring
 from genae.metrics.backbones import open_network
 from genae.metrics.classifier import classifier_path, load_classifier, train_classifier
 from genae.metrics.cost import costs
+from genae.metrics.evaluate import evaluate_model
+from genae.metrics.evaluate_images import evaluate_images as measure_images
 from genae.metrics.features import FeatureNetwork
 from genae.metrics.judges import Judges, Progress, networks_needed
 from genae.metrics.lpips import open_lpips
@@ -152,7 +153,7 @@ def evaluate(
     out = out or (Path(run) / "metrics.jsonl" if Path(run).is_dir() else None)
     _prepare(out)
     judges = _judges(metrics, networks, weights or {}, lambda: data, model.device, seed, progress)
-    records = measuring.evaluate_model(
+    records = evaluate_model(
         model.autoencoder, model.sample_codes, data, judges, metrics, weights=model.digest, priors=priors, split=split,
         samples=samples, features=features, train_data=train_data, train_split=train_split,
         spent=costs(Path(run), model.digest) if "cost" in metrics else {},
@@ -185,7 +186,7 @@ def evaluate_images(
     _prepare(out)
     judges = _judges(metrics, networks, weights or {}, labelled, device_used, seed, progress)
     chosen = images.take(samples, seed) if samples else images
-    records = measuring.evaluate_images(chosen, reference, judges, metrics, split=split)
+    records = measure_images(chosen, reference, judges, metrics, split=split)
     _keep(records, out)
     return records
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from genae.autoencoders.style_alae import StyleAdversarialLatentAutoencoder
 from genae.errors import GenaeError
 from genae.networks.equalised import EqualisedLinear
-from genae.networks.style import Convolution
+from genae.networks.style_layers import Convolution
 from genae.storage import save_tensors
 from genae.training.config import Config
 

@@ -13,7 +13,7 @@ from genae.autoencoders import AUTOENCODERS
 from genae.data.sources import ImageData, open_data
 from genae.errors import GenaeError, nearest
 from genae.metrics import METRICS
-from genae.metrics.evaluate import REAL
+from genae.metrics.judges import REAL
 from genae.metrics.reconstruction import CODE
 from genae.model import load
 from genae.paper_tables import BUDGETS, DATA, DROP_EVERY, EPOCHS, SAMPLES, SMOKE_FIT, TABLES, Measure, Row, measure_of

@@ -16,7 +16,8 @@ from genae.autoencoders.alae import LatentAdversary, with_slope
 from genae.latent.mixing import every_layer
 from genae.losses import critic_loss, generator_loss, in_float32
 from genae.networks.equalised import EqualisedDense
-from genae.networks.style import Blend, StyleCritic, StyleDecoder, StyleEncoder, channels_of, doubled, halved, levels_of
+from genae.networks.style import Blend, StyleCritic, StyleDecoder, StyleEncoder
+from genae.networks.style_layers import channels_of, doubled, halved, levels_of
 from genae.priors.mapping import MappingPrior
 from genae.protocol import Autoencoder, Prior, Stage, Update, at_least, draw, frozen
 

@@ -229,7 +229,7 @@ def show_parts(
     ] = "parts.png",
 ) -> None:
     """The parts of a patch-vae: where they occur, crops around their likeliest places, swapped appearances."""
-    from genae.report import figures
+    from genae.report import part_figures
     from genae.storage import save_arrays
 
     kinds = {"maps": (".png", ".npz"), "crops": (".png", ""), "swaps": (".png",)}
@@ -256,9 +256,9 @@ def show_parts(
             raise GenaeError(f"{source.name} has {len(indices)} images in this split; swapping needs at least 2")
         draw_operation(run, model, "swap", images, {"parts": numbers, "from_part": other}, out)
     elif Path(out).suffix:
-        save_figure(figures.crop_grid(model, source, indices, numbers, count, seed), out)
+        save_figure(part_figures.crop_grid(model, source, indices, numbers, count, seed), out)
     else:
-        written = figures.save_crops(
-            figures.part_crops(model, source, indices, numbers, count, seed), source, Path(out)
+        written = part_figures.save_crops(
+            part_figures.part_crops(model, source, indices, numbers, count, seed), source, Path(out)
         )
         console.print(f"{written} crops of {len(numbers)} parts, and crops.csv: {escape(out)}")

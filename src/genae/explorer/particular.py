@@ -9,7 +9,7 @@ from torch import Tensor
 
 from genae.errors import GenaeError
 from genae.explorer.answers import Answer, Known, exactly, flags
-from genae.report import figures
+from genae.report import figures, part_figures
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Parts:
 
     def figure(self, known: Known, pictures: Tensor) -> Image.Image:
         """`genae parts`'s."""
-        return figures.occurrence_grid(known.model, pictures, self._chosen(known.model.parts(pictures[:1])[1]))
+        return part_figures.occurrence_grid(known.model, pictures, self._chosen(known.model.parts(pictures[:1])[1]))
 
     def command(self, count: int) -> list[str]:
         """Arguments of the command line."""
@@ -94,7 +94,7 @@ class Swap:
     def figure(self, known: Known, pictures: Tensor) -> Image.Image:
         """`genae parts --show swaps`'s: each picture with the appearances of the one before it."""
         chosen = _numbered(self.parts, known.model.parts(pictures[:1])[1].shape[1])
-        return figures.swap_grid(known.model, pictures, pictures.roll(1, 0), chosen, self._source())
+        return part_figures.swap_grid(known.model, pictures, pictures.roll(1, 0), chosen, self._source())
 
     def command(self, count: int) -> list[str]:
         """Arguments of the command line."""

@@ -1,6 +1,5 @@
-"""Every number that is asked for, each with the protocol that made it."""
+"""Every metric of a model: of its reconstructions, codes and samples, each with the protocol that made it."""
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -11,14 +10,14 @@ from torch import Tensor
 from genae import distributed
 from genae.data.sampler import shuffled
 from genae.data.sources import ImageData
-from genae.data.stream import ImageStream, stream_of
-from genae.data.transforms import to_uint8, to_unit_range
+from genae.data.stream import stream_of
+from genae.data.transforms import to_uint8
 from genae.errors import GenaeError
 from genae.metrics import METRICS
 from genae.metrics.codes import code_statistics
 from genae.metrics.features import Observed
 from genae.metrics.frechet import moments
-from genae.metrics.judges import BATCH, Judges, Record, short_count
+from genae.metrics.judges import BATCH, NEAREST, REAL, Judges, Record, protocol_of, short_count
 from genae.metrics.neighbours import memorisation, training_distances
 from genae.metrics.path_length import STEP, prior_path_lengths, trimmed_mean
 from genae.metrics.probes import PROBES
@@ -26,10 +25,6 @@ from genae.metrics.probing import lesson, record_localisation, record_occurrence
 from genae.metrics.reconstruction import CODE, reconstructions
 from genae.protocol import Autoencoder
 from genae.storage import weights_digest
-from genae.version import VERSION
-
-NEAREST = 1000
-REAL = "real data"
 
 
 def evaluate_model(
@@ -63,7 +58,7 @@ def evaluate_model(
     if not probes and (train_data is not None or train_split != "train" or tuple(features) != ("short",)):
         raise GenaeError(f"layers and training images are chosen for {', '.join(PROBES)}, of which none is asked for")
     taught = lesson(probes, data, indices, train_data, train_split) if probes else None
-    base = _base(stream_of(data, indices), split) | {"data_digest": data.digest, "weights": weights}
+    base = protocol_of(stream_of(data, indices), split) | {"data_digest": data.digest, "weights": weights}
     judges.require_sides(data.image_shape)
     judges.require(len(indices), f"the {split} split of {data.name}")
     if model.priors:
@@ -155,86 +150,6 @@ def evaluate_model(
     return judges.records
 
 
-def evaluate_images(
-    images: ImageStream, reference: ImageStream, judges: Judges, metrics: Iterable[str], *, split: str = "all"
-) -> list[Record]:
-    """Measure images of any origin against reference images; see `evaluate_model` for the records.
-
-    Metrics of pairs compare images of the same file name (without its ending), or of the same number where there are no
-    names. Raises `GenaeError`.
-    """
-    base = _base(reference, split) | {
-        "files": images.digest,
-        "images_format": images.format,
-        "images_resize": images.resize,
-        "images_size": _size(images),
-        "seed": judges.seed,
-    }
-    for metric in metrics:
-        if METRICS[metric].of in ("codes", "labels", "paths", "run"):
-            raise GenaeError(f"{metric} measures a run; {images.name} is a source of images")
-    judges.require(len(images), images.name)
-    judges.require(len(reference), reference.name)
-    judges.require_sides(images.image_shape)
-    resizing = all(network.resize != "none" for network, _ in judges.networks)
-    if images.image_shape != reference.image_shape and (judges.pairs or "nearest" in metrics or not resizing):
-        raise GenaeError(
-            f"{images.name} holds images of {images.image_shape}, {reference.name} of {reference.image_shape} "
-            "(C, H, W); bring both to one size with --size and --channels"
-        )
-    if judges.pairs:
-        partner = _pairs(images, reference)
-
-        def errors(loaded: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
-            x_hat, x = (to_unit_range(pixels, 0, 255) for pixels in loaded)
-            return judges.errors(x_hat, x)
-
-        sums: dict[str, float] = {}
-        done = 0
-        positions = torch.arange(len(images))
-        for values in distributed.in_order(
-            positions.split(BATCH),
-            lambda part: (images.read(images.indices[part]), reference.read(reference.indices[partner[part]])),
-            errors,
-        ):
-            done += BATCH
-            judges.progress("pairs", min(done, len(images)), len(images))
-            for metric, value in values.items():
-                sums[metric] = sums.get(metric, 0.0) + float(value.sum())
-        judges.record_errors(base, images.name, sums, len(images))
-    if judges.networks:
-        real = judges.reference(reference)
-        judges.judge(base, images.name, judges.watch(f"features of {images.name}", images), real)
-        judges.judge(base, REAL, real, None)
-    if "nearest" in metrics:
-        some = images.take(NEAREST, judges.seed)
-        rows, against = (
-            torch.cat([s.read(part) for part in s.indices.split(BATCH)]).flatten(1) for s in (some, reference)
-        )
-        distance = float(training_distances(rows, against).median()) / 127.5
-        judges.record(
-            base, images.name, f"nearest{short_count(len(some))}", distance, images=len(some), seed=judges.seed
-        )
-    return judges.records
-
-
-def _base(reference: ImageStream, split: str) -> dict[str, Any]:
-    return {
-        "data": reference.name,
-        "data_digest": reference.digest,
-        "split": split,
-        "count": len(reference),
-        "size": _size(reference),
-        "resize": reference.resize,
-        "format": reference.format,
-        "genae": VERSION,
-    }
-
-
-def _size(stream: ImageStream) -> str:
-    return "x".join(map(str, stream.image_shape))
-
-
 def _check_finite(values: Tensor, what: str) -> None:
     """Raises `GenaeError`: a number made of NaN would look like a result."""
     bad = ~values.isfinite().flatten(1).all(1)
@@ -243,34 +158,6 @@ def _check_finite(values: Tensor, what: str) -> None:
             f"{int(bad.sum())} of {len(bad)} {what} hold NaN or infinite values: the model's training went wrong; "
             "look at its log, or load an earlier checkpoint"
         )
-
-
-def _pairs(images: ImageStream, reference: ImageStream) -> Tensor:
-    """The reference position of every image: of the same file name without its ending, or of the same number."""
-    if bool(images.names) != bool(reference.names):
-        raise GenaeError(
-            f"one of {images.name} and {reference.name} has file names, the other has none: "
-            "pairs need two folders (or zips), or two arrays"
-        )
-    if not images.names and images.total != reference.total:
-        raise GenaeError(
-            f"{images.name} has {images.total} images and {reference.name} {reference.total}: they are no pairs"
-        )
-    keys: list[list[Any]] = [
-        [s.names[i].rpartition(".")[0] if s.names else i for i in s.indices.tolist()] for s in (images, reference)
-    ]
-    for stream, found in zip((images, reference), keys, strict=True):
-        twice = [key for key, count in Counter(found).items() if count > 1]
-        if twice:
-            raise GenaeError(f"{stream.name} has two files named {twice[0]!r}: which one is meant is not known")
-    where = {key: position for position, key in enumerate(keys[1])}
-    alone = [key for key in keys[0] if key not in where]
-    if alone:
-        raise GenaeError(
-            f"{alone[0]!r} of {images.name} has no partner in {reference.name} ({len(alone)} of {len(images)}); "
-            "reconstructions are compared with images of the same name"
-        )
-    return torch.tensor([where[key] for key in keys[0]])
 
 
 def _record_memorisation(

@@ -23,6 +23,8 @@ from genae.metrics.tally import Tally
 from genae.version import VERSION
 
 BATCH = 64  # also the unit that processes share: the same batches, whatever their number, give the same features
+NEAREST = 1000  # samples that are compared with all training images
+REAL = "real data"
 RANGES = {"mse": "[-1, 1]", "normalised_psnr": "ImageNet-normalised, peak 1"}
 PSNR_OF_EQUALS = 100.0  # dB: an infinite one would make every mean infinite
 KEEPS = {"fd": "moments", "kid": "rows", "prdc": "rows", "score": "scores"}
@@ -203,3 +205,22 @@ class Judges:
 def short_count(count: int) -> str:
     """10,000 -> ``10k``; other counts as they are."""
     return f"{count // 1000}k" if count % 1000 == 0 else str(count)
+
+
+def protocol_of(reference: ImageStream, split: str) -> dict[str, Any]:
+    """How every fingerprint begins: which images a number is about, and how they were treated."""
+    return {
+        "data": reference.name,
+        "data_digest": reference.digest,
+        "split": split,
+        "count": len(reference),
+        "size": shape_of(reference),
+        "resize": reference.resize,
+        "format": reference.format,
+        "genae": VERSION,
+    }
+
+
+def shape_of(stream: ImageStream) -> str:
+    """CxHxW of its images."""
+    return "x".join(map(str, stream.image_shape))

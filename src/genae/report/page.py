@@ -16,7 +16,7 @@ from genae.data.sources import ImageData
 from genae.latent.mixing import BANDS
 from genae.metrics import explain, kind_of
 from genae.model import Model
-from genae.report import figures, tables
+from genae.report import figures, part_figures, tables
 from genae.storage import read_lines, write_atomically
 from genae.training.checkpoint import RunFolder
 
@@ -110,15 +110,15 @@ def _draw_parts(model: Model, data: ImageData, images: Tensor) -> dict[str, tupl
     of = f" The first 8 of {there} parts; genae parts draws all." if there > 8 else ""
     return {
         "parts-maps": (
-            figures.occurrence_grid(model, images, numbers),
+            part_figures.occurrence_grid(model, images, numbers),
             "Held-out images, and the cells in which each part is likely (PatchVAE Fig. 3)." + of,
         ),
         "parts-crops": (
-            figures.crop_grid(model, data, data.split("train")[:2000], numbers),
+            part_figures.crop_grid(model, data, data.split("train")[:2000], numbers),
             "The likeliest places of each part among training images (PatchVAE Fig. 4), unpicked." + of,
         ),
         "parts-swaps": (
-            figures.swap_grid(model, images, images.roll(1, 0), numbers),
+            part_figures.swap_grid(model, images, images.roll(1, 0), numbers),
             "Reconstructions with the appearance of one part from another image (PatchVAE Fig. 5)." + of,
         ),
     }

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from genae.metrics import position
-from genae.metrics.evaluate import REAL
+from genae.metrics.judges import REAL
 
 Records = Sequence[Mapping[str, Any]]
 # The part of a fingerprint that says what was measured, or found, not how.
