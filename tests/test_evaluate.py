@@ -296,6 +296,7 @@ def test_bad_images_are_refused_in_one_sentence(
         ("GOOD --data GOOD --metrics fd --network pixels --out nowhere/m.jsonl", "cannot write nowhere/m.jsonl"),
         ("RUN --weights GOOD/000.png", "does not say which network it is for; expected no network"),
         ("GOOD --data GOOD --train-data GOOD", "--train-data is for runs"),
+        ("GOOD --data GOOD --features long", "--features is for runs"),
         ("RUN --metrics 1nn --data digits --split all", "1nn would be tested on images that they learn from"),
         ("RUN --metrics mse --train-data digits", "chosen for 1nn, knn, svm, logistic, of which none is asked for"),
         ("RUN --metrics mse --features long", "chosen for 1nn, knn, svm, logistic, of which none is asked for"),
@@ -567,6 +568,21 @@ def test_probes_learn_from_another_source_by_the_names_of_its_classes(run: Path)
     few, fingerprint = accuracy(run, digits, train_data=turned, train_split="validation")
     assert fingerprint["train"] == len(digits.split("validation"))
     assert 0.5 < few < expected
+
+
+def test_a_solver_that_did_not_converge_is_said(run: Path) -> None:
+    from genae.metrics.evaluate import evaluate_model
+    from genae.metrics.judges import Judges
+
+    model = load(run)
+    with torch.no_grad():
+        model.autoencoder.encoder.linear.weight.mul_(1e5)  # type: ignore[union-attr,operator]
+    (record,) = evaluate_model(
+        model.autoencoder, model.sample_codes, model.open_data(), Judges(), ["svm"], weights="", samples=10
+    )
+    assert record["fingerprint"]["converged"] is False
+    assert "svm: the solver stopped before it had converged" in tables.cautions([record])[0]
+    assert not tables.cautions(api.evaluate(run, metrics=["svm"]))
 
 
 def test_probes_are_not_tested_on_what_they_learnt(run: Path) -> None:

@@ -118,6 +118,7 @@ def evaluate(
         if data is None:
             raise GenaeError(f"{subject} is not a run; images need --data SOURCE, what they are to be compared with")
         of_runs = {"prior": prior, "train-data": train_data, "train-split": train_split}
+        of_runs["features"] = None if features == "short" else features
         if given := [flag for flag, value in of_runs.items() if value is not None]:
             raise GenaeError(f"--{given[0]} is for runs; {subject} is a source of images")
         if skip_bad:

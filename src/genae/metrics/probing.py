@@ -167,8 +167,11 @@ def record_probes(
         for probe in wanted:
             judges.progress(f"{probe} of {name} features", 0, 1)
             with warnings.catch_warnings(record=True) as raised:
+                warnings.simplefilter("always")
                 accuracy = PROBES[probe](train, taught.labels, test, taught.test_labels)
             unfinished = {"converged": False} if any(w.category is ConvergenceWarning for w in raised) else {}
+            for other in (w for w in raised if w.category is not ConvergenceWarning):
+                warnings.warn_explicit(other.message, other.category, other.filename, other.lineno)
             metric = probe if name == "short" else f"{probe}-{name}"
             judges.record(base, CODE, metric, accuracy, **more, **unfinished)
 
