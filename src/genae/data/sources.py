@@ -22,6 +22,7 @@ from genae.data.transforms import (
     resize,
     resize_name,
     size_of,
+    to_uint8,
     to_unit_range,
 )
 from genae.errors import GenaeError, nearest
@@ -64,6 +65,10 @@ class ImageData:
     def images(self, indices: Tensor) -> Tensor:
         """Images [B, C, H, W] float32 in [-1, 1], on the device of the pixels; values outside the range are clamped."""
         return to_unit_range(self.pixels[indices.to(self.pixels.device)], self.low, self.high).clamp_(-1, 1)
+
+    def pixel_rows(self, indices: Tensor) -> Tensor:
+        """Images as rows [B, C H W] uint8 on the CPU, rounded to 8 bits."""
+        return torch.cat([to_uint8(self.images(part)).flatten(1).cpu() for part in indices.split(1024)])
 
     def split(self, name: str) -> Tensor:
         """The indices of ``train``, ``validation``, ``test`` or ``all``."""

@@ -164,9 +164,9 @@ def _record_memorisation(
     judges: Judges, base: Mapping[str, Any], samples: Mapping[str, Tensor], data: ImageData
 ) -> None:
     """``samples``: the first images of every prior, uint8."""
-    train = _pixel_rows(data, data.split("train"))
+    train = data.pixel_rows(data.split("train"))
     test = data.split("test")
-    held_out = _pixel_rows(data, test[shuffled(0, min(NEAREST, len(test)), len(test), judges.seed)])
+    held_out = data.pixel_rows(test[shuffled(0, min(NEAREST, len(test)), len(test), judges.seed)])
     honest = training_distances(held_out, train)
     protocol = {**base, "seed": judges.seed, "held_out": len(held_out), "train": len(train)}
     for prior, images in samples.items():
@@ -192,8 +192,3 @@ def _record_path_lengths(judges: Judges, base: Mapping[str, Any], model: Autoenc
             name += f"-{perceiver.suffix}" if perceiver.suffix else ""
             more = {"images": samples, "seed": judges.seed, "step": STEP, "crop": "none", **perceiver.protocol}
             judges.record(base, prior, name, trimmed_mean(torch.cat(parts)), **more)
-
-
-def _pixel_rows(data: ImageData, indices: Tensor) -> Tensor:
-    """Images [N, C H W] uint8."""
-    return torch.cat([to_uint8(data.images(part)).flatten(1).cpu() for part in indices.split(1024)])

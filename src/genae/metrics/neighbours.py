@@ -38,8 +38,9 @@ def nearest(queries: Tensor, references: Tensor) -> tuple[Tensor, Tensor]:
             index = torch.where(exact == least[:, None], found.indices, len(references)).min(1).values
             if len(chunk) > CANDIDATES:
                 other = found.values[:, -1].double() - _rounding(rough, near)  # no other row is nearer than that
-                for row in (other <= torch.minimum(least, best)).nonzero()[:, 0].tolist():
-                    least[row], index[row] = _searched(q[row], chunk, mean)
+                doubtful = (other <= torch.minimum(least, best)).nonzero()[:, 0]
+                if len(doubtful):
+                    least[doubtful], index[doubtful] = _searched(q[doubtful], chunk, mean)
             closer = least < best
             best, where = torch.where(closer, least, best), torch.where(closer, index + start, where)
         distances.append(best.sqrt())
@@ -48,12 +49,17 @@ def nearest(queries: Tensor, references: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _searched(q: Tensor, chunk: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
-    """Squared distance and index of the row of ``chunk`` [M, D] that is nearest to q [D]."""
-    near, row = chunk.double() - mean, (q.double() - mean)[None]
-    rough = squared_distances(row, near)[0]
-    few = (rough <= rough.min() + 2 * _rounding(row, near)).nonzero()[:, 0]
-    exact = (q.double() - chunk[few].double()).square().sum(1)
-    return exact.min(), few[exact == exact.min()][0]
+    """Squared distance and index [R] of the row of ``chunk`` [M, D] that is nearest to each row of q [R, D]."""
+    near, rows = chunk.double() - mean, q.double() - mean
+    rough = squared_distances(rows, near)
+    within = rough <= (rough.min(1).values + 2 * _rounding(rows, near))[:, None]
+    least, index = [], []
+    for row, close in zip(q.double(), within, strict=True):
+        few = close.nonzero()[:, 0]
+        exact = (row - chunk[few].double()).square().sum(1)
+        least.append(exact.min())
+        index.append(few[exact == least[-1]][0])
+    return torch.stack(least), torch.stack(index)
 
 
 def _rounding(a: Tensor, b: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """What labels can be read from the layers of an encoder, and how well its parts are the true ones."""
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from genae import distributed
 from genae.data.builtin import SHAPES, shape_places
 from genae.data.sources import ImageData
-from genae.data.transforms import to_uint8
 from genae.errors import GenaeError, nearest
 from genae.metrics.judges import BATCH, Judges
 from genae.metrics.localisation import INSIDE, localisation
@@ -106,8 +105,8 @@ def lesson(
     if source.digest == data.digest:
         known = int(torch.isin(indices, learn).sum())
     else:
-        seen = set(_pixels(source, learn))
-        known = sum(row in seen for row in _pixels(data, indices))
+        seen = {row.tobytes() for row in source.pixel_rows(learn).numpy()}
+        known = sum(row.tobytes() in seen for row in data.pixel_rows(indices).numpy())
     if known:
         raise GenaeError(
             f"{probes} would be tested on images that they learn from: {known} of the {len(indices)} chosen images of "
@@ -127,11 +126,6 @@ def lesson(
     if train_data is not None or train_split != "train":
         protocol |= {"train_data": source.name, "train_digest": source.digest, "train_split": train_split}
     return Lesson(source, learn, source.labels[learn], test_labels, protocol)  # type: ignore[index]
-
-
-def _pixels(data: ImageData, indices: Tensor) -> Iterator[bytes]:
-    for part in indices.split(BATCH):
-        yield from (row.tobytes() for row in to_uint8(data.images(part)).flatten(1).cpu().numpy())
 
 
 def record_probes(
