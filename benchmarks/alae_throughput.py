@@ -1,11 +1,12 @@
 """Images/s of the dense ALAE: genae's loop against the plainest correct PyTorch loop, and the bound of this machine.
 
-Both train the same networks with the same weights, batch size and optimiser settings, in float32, on MNIST, in one
-process and in turn. The plain loop is what a person writes from Algorithm 1: fresh z and a fresh forward pass for each
-update (genae's first two share their fakes), gradients for whatever a loss depends on, one ``torch.optim.Adam`` for
-each network, batches by indexing. The bound counts the floating-point operations of one iteration (matrix products
-alone) and divides by the rate that this machine reaches on the largest product of the networks: no loop with the same
-products can be faster.
+Both train the same networks with the same weights, batch size and optimiser settings on MNIST, in one process and in
+turn: the plain loop in float32, genae's also with bfloat16 autocast, and with PyTorch's default library for float32
+products where another is faster (`training/precision.py`). The plain loop is what a person writes from Algorithm 1:
+fresh z and a fresh forward pass for each update (genae's first two share their fakes), gradients for whatever a loss
+depends on, one ``torch.optim.Adam`` for each network, batches by indexing. The bound counts the floating-point
+operations of one iteration (matrix products alone) and divides by the rate that this machine reaches on the largest
+product of the networks: no loop with the same products can be faster.
 
 On a GPU, genae's loop also replays captured iterations (`--capture`).
 
@@ -15,6 +16,7 @@ On a GPU, genae's loop also replays captured iterations (`--capture`).
 import argparse
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -29,6 +31,7 @@ from genae.errors import GenaeError
 from genae.training.captured import CapturedLoop
 from genae.training.config import Config
 from genae.training.loop import Loop
+from genae.training.precision import fast_float32
 from genae.training.run import Run
 
 BATCH, SHAPE, CODE = 128, (1, 28, 28), 50
@@ -79,7 +82,11 @@ def plain(model: AdversarialLatentAutoencoder, data: ImageData) -> Callable[[], 
 
 
 def ours(
-    model: AdversarialLatentAutoencoder, data: ImageData, kind: type[Loop] = Loop, **options: object
+    model: AdversarialLatentAutoencoder,
+    data: ImageData,
+    kind: type[Loop] = Loop,
+    products: Callable[[torch.device], AbstractContextManager[None]] = fast_float32,
+    **options: object,
 ) -> Callable[[], None]:
     """One iteration as `genae train` runs it."""
     run = Run(Config("alae", "mnist"), None, data, model, lambda event: None)  # type: ignore[arg-type]
@@ -87,7 +94,8 @@ def ours(
     seen = [0]
 
     def iteration() -> None:
-        loop.iteration(seen[0], 0.002)
+        with products(loop.device):
+            loop.iteration(seen[0], 0.002)
         seen[0] += BATCH
 
     return iteration
@@ -149,6 +157,7 @@ def main() -> None:
         "plain": plain(fresh(), data),
         "genae": ours(fresh(), data),
         "genae, plain Adam": ours(fresh(), data, fused=False),
+        "genae, PyTorch's products": ours(fresh(), data, products=nullcontext),
         "genae, bf16": ours(fresh(), data, precision="bfloat16"),
     }
     if arguments.device.startswith("cuda"):
@@ -156,9 +165,10 @@ def main() -> None:
         sides["captured, bf16"] = ours(fresh(), data, CapturedLoop, precision="bfloat16")
     rates = rates_in_turn(sides, rounds=arguments.rounds, iterations=arguments.iterations, images=BATCH)
     show(rates, "plain")
-    rate = peak(arguments.width, arguments.device)
-    for name in ("plain", "genae"):
+    for name, products in (("plain", nullcontext), ("genae", fast_float32)):
         count = operations(sides[name])
+        with products(torch.device(arguments.device)):
+            rate = peak(arguments.width, arguments.device)
         print(
             f"{name}: {count / BATCH / 1e6:.1f} million operations an image; at this machine's "
             f"{rate / 1e9:.0f} billion a second no more than {rate * BATCH / count:.0f} images/s"

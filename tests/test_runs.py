@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from genae.protocol import Part
 from genae.storage import load_tensors, save_tensors
 from genae.training.checkpoint import RunFolder
 from genae.training.config import Config, resolve
+from genae.training.precision import fast_float32
 from genae.training.train import train
 
 SETTINGS = [*TINY_FLAGS, "--data=digits", "--checkpoint-every=320", "--validate-every=320"]
@@ -434,3 +436,41 @@ def test_a_preset_may_fit_a_prior_after_training(tmp_path: Path, monkeypatch: py
     monkeypatch.setitem(FITTED, "ae", {"name": "after", "kind": "mixture", "components": 1000})
     with pytest.raises(GenaeError, match="run is trained, but the prior of ae could not be fitted: .*too few"):
         api.train("ae", tmp_path / "run", data="digits", images=64, **tiny_options("ae"))
+
+
+def test_fast_products_are_exact_and_only_while_training(tmp_path: Path) -> None:
+    def products() -> str:
+        return str(torch.backends.mkldnn.matmul.fp32_precision)
+
+    generator = torch.Generator().manual_seed(0)
+    a, b = torch.randn(128, 784, generator=generator), torch.randn(784, 256, generator=generator)
+    exact = a.double() @ b.double()
+    usual = (a @ b - exact).norm()
+    with fast_float32(torch.device("cpu")):
+        chosen = products()
+        assert (a @ b - exact).norm() < 4 * usual < 1e-5 * exact.norm()
+    seen = set()
+    train(config(), tmp_path / "run", progress=lambda event: seen.add(products()))
+    assert seen == {chosen}
+    assert products() == "none"
+
+
+@pytest.mark.parametrize(
+    "choose",
+    [
+        lambda products: torch.set_float32_matmul_precision("high"),
+        lambda products: setattr(products, "fp32_precision", "ieee"),
+    ],
+)
+def test_a_precision_that_the_caller_chose_stays(choose: Callable[[Any], None]) -> None:
+    products = torch.backends.mkldnn.matmul
+    try:
+        choose(products)
+        chosen = products.fp32_precision
+        assert chosen != "none"
+        with fast_float32(torch.device("cpu")):
+            assert products.fp32_precision == chosen
+        assert products.fp32_precision == chosen
+    finally:
+        torch.set_float32_matmul_precision("highest")
+        products.fp32_precision = "none"

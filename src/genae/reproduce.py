@@ -285,7 +285,7 @@ def _settings(row: Row, model: str, data: str, budget: str, sources: Mapping[str
     source = "digits" if budget == "smoke" else sources.get(data) or found.source
     if source is None:
         raise GenaeError(f"no data: give a folder with --data {data}=FOLDER")
-    run_options = ("patience", "validate_every", "checkpoint_every")
+    run_options = ("patience", "validate_every", "checkpoint_every", "precision")
     keep = run_options if row.small and budget == "cpu" else BUDGETS[budget]
     settings: dict[str, Any] = {"images": found.images} | dict(row.options)
     settings |= {key: BUDGETS[budget][key] for key in keep}

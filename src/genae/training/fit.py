@@ -21,6 +21,7 @@ from genae.storage import load_tensors, load_weights, save_tensors
 from genae.training.checkpoint import optimiser_tensors, restore_optimisers
 from genae.training.config import parse_value
 from genae.training.loop import Loop
+from genae.training.precision import fast_float32
 
 SAVE_EVERY = 60.0  # seconds
 
@@ -99,7 +100,8 @@ def fit(
         progress(f"fitting the source of {settings.kind}", 0, 1)
         prior.levels[1].fit(whitened)
     before = time.perf_counter() - begun
-    return prior.eval(), before + _train(prior.levels[1], whitened, settings, partial, progress)
+    with fast_float32(codes.device):
+        return prior.eval(), before + _train(prior.levels[1], whitened, settings, partial, progress)
 
 
 def _train(

@@ -1,7 +1,5 @@
 """Start a run, or go on with one: its data, its folder, and what is refused before anything is computed."""
 
-import math
-import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, replace
@@ -19,6 +17,7 @@ from genae.protocol import Autoencoder
 from genae.storage import write_atomically
 from genae.training.checkpoint import RunFolder
 from genae.training.config import Config, option_types
+from genae.training.precision import bfloat16_is_faster, fast_float32
 from genae.training.run import Outcome, Run
 
 MAY_CHANGE = {"images", "device", "checkpoint_every", "data_root"}  # between the starts of one run
@@ -53,14 +52,15 @@ def train(
     stored = folder.config
     if stored:
         config = _continue(config, stored, folder)
-    if config.precision == "auto":
-        faster = distributed.as_writer(_bfloat16_is_faster(device), device)
-        config = replace(config, precision="bfloat16" if faster else "float32")
-    model = build_model(config, data.image_shape).to(device)
-    _check_batch(config, model, data)
-    if config.capture:
-        _check_capture(model, device)
     with ExitStack() as stack:
+        stack.enter_context(fast_float32(device))
+        if config.precision == "auto":
+            faster = distributed.as_writer(bfloat16_is_faster(device), device)
+            config = replace(config, precision="bfloat16" if faster else "float32")
+        model = build_model(config, data.image_shape).to(device)
+        _check_batch(config, model, data)
+        if config.capture:
+            _check_capture(model, device)
         distributed.by_writer(lambda: _claim(folder, config, model, stack))
         return Run(config, folder, data.to(device), model, progress).go()
 
@@ -124,15 +124,3 @@ def _check_capture(model: Autoencoder, device: torch.device) -> None:
     if not model.steady:
         raise GenaeError(f"{type(model).__name__} changes as it trains, which a captured iteration cannot: leave out "
                          "--capture")  # fmt: skip
-
-
-def _bfloat16_is_faster(device: torch.device) -> bool:
-    """Whether a matrix product in it takes at most 0.8 of float32's time, measured on the spot."""
-    times: dict[torch.dtype, float] = {}
-    for dtype in (torch.float32, torch.bfloat16):
-        a = torch.randn(1024, 1024, device=device).to(dtype)
-        for repeat in range(4):
-            start = time.perf_counter()
-            (a @ a).sum().item()  # .item() waits for the device
-            times[dtype] = min(times.get(dtype, math.inf), time.perf_counter() - start) if repeat else math.inf
-    return times[torch.bfloat16] < 0.8 * times[torch.float32]

@@ -1,0 +1,69 @@
+"""What a device multiplies fastest: bfloat16 or float32, and float32 with which library."""
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+
+import torch
+
+FASTER = 0.8  # of the other's time: less than what timings vary by
+
+
+def bfloat16_is_faster(device: torch.device) -> bool:
+    """Whether a product takes at most `FASTER` of float32's time, measured on the spot."""
+    return _seconds(device, torch.bfloat16) < FASTER * _seconds(device, torch.float32)
+
+
+@contextmanager
+def fast_float32(device: torch.device) -> Iterator[None]:
+    """Inside, a CPU multiplies float32 matrices with oneDNN if that is faster and no less exact.
+
+    PyTorch multiplies them with MKL, which takes twice as long as oneDNN on some makers' CPUs. The way to oneDNN is to
+    allow it bfloat16, of which it makes use where the CPU is built for that: such a CPU keeps MKL. So does a process
+    in which somebody chose a precision.
+    """
+    if device.type == "cpu" and _nothing_chosen() and _onednn_is_better():
+        with _onednn():
+            yield
+    else:
+        yield
+
+
+def _nothing_chosen() -> bool:
+    return torch.backends.mkldnn.matmul.fp32_precision == "none" and torch.backends.fp32_precision == "none"
+
+
+@contextmanager
+def _onednn() -> Iterator[None]:
+    torch.backends.mkldnn.matmul.fp32_precision = "bf16"
+    try:
+        yield
+    finally:
+        torch.backends.mkldnn.matmul.fp32_precision = "none"
+
+
+@cache
+def _onednn_is_better() -> bool:
+    """Measured once in a process."""
+    device = torch.device("cpu")
+    generator = torch.Generator().manual_seed(0)
+    a, b = (torch.randn(256, 256, generator=generator) for _ in range(2))
+    exact = a.double() @ b.double()
+    usual, usual_seconds = (a @ b - exact).norm(), _seconds(device, torch.float32)
+    with _onednn():
+        error, seconds = (a @ b - exact).norm(), _seconds(device, torch.float32)
+    return bool(error < 4 * usual) and seconds < FASTER * usual_seconds  # rounded to bfloat16: thousands of times
+
+
+def _seconds(device: torch.device, dtype: torch.dtype) -> float:
+    """The shortest of three products, after one to warm up."""
+    a = torch.ones(1024, 1024, device=device, dtype=dtype)
+    best = math.inf
+    for repeat in range(4):
+        start = time.perf_counter()
+        (a @ a).sum().item()  # .item() waits for the device
+        if repeat:
+            best = min(best, time.perf_counter() - start)
+    return best
