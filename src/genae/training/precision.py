@@ -5,9 +5,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from typing import Any
 
 import torch
 
+BACKENDS: Any = torch.backends  # whose attributes are made at run time
 FASTER = 0.8  # of the other's time: less than what timings vary by
 
 
@@ -32,16 +34,16 @@ def fast_float32(device: torch.device) -> Iterator[None]:
 
 
 def _nothing_chosen() -> bool:
-    return torch.backends.mkldnn.matmul.fp32_precision == "none" and torch.backends.fp32_precision == "none"
+    return BACKENDS.mkldnn.matmul.fp32_precision == "none" and BACKENDS.fp32_precision == "none"
 
 
 @contextmanager
 def _onednn() -> Iterator[None]:
-    torch.backends.mkldnn.matmul.fp32_precision = "bf16"
+    BACKENDS.mkldnn.matmul.fp32_precision = "bf16"
     try:
         yield
     finally:
-        torch.backends.mkldnn.matmul.fp32_precision = "none"
+        BACKENDS.mkldnn.matmul.fp32_precision = "none"
 
 
 @cache
