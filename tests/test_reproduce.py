@@ -2,7 +2,9 @@
 
 import json
 import math
+import shutil
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import get_type_hints
 
@@ -216,6 +218,20 @@ def test_probes_of_features_are_in_per_cent(tmp_path: Path) -> None:
     assert {run.name for run in (tmp_path / "runs" / "smoke" / "sw").iterdir()} == {
         "ae-error=l1-seed0", "latent-regressor-joint=True-seed0", "alae-seed0",
     }  # fmt: skip
+
+    # Another row on another machine: the picture is not drawn anew without the rows whose runs are not here.
+    picture = tmp_path / "alae-table2-smoke-sw.png"
+    drawn = picture.read_bytes()
+    (tmp_path / "runs" / "smoke" / "sw").rename(tmp_path / "elsewhere")
+    reproduce("alae/table2", budget="smoke", rows=["ae (l2)"], columns=columns[:1], runs=tmp_path / "runs",
+              out=tmp_path)  # fmt: skip
+    assert picture.read_bytes() == drawn
+    shutil.move(tmp_path / "runs" / "smoke" / "sw" / "ae-error=l2-seed0", tmp_path / "elsewhere")
+    (tmp_path / "runs" / "smoke" / "sw").rmdir()
+    (tmp_path / "elsewhere").rename(tmp_path / "runs" / "smoke" / "sw")
+    reproduce("alae/table2", budget="smoke", rows=["ae (l2)"], columns=columns[:1], runs=tmp_path / "runs",
+              out=tmp_path)  # fmt: skip
+    assert Image.open(picture).size[1] > Image.open(BytesIO(drawn)).size[1], "one row more"
 
     # What was learnt from other images is not the table's.
     run = tmp_path / "runs" / "smoke" / "sw" / "alae-seed0"

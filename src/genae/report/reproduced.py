@@ -18,8 +18,13 @@ SHOWN = 12  # images
 
 
 def draw_reconstructions(path: Path, result: Mapping[str, Any]) -> None:
-    """Held-out images and every row's reconstructions of them, a picture for each data set (ALAE Fig. 3)."""
+    """Held-out images and every row's reconstructions of them, a picture for each data set (ALAE Fig. 3).
+
+    A picture stays as it is where a row's run is gone: a new one would lack that row.
+    """
     for data, runs in result["runs"].items():
+        if _picture(path, data).exists() and not all(is_run(run) for run, _ in runs.values()):
+            continue
         images, rows = None, {}
         drawn: dict[tuple[str, str], str] = {}
         for name, (run, space) in runs.items():
