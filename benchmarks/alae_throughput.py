@@ -16,14 +16,14 @@ On a GPU, genae's loop also replays captured iterations (`--capture`).
 import argparse
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from turns import rates_in_turn, show
+from turns import rates_in_turn, show, with_pytorchs_products
 
 from genae.autoencoders.alae import AdversarialLatentAutoencoder
 from genae.data.sources import ImageData, open_data
@@ -85,7 +85,6 @@ def ours(
     model: AdversarialLatentAutoencoder,
     data: ImageData,
     kind: type[Loop] = Loop,
-    products: Callable[[torch.device], AbstractContextManager[None]] = fast_float32,
     **options: object,
 ) -> Callable[[], None]:
     """One iteration as `genae train` runs it."""
@@ -94,8 +93,7 @@ def ours(
     seen = [0]
 
     def iteration() -> None:
-        with products(loop.device):
-            loop.iteration(seen[0], 0.002)
+        loop.iteration(seen[0], 0.002)
         seen[0] += BATCH
 
     return iteration
@@ -157,7 +155,7 @@ def main() -> None:
         "plain": plain(fresh(), data),
         "genae": ours(fresh(), data),
         "genae, plain Adam": ours(fresh(), data, fused=False),
-        "genae, PyTorch's products": ours(fresh(), data, products=nullcontext),
+        "genae, PyTorch's products": with_pytorchs_products(ours(fresh(), data)),
         "genae, bf16": ours(fresh(), data, precision="bfloat16"),
     }
     if arguments.device.startswith("cuda"):
@@ -165,9 +163,9 @@ def main() -> None:
         sides["captured, bf16"] = ours(fresh(), data, CapturedLoop, precision="bfloat16")
     rates = rates_in_turn(sides, rounds=arguments.rounds, iterations=arguments.iterations, images=BATCH)
     show(rates, "plain")
-    for name, products in (("plain", nullcontext), ("genae", fast_float32)):
+    for name in ("plain", "genae"):
         count = operations(sides[name])
-        with products(torch.device(arguments.device)):
+        with fast_float32(data.pixels.device) if name == "genae" else nullcontext():
             rate = peak(arguments.width, arguments.device)
         print(
             f"{name}: {count / BATCH / 1e6:.1f} million operations an image; at this machine's "

@@ -9,9 +9,10 @@ genae's take its means away one by one: what each of them gives is the ratio bet
 on both sides (one step of the encoder, by the sum of both losses: genae's ``wae-gan``); ``aae-two-phases`` sets
 genae's ``aae``, which passes through the encoder twice as Makhzani et al. do, beside it.
 
-    plain Adam      PyTorch's default Adam instead of the fused one
-    library convs   PyTorch's convolutions, in their own memory format, instead of matrix products on small maps
-    bf16            with bfloat16 autocast
+    plain Adam        PyTorch's default Adam instead of the fused one
+    library convs     PyTorch's convolutions, in their own memory format, instead of matrix products on small maps
+    library products  PyTorch's default library for float32 products, where another is faster
+    bf16              with bfloat16 autocast
 
 ``--quality IMAGES`` trains the autoencoder that long in float32 and in bf16 and prints both errors on test images.
 """
@@ -27,6 +28,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from turns import with_pytorchs_products
 
 from genae.autoencoders.aae import CodeAdversarialAutoencoder
 from genae.autoencoders.ae import PlainAutoencoder
@@ -184,6 +186,7 @@ def measure(name: str, data: ImageData, rounds: int, iterations: int, folder: st
         "genae": our_loop(ours(name), data),
         "genae, plain Adam": our_loop(ours(name), data, fused=False),
         "genae, library convs": our_loop(ours(name, convolutions=False), data),
+        "genae, library products": with_pytorchs_products(our_loop(ours(name), data)),
         "genae, bf16": our_loop(ours(name), data, precision="bfloat16"),
     }
     if name == "mlp-ae":
@@ -204,7 +207,7 @@ def measure(name: str, data: ImageData, rounds: int, iterations: int, folder: st
     for side, values in rates.items():
         ratios = [a / b for a, b in zip(values, rates["pythae"], strict=True)]
         print(
-            f"{name:14} {side:22} {statistics.median(values):8.1f} images/s   {statistics.median(ratios):.2f}x "
+            f"{name:14} {side:24} {statistics.median(values):8.1f} images/s   {statistics.median(ratios):.2f}x "
             f"({min(ratios):.2f}-{max(ratios):.2f})",
             flush=True,
         )

@@ -34,3 +34,15 @@ def show(rates: Mapping[str, Sequence[float]], *bases: str) -> None:
         ratios = [[a / b for a, b in zip(values, rates[base], strict=True)] for base in bases]
         against = "   ".join(f"{statistics.median(r):.2f}x ({min(r):.2f}-{max(r):.2f})" for r in ratios)
         print(f"{name:20} {statistics.median(values):7.1f} images/s   {against}")
+
+
+def with_pytorchs_products(run: Callable[[], object]) -> Callable[[], None]:
+    """``run`` with float32 matrix products by the library that PyTorch takes unasked: see `training/precision.py`."""
+    products = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
+
+    def as_pytorch() -> None:
+        products.fp32_precision = "ieee"
+        run()
+        products.fp32_precision = "none"
+
+    return as_pytorch

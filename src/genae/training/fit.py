@@ -21,7 +21,6 @@ from genae.storage import load_tensors, load_weights, save_tensors
 from genae.training.checkpoint import optimiser_tensors, restore_optimisers
 from genae.training.config import parse_value
 from genae.training.loop import Loop
-from genae.training.precision import fast_float32
 
 SAVE_EVERY = 60.0  # seconds
 
@@ -100,8 +99,7 @@ def fit(
         progress(f"fitting the source of {settings.kind}", 0, 1)
         prior.levels[1].fit(whitened)
     before = time.perf_counter() - begun
-    with fast_float32(codes.device):
-        return prior.eval(), before + _train(prior.levels[1], whitened, settings, partial, progress)
+    return prior.eval(), before + _train(prior.levels[1], whitened, settings, partial, progress)
 
 
 def _train(

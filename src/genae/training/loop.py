@@ -10,6 +10,7 @@ from genae import distributed
 from genae.data.sampler import mix_seed
 from genae.errors import GenaeError
 from genae.protocol import Autoencoder, Part, Prior, ProtocolError, Update, networks_of, working_on
+from genae.training.precision import fast_float32
 
 
 class Record(NamedTuple):
@@ -64,6 +65,10 @@ class Loop:
     def iteration(self, images: int, learning_rate: float) -> list[Record]:
         """Run one iteration of the algorithm after ``images`` images."""
         self._set_learning_rate(learning_rate)
+        with fast_float32(self.device):
+            return self._updates(images)
+
+    def _updates(self, images: int) -> list[Record]:
         parts = [
             Part(distributed.rank() * self.accumulate + i, distributed.world_size() * self.accumulate)
             for i in range(self.accumulate)

@@ -15,7 +15,8 @@ FASTER = 0.8  # of the other's time: less than what timings vary by
 
 def bfloat16_is_faster(device: torch.device) -> bool:
     """Whether a product takes at most `FASTER` of float32's time, measured on the spot."""
-    return _seconds(device, torch.bfloat16) < FASTER * _seconds(device, torch.float32)
+    with fast_float32(device):
+        return _seconds(device, torch.bfloat16) < FASTER * _seconds(device, torch.float32)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from genae.protocol import Autoencoder
 from genae.storage import write_atomically
 from genae.training.checkpoint import RunFolder
 from genae.training.config import Config, option_types
-from genae.training.precision import bfloat16_is_faster, fast_float32
+from genae.training.precision import bfloat16_is_faster
 from genae.training.run import Outcome, Run
 
 MAY_CHANGE = {"images", "device", "checkpoint_every", "data_root"}  # between the starts of one run
@@ -52,15 +52,14 @@ def train(
     stored = folder.config
     if stored:
         config = _continue(config, stored, folder)
+    if config.precision == "auto":
+        faster = distributed.as_writer(bfloat16_is_faster(device), device)
+        config = replace(config, precision="bfloat16" if faster else "float32")
+    model = build_model(config, data.image_shape).to(device)
+    _check_batch(config, model, data)
+    if config.capture:
+        _check_capture(model, device)
     with ExitStack() as stack:
-        stack.enter_context(fast_float32(device))
-        if config.precision == "auto":
-            faster = distributed.as_writer(bfloat16_is_faster(device), device)
-            config = replace(config, precision="bfloat16" if faster else "float32")
-        model = build_model(config, data.image_shape).to(device)
-        _check_batch(config, model, data)
-        if config.capture:
-            _check_capture(model, device)
         distributed.by_writer(lambda: _claim(folder, config, model, stack))
         return Run(config, folder, data.to(device), model, progress).go()
 
