@@ -156,7 +156,7 @@ def test_tables_are_complete_and_their_settings_are_real(table: str) -> None:
     assert set(BUDGETS) == {"smoke", "cpu", "gpu"}
 
 
-def test_unlike_protocols_in_a_column_are_said() -> None:
+def test_unlike_protocols_in_a_column_are_said(tmp_path: Path) -> None:
     result: dict[str, dict[str, object]] = {"protocol": {}, "unlike": {}}
     reproducing._note_protocol(result, "mnist_icp", "a, mnist_icp", {"images": 10_000, "split": "test"})
     reproducing._note_protocol(result, "mnist_icp", "b, mnist_icp", {"images": 10_000, "split": "test"})
@@ -165,6 +165,14 @@ def test_unlike_protocols_in_a_column_are_said() -> None:
     assert result["unlike"] == {"b, mnist_icp": "images 10000 / 200"}
     reproducing._note_protocol(result, "mnist_icp", "b, mnist_icp", {"images": 10_000, "split": "test"})
     assert not result["unlike"], "measured again, alike"
+
+    result["unlike"] = {f"a, mnist_icp, seed {seed}": "images 10000 / 200" for seed in (10, 2)}
+    result["unlike"] |= {"a, mnist_icp, seed 3": "images 10000 / 300", "of old, mnist_icp": "images 10000 / 200"}
+    whole = {"table": "aaae/table1", "budget": "cpu", "command": "", "how": {}, "rows": {}, "runs": {}} | result
+    text = reproducing.write_table(tmp_path / "table.json", whole).read_text()
+    differs = "not comparable with the rest of its column: images 10000 /"
+    assert f"- a, mnist_icp, seed 2, 10: {differs} 200\n- a, mnist_icp, seed 3: {differs} 300\n" in text
+    assert f"- of old, mnist_icp: {differs} 200\n" in text
 
 
 def test_the_cpu_budget_says_what_it_trains_instead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

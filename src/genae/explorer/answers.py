@@ -41,14 +41,14 @@ class Known(NamedTuple):
 
 def flags(operation: Any, *without: str) -> list[str]:
     """Settings that differ from their defaults, as flags."""
-    flags = []
+    given = []
     for f in fields(operation):
         value = getattr(operation, f.name)
         if f.name in without or value == f.default:
             continue
         text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-        flags += [f"--{f.name.replace('_', '-')}", text]
-    return flags
+        given += [f"--{f.name.replace('_', '-')}", text]
+    return given
 
 
 def exactly(count: int, pictures: Tensor) -> None:

@@ -79,7 +79,7 @@ def write_table(path: Path, result: Mapping[str, Any]) -> Path:
         for column, cell in cells.items()
         if cell["why"] and cell["why"] != NOT_ASKED
     }
-    why |= {f"{cell}: not comparable with the rest of its column: {what}" for cell, what in result["unlike"].items()}
+    why |= _incomparable(result["unlike"])
     protocol = {column: ", ".join(f"{k} {v}" for k, v in p.items()) for column, p in result["protocol"].items()}
     note = "**A smoke test: the figures mean nothing; digits stand in for every data set.**\n\n"
     text = (
@@ -105,6 +105,16 @@ def write_table(path: Path, result: Mapping[str, Any]) -> Path:
     )
     write_atomically(path.with_suffix(".md"), text)
     return path.with_suffix(".md")
+
+
+def _incomparable(unlike: Mapping[str, str]) -> set[str]:
+    """A sentence for each cell and way in which it differs, for all its seeds together."""
+    seeds: dict[tuple[str, str], list[int]] = {}
+    for cell, what in unlike.items():
+        name, _, seed = cell.partition(", seed ")
+        seeds.setdefault((name, what), []).extend([int(seed)] if seed else [])
+    of = {key: f", seed {', '.join(map(str, sorted(numbers)))}" if numbers else "" for key, numbers in seeds.items()}
+    return {f"{key[0]}{of[key]}: not comparable with the rest of its column: {key[1]}" for key in seeds}
 
 
 def _cell(cell: Mapping[str, Any]) -> str:
