@@ -82,10 +82,7 @@ def plain(model: AdversarialLatentAutoencoder, data: ImageData) -> Callable[[], 
 
 
 def ours(
-    model: AdversarialLatentAutoencoder,
-    data: ImageData,
-    kind: type[Loop] = Loop,
-    **options: object,
+    model: AdversarialLatentAutoencoder, data: ImageData, kind: type[Loop] = Loop, **options: object
 ) -> Callable[[], None]:
     """One iteration as `genae train` runs it."""
     run = Run(Config("alae", "mnist"), None, data, model, lambda event: None)  # type: ignore[arg-type]
