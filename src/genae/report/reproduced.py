@@ -113,8 +113,11 @@ def _incomparable(unlike: Mapping[str, str]) -> set[str]:
     for cell, what in unlike.items():
         name, _, seed = cell.partition(", seed ")
         seeds.setdefault((name, what), []).extend([int(seed)] if seed else [])
-    of = {key: f", seed {', '.join(map(str, sorted(numbers)))}" if numbers else "" for key, numbers in seeds.items()}
-    return {f"{key[0]}{of[key]}: not comparable with the rest of its column: {key[1]}" for key in seeds}
+    return {
+        f"{name}{', seed ' if of else ''}{', '.join(map(str, sorted(of)))}: "
+        f"not comparable with the rest of its column: {what}"
+        for (name, what), of in seeds.items()
+    }
 
 
 def _cell(cell: Mapping[str, Any]) -> str:
