@@ -27,6 +27,7 @@ from genae.errors import GenaeError
 from genae.metrics.judges import BATCH
 from genae.metrics.probes import linear_svm, one_nn
 from genae.metrics.probing import layers
+from genae.networks.equalised import LEAK
 from genae.presets import PRESETS
 from genae.protocol import Update
 
@@ -38,8 +39,8 @@ class AlaeReading(AdversarialLatentAutoencoder):
         self,
         image_shape: tuple[int, int, int],
         *,
-        output_slope: float = 0.01,
-        decoder_slope: float = 0.2,
+        output_slope: float = LEAK,
+        decoder_slope: float = LEAK,
         reciprocity_weight: float = 1.0,
         **options: Any,
     ) -> None:
@@ -56,17 +57,21 @@ class AlaeReading(AdversarialLatentAutoencoder):
 
 
 ALL_THREE = {"reciprocity": "encoder,decoder,mapping"}
+OLD: dict[str, Any] = {"output_slope": 0.01, "slope_weight": 40.0}
+ALL_THREE = {"reciprocity": "encoder,decoder,mapping"}
 READINGS: dict[str, dict[str, Any]] = {
-    "preset": {},
+    "slope 0.01 after E, gamma 40": OLD,
+    "slope 0.01 after E, gamma 10": {**OLD, "slope_weight": 10.0},
+    "authors' code": {**OLD, **ALL_THREE, "affine_critic": True, "decoder_slope": 0.01},
+    "slope 0.01 in E and G, gamma 40": {**OLD, "decoder_slope": 0.01},
+    "linear after E, gamma 40": {**OLD, "output_slope": 1.0},
+    "gamma 40": {"slope_weight": 40.0},
     "gamma 10": {"slope_weight": 10.0},
+    "preset": {},
+    "gamma 1": {"slope_weight": 1.0},
+    "sum in Eq. 8": {**OLD, "reciprocity_weight": 50.0},
     "update III trains F too": ALL_THREE,
     "affine D": {"affine_critic": True},
-    "sum in Eq. 8": {"reciprocity_weight": 50.0},
-    "slope 0.01 in G": {"decoder_slope": 0.01},
-    "authors' code": {**ALL_THREE, "affine_critic": True, "decoder_slope": 0.01},
-    "slope 0.2 after E": {"output_slope": 0.2},
-    "linear after E": {"output_slope": 1.0},
-    "slope 0.2 after E, gamma 10": {"output_slope": 0.2, "slope_weight": 10.0},
 }
 
 

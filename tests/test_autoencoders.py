@@ -186,7 +186,7 @@ def test_every_option_is_documented(name: str) -> None:
 def test_the_networks_of_alae_are_the_papers() -> None:
     model = tiny_model("alae")
     assert model.betas == (0.0, 0.99)
-    assert (model.encoder.leak, model.encoder.last_leak, model.decoder.last_leak) == (0.2, 0.01, None)
+    assert (model.encoder.leak, model.encoder.last_leak, model.decoder.last_leak) == (0.2, 0.2, None)
     assert {layer.multiplier for layer in model.critic.layers} == {0.1}
     assert len(model.critic.layers) == 3
     w = torch.randn(3, 6)

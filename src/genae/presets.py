@@ -59,7 +59,7 @@ _AAAE64: dict[str, Any] = _AAAE | {"size": "64", "fit": "crop", "images": 25 * 1
 _ALAE: dict[str, Any] = {
     "batch_size": 128,
     "learning_rate": 0.002,
-    "slope_weight": 40.0,
+    "slope_weight": 3.0,
     "code_dim": 50,
     "width": 1024,
     "mapping_layers": 6,
@@ -177,15 +177,15 @@ PRESETS: dict[str, dict[str, Any]] = {
     "stacked-wae/celeba64": _CELEBA,
     # SWAE Table 1, "w/o D1": FID 68.15, MSE 0.046.
     "stacked-wae/celeba64-without-critic": _CELEBA | {"critic_weight": 0.0},
-    # ALAE Section 6 and 7.1: Adam 0.002, betas (0, 0.99), batch 128; gamma = 10 for pixels in [0, 1], 40 in [-1, 1];
-    # 784 inputs, 1,024 hidden units, codes in R^50. The paper gives no number of epochs; the authors' code has 400.
+    # ALAE Section 6 and 7.1: Adam 0.002, betas (0, 0.99), batch 128; 784 inputs, 1,024 hidden units, codes in R^50. The
+    # paper gives no number of epochs; the authors' code has 400. gamma: measured (results/alae-readings.md).
     "alae/mnist": _ALAE | {"data": "mnist", "images": 400 * 60_000},
     # Not in the paper: a laptop's first run, in about a minute. 64 pixels bear a smaller gamma than 784.
     "alae/digits": _ALAE
     | {
         "data": "digits",
         "images": 300_000,
-        "slope_weight": 4.0,
+        "slope_weight": 1.0,
         "width": 512,
         "code_dim": 32,
         "validate_every": 20_000,

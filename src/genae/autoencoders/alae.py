@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from genae.losses import critic_loss, generator_loss, in_float32, mse, squared_slope
-from genae.networks.equalised import DenseDecoder, DenseEncoder, EqualisedDense
+from genae.networks.equalised import LEAK, DenseDecoder, DenseEncoder, EqualisedDense
 from genae.priors.mapping import MappingPrior
 from genae.protocol import Autoencoder, Prior, Update, at_least, frozen
 
@@ -117,8 +117,8 @@ class LatentAdversary(Autoencoder):
 class AdversarialLatentAutoencoder(LatentAdversary):
     """The paper's dense networks: ``width`` hidden units, codes w in R^``code_dim``, a mapping of ``mapping_layers``.
 
-    The critic has three layers, with leaky ReLU between them unless ``affine_critic``. gamma: the authors' 10 for
-    pixels in [0, 1] is 40 for pixels in [-1, 1], whose slopes are half as steep. The rest as in `LatentAdversary`.
+    The critic has three layers, with leaky ReLU between them unless ``affine_critic``. E ends in the leaky ReLU that F
+    ends in, so that it reaches every w. The rest as in `LatentAdversary`.
     """
 
     def __init__(
@@ -129,7 +129,7 @@ class AdversarialLatentAutoencoder(LatentAdversary):
         width: int = 1024,
         mapping_layers: int = 6,
         affine_critic: bool = False,
-        slope_weight: float = 40.0,
+        slope_weight: float = 3.0,
         reciprocity: str = "encoder,decoder",
         batch_size: int = 128,
         learning_rate: float = 0.002,
@@ -138,7 +138,7 @@ class AdversarialLatentAutoencoder(LatentAdversary):
         super().__init__(image_shape, batch_size, learning_rate, anneal)
         at_least(1, code_dim=code_dim, width=width, mapping_layers=mapping_layers)
         self.set_objective(slope_weight, 1, reciprocity)
-        self.encoder = DenseEncoder(image_shape, code_dim, width, last_leak=0.01)
+        self.encoder = DenseEncoder(image_shape, code_dim, width, last_leak=LEAK)
         self.decoder = DenseDecoder(image_shape, code_dim, width)
         self.critic = EqualisedDense(code_dim, 1, code_dim, 2, multiplier=0.1, leak=1.0 if affine_critic else 0.2)
         prior = MappingPrior(code_dim, mapping_layers)
