@@ -1,7 +1,7 @@
 """What each reading of the dense ALAE gives on MNIST by different writers.
 
-    python benchmarks/alae_readings.py RUNS --data-root FOLDER [--rows paper ...] [--images 1200000] [--seed 0]
-        [--precision float32]
+    python benchmarks/alae_readings.py RUNS --data-root FOLDER [--rows preset ...] [--images 1200000] [--seed 0]
+        [--precision auto]
 
 The paper's text, its authors' code and genae differ in which networks update III trains, in whether D has
 non-linearities, in slopes and in gamma (docs/models/alae.md, "Deviations"). Each row changes some of these and nothing
@@ -56,7 +56,6 @@ class AlaeReading(AdversarialLatentAutoencoder):
             yield update._replace(loss=weight * update.loss)
 
 
-ALL_THREE = {"reciprocity": "encoder,decoder,mapping"}
 OLD: dict[str, Any] = {"output_slope": 0.01, "slope_weight": 40.0}
 ALL_THREE = {"reciprocity": "encoder,decoder,mapping"}
 READINGS: dict[str, dict[str, Any]] = {
