@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from genae import api
@@ -24,9 +23,8 @@ from genae.autoencoders import AUTOENCODERS
 from genae.autoencoders.alae import AdversarialLatentAutoencoder
 from genae.data.sources import open_data
 from genae.errors import GenaeError
-from genae.metrics.judges import BATCH
 from genae.metrics.probes import linear_svm, one_nn
-from genae.metrics.probing import layers
+from genae.metrics.probing import features_of
 from genae.networks.equalised import LEAK
 from genae.presets import PRESETS
 from genae.protocol import Update
@@ -96,11 +94,7 @@ def main() -> None:
         settings = PRESETS["alae/mnist"] | READINGS[name] | {"data": "mnist-dw", "data_root": arguments.data_root}
         settings |= {key: getattr(arguments, key) for key in ("images", "seed", "precision")}
         model = api.train("alae-reading", run, **settings, checkpoint_every=300_000, validate_every=300_000)
-        read = layers(model.autoencoder, ["short", "long"])
-        known, asked = (
-            [torch.cat(parts) for parts in zip(*(read(data.images(i)) for i in rows.split(BATCH)), strict=True)]
-            for rows in (train, test)
-        )
+        known, asked = (features_of(model.autoencoder, data, rows, ["short", "long"]) for rows in (train, test))
         found = [
             ", ".join(
                 f"{100 * probe(a, data.labels[train], b, data.labels[test]):.2f}"

@@ -72,6 +72,23 @@ def layers(model: Autoencoder, names: Sequence[str]) -> Callable[[Tensor], list[
     return run
 
 
+def features_of(
+    model: Autoencoder,
+    data: ImageData,
+    indices: Tensor,
+    names: Sequence[str],
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Tensor]:
+    """The images ``indices`` of ``data`` -> features [len(indices), d] of each of `layers`' names, on the CPU."""
+    device = next(model.parameters()).device
+    read = layers(model, names)
+    rows: list[list[Tensor]] = []
+    for found in distributed.in_order(indices.split(BATCH), data.images, lambda x: read(x.to(device))):
+        rows.append(found)
+        progress(min(len(rows) * BATCH, len(indices)), len(indices))
+    return [torch.cat(columns) for columns in zip(*rows, strict=True)]
+
+
 @dataclass(frozen=True)
 class Lesson:
     """The labelled images that probes learn from and those that they are tested on, in one numbering of classes."""
@@ -145,15 +162,9 @@ def record_probes(
     """
     from sklearn.exceptions import ConvergenceWarning
 
-    device = next(model.parameters()).device
-    features = layers(model, names)
-
     def of(source: ImageData, part: Tensor, what: str) -> list[Tensor]:
-        rows: list[list[Tensor]] = []
-        for found in distributed.in_order(part.split(BATCH), source.images, lambda x: features(x.to(device))):
-            rows.append(found)
-            judges.progress(f"features of the {what} images", min(len(rows) * BATCH, len(part)), len(part))
-        return [torch.cat(columns) for columns in zip(*rows, strict=True)]
+        message = f"features of the {what} images"
+        return features_of(model, source, part, names, lambda done, total: judges.progress(message, done, total))
 
     learnt, held_out = of(taught.data, taught.learn, "training"), of(data, indices, "held-out")
     for name, train, test in zip(names, learnt, held_out, strict=True):
