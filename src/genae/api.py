@@ -23,7 +23,7 @@ from genae.metrics.cost import costs
 from genae.metrics.evaluate import evaluate_model
 from genae.metrics.evaluate_images import evaluate_images as measure_images
 from genae.metrics.features import FeatureNetwork
-from genae.metrics.judges import Judges, Progress, networks_needed
+from genae.metrics.judges import Judges, networks_needed
 from genae.metrics.lpips import open_lpips
 from genae.metrics.path_length import by_features, by_lpips
 from genae.metrics.recognition import FROZEN, HEADS, Layers, calibrate, freeze, read_off, recognise, sections
@@ -31,6 +31,7 @@ from genae.metrics.reconstruction import CODE
 from genae.model import Model, load
 from genae.presets import FITTED, PRESETS
 from genae.priors import PRIORS
+from genae.progress import Progress, silent
 from genae.report import tables
 from genae.report.page import write_report
 from genae.storage import append_line, load_tensors, read_lines, save_tensors
@@ -43,10 +44,6 @@ from genae.version import VERSION
 
 RUN_METRICS = ("mse", "psnr", "ssim", "icp", "fd", "nearest", "codes", "cost")
 IMAGE_METRICS = ("fid", "kid", "prdc")
-
-
-def silent(message: str, done: int, total: int) -> None:
-    """No progress is shown."""
 
 
 def train(model: str, run: Path | str, **settings: Any) -> Model:

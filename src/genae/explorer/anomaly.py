@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ from genae.data.sources import ImageData
 from genae.errors import GenaeError
 from genae.metrics.reconstruction import mse
 from genae.model import BATCH, Model
+from genae.progress import Progress
 from genae.report.figures import grid, in_colour, lit
 from genae.storage import load_tensors, save_tensors, write_atomically
 
@@ -80,7 +81,7 @@ class Detector:
         worst = self.learned["worst"].clamp_min(1e-12)
         return Anomalies(score, error, rarity, score > self.threshold, (heat / worst).clamp(0, 1))
 
-    def judge_data(self, data: ImageData, indices: Tensor, progress: Callable[[str, int, int], None]) -> Anomalies:
+    def judge_data(self, data: ImageData, indices: Tensor, progress: Progress) -> Anomalies:
         """Images of a data set, never all of them as floats; the heat of all would not fit, so there is none."""
         found: list[Anomalies] = []
         for number, part in enumerate(indices.split(BATCH)):

@@ -1,6 +1,5 @@
 """genae's own small classifiers: trained once on labelled data, cached, the judges of its samples."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -14,6 +13,7 @@ from genae.data.transforms import to_unit_range
 from genae.errors import GenaeError
 from genae.metrics.features import FeatureNetwork
 from genae.networks.classifier import ConvClassifier
+from genae.progress import Progress, silent
 from genae.storage import load_tensors, load_weights, save_tensors, weights_digest
 
 BATCH = 128
@@ -46,7 +46,7 @@ def train_classifier(
     device: torch.device,
     *,
     seed: int = 0,
-    progress: Callable[[str, int, int], None] = lambda message, done, total: None,
+    progress: Progress = silent,
 ) -> FeatureNetwork:
     """Train and cache a classifier for labelled data; ``progress`` receives what is done, how far, of how much.
 

@@ -20,6 +20,7 @@ from genae.metrics.neighbours import coverage
 from genae.metrics.path_length import Perceiver
 from genae.metrics.reconstruction import CODE, MS_SSIM_SIDE
 from genae.metrics.tally import Tally
+from genae.progress import Progress, silent
 from genae.version import VERSION
 
 BATCH = 64  # also the unit that processes share: the same batches, whatever their number, give the same features
@@ -30,7 +31,6 @@ PSNR_OF_EQUALS = 100.0  # dB: an infinite one would make every mean infinite
 KEEPS = {"fd": "moments", "kid": "rows", "prdc": "rows", "score": "scores"}
 
 Record = dict[str, Any]
-Progress = Callable[[str, int, int], None]
 
 
 def networks_needed(metrics: Iterable[str], chosen: Sequence[str]) -> dict[str, set[str]]:
@@ -63,7 +63,7 @@ class Judges:
     perceivers: Sequence[Perceiver] = ()
     """What measures path lengths."""
     seed: int = 0
-    progress: Progress = lambda message, done, total: None
+    progress: Progress = silent
     records: list[Record] = field(default_factory=list)
 
     def record(self, fingerprint: Mapping[str, Any], of: str, metric: str, value: float, **more: Any) -> None:

@@ -16,6 +16,7 @@ from genae.metrics.judges import BATCH, Judges
 from genae.metrics.localisation import INSIDE, localisation
 from genae.metrics.probes import PROBES
 from genae.metrics.reconstruction import CODE, mse
+from genae.progress import Progress, silent
 from genae.protocol import Autoencoder
 
 
@@ -77,7 +78,8 @@ def features_of(
     data: ImageData,
     indices: Tensor,
     names: Sequence[str],
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    what: str = "images",
+    progress: Progress = silent,
 ) -> list[Tensor]:
     """The images ``indices`` of ``data`` -> features [len(indices), d] of each of `layers`' names, on the CPU."""
     device = next(model.parameters()).device
@@ -85,7 +87,7 @@ def features_of(
     rows: list[list[Tensor]] = []
     for found in distributed.in_order(indices.split(BATCH), data.images, lambda x: read(x.to(device))):
         rows.append(found)
-        progress(min(len(rows) * BATCH, len(indices)), len(indices))
+        progress(f"features of the {what}", min(len(rows) * BATCH, len(indices)), len(indices))
     return [torch.cat(columns) for columns in zip(*rows, strict=True)]
 
 
@@ -162,11 +164,8 @@ def record_probes(
     """
     from sklearn.exceptions import ConvergenceWarning
 
-    def of(source: ImageData, part: Tensor, what: str) -> list[Tensor]:
-        message = f"features of the {what} images"
-        return features_of(model, source, part, names, lambda done, total: judges.progress(message, done, total))
-
-    learnt, held_out = of(taught.data, taught.learn, "training"), of(data, indices, "held-out")
+    learnt = features_of(model, taught.data, taught.learn, names, "training images", judges.progress)
+    held_out = features_of(model, data, indices, names, "held-out images", judges.progress)
     for name, train, test in zip(names, learnt, held_out, strict=True):
         more = {**taught.protocol, "features": name, "code_dim": train.shape[1]}
         for probe in wanted:

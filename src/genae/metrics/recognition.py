@@ -7,7 +7,7 @@ import copy
 import itertools
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -20,6 +20,7 @@ from genae.errors import GenaeError, nearest
 from genae.metrics.probes import PROBES
 from genae.networks.dcgan import ConvEncoder
 from genae.networks.residual import ResidualTrunk
+from genae.progress import Progress, silent
 from genae.protocol import Autoencoder
 
 FROZEN = {"none": 0, "conv1": 1, "conv1-3": 2, "conv1-5": 3, "all": None}
@@ -29,7 +30,6 @@ The paper counts two convolutions to a stage."""
 HEADS = ("mlp", *PROBES)
 """What is put on the layers: the tables' head, which is trained with what is not frozen, or a probe of what is."""
 BATCH = 128
-Progress = Callable[[str, int, int], None]
 
 
 class Recognised(NamedTuple):
@@ -81,9 +81,7 @@ class Layers(NamedTuple):
     device: torch.device
 
 
-def freeze(
-    trunk: nn.ModuleList, data: ImageData, frozen: str, progress: Progress = lambda message, done, total: None
-) -> Layers:
+def freeze(trunk: nn.ModuleList, data: ImageData, frozen: str, progress: Progress = silent) -> Layers:
     """Freeze the sections of ``trunk`` that ``frozen`` names (in `FROZEN`), and compute once what they give.
 
     Frozen layers keep their batch statistics, so that their features do not change in training. Raises `GenaeError`.
@@ -108,7 +106,7 @@ def recognise(
     learning_rate: float = 0.01,
     drop_every: int = 30,
     seed: int = 0,
-    progress: Progress = lambda message, done, total: None,
+    progress: Progress = silent,
 ) -> Recognised:
     """Train a copy of what is not frozen, and a head, on the labels.
 

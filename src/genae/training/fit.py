@@ -3,7 +3,7 @@
 import hashlib
 import inspect
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from genae.errors import GenaeError, nearest
 from genae.priors import PRIORS
 from genae.priors.gaussian import GaussianPrior
 from genae.priors.stack import StackedPrior
+from genae.progress import Progress, silent
 from genae.protocol import Part, Prior, annealed
 from genae.storage import load_tensors, load_weights, save_tensors
 from genae.training.checkpoint import optimiser_tensors, restore_optimisers
@@ -76,7 +77,7 @@ def fit(
     codes: Tensor,
     settings: Fit,
     partial: Path,
-    progress: Callable[[str, int, int], None] = lambda message, done, total: None,
+    progress: Progress = silent,
 ) -> tuple[Prior, float]:
     """Fit a prior to codes [N, D]; returns it and the seconds that it took.
 
@@ -102,9 +103,7 @@ def fit(
     return prior.eval(), before + _train(prior.levels[1], whitened, settings, partial, progress)
 
 
-def _train(
-    prior: Prior, codes: Tensor, settings: Fit, partial: Path, progress: Callable[[str, int, int], None]
-) -> float:
+def _train(prior: Prior, codes: Tensor, settings: Fit, partial: Path, progress: Progress) -> float:
     def batches(images: int, _: Part) -> Iterator[Tensor]:
         draw = 0
         while True:

@@ -1,0 +1,10 @@
+"""How far long work is, as it says itself."""
+
+from collections.abc import Callable
+
+Progress = Callable[[str, int, int], None]
+"""What is done, how much of it, of how much: ``progress("features of the training images", 64, 1000)``."""
+
+
+def silent(message: str, done: int, total: int) -> None:
+    """No progress is shown."""
