@@ -31,19 +31,17 @@ from genae.protocol import Update
 
 
 class AlaeReading(AdversarialLatentAutoencoder):
-    """The dense ALAE with more options: slopes after E's last layer (1 is linear) and in G, a weight of Eq. 8."""
+    """The dense ALAE with more options: the slope in G, a weight of Eq. 8."""
 
     def __init__(
         self,
         image_shape: tuple[int, int, int],
         *,
-        output_slope: float = LEAK,
         decoder_slope: float = LEAK,
         reciprocity_weight: float = 1.0,
         **options: Any,
     ) -> None:
         super().__init__(image_shape, **options)
-        self.encoder.last_leak = output_slope
         self.decoder.leak = decoder_slope
         self.reciprocity_weight = reciprocity_weight
 

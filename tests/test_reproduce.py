@@ -6,7 +6,7 @@ import shutil
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 import pytest
 from PIL import Image
@@ -168,11 +168,42 @@ def test_unlike_protocols_in_a_column_are_said(tmp_path: Path) -> None:
 
     result["unlike"] = {f"a, mnist_icp, seed {seed}": "images 10000 / 200" for seed in (10, 2)}
     result["unlike"] |= {"a, mnist_icp, seed 3": "images 10000 / 300", "of old, mnist_icp": "images 10000 / 200"}
-    whole = {"table": "aaae/table1", "budget": "cpu", "command": "", "how": {}, "rows": {}, "runs": {}} | result
+    whole = {
+        "table": "aaae/table1",
+        "budget": "cpu",
+        "command": "",
+        "how": {},
+        "otherwise": {},
+        "rows": {},
+        "runs": {},
+    } | result
     text = reproducing.write_table(tmp_path / "table.json", whole).read_text()
     differs = "not comparable with the rest of its column: images 10000 /"
     assert f"- a, mnist_icp, seed 2, 10: {differs} 200\n- a, mnist_icp, seed 3: {differs} 300\n" in text
     assert f"- of old, mnist_icp: {differs} 200\n" in text
+
+
+def test_seeds_that_were_trained_otherwise_are_said(tmp_path: Path) -> None:
+    seen = {"paper": None, "measured": None, "why": None, "values": {}}
+    cells: dict[str, Any] = {"mnist_icp": {**seen, "values": {"0": 1.0}}, "mnist_mse": seen, "cifar10_icp": seen}
+    result: dict[str, Any] = {
+        "table": "aaae/table1", "budget": "cpu", "command": "", "protocol": {}, "unlike": {}, "how": {},
+        "otherwise": {}, "rows": {"a": cells}, "runs": {},
+    }  # fmt: skip
+    reproducing._note_training(result, "a", "mnist", 0, "a: width 4")
+    reproducing._note_training(result, "a", "mnist", 1, "a: width 4")
+    reproducing._note_training(result, "a", "cifar10", 1, "a: width 8")
+    assert not result["otherwise"]
+    for seed in (2, 3):
+        reproducing._note_training(result, "a", "mnist", seed, "a: width 8")
+    text = reproducing.write_table(tmp_path / "table.json", result).read_text()
+    assert "- a, mnist, seed 2, 3: not trained as the row's other seeds: a: width 8\n" in text
+    assert "- a, mnist: a: width 4\n- a, cifar10: a: width 8\n" in text
+    reproducing._note_training(result, "a", "mnist", 2, "a: width 4")
+    assert list(result["otherwise"]) == ["a, mnist, seed 3"]
+    cells["mnist_icp"]["values"] = {}
+    reproducing._note_training(result, "a", "mnist", 0, "a: width 8")
+    assert result["how"]["a, mnist"] == "a: width 8", "nothing is left of those before"
 
 
 def test_the_cpu_budget_says_what_it_trains_instead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -244,6 +245,18 @@ def test_a_run_of_a_version_with_fewer_options_goes_on(tmp_path: Path) -> None:
     assert train(config(images=128, options={"networks": "dcgan"}), tmp_path / "run").images == 128
     with pytest.raises(GenaeError, match="was started with networks 'dcgan', not 'dense'"):
         train(config(images=192, options={"networks": "dense", "norm": "none"}), tmp_path / "run")
+
+
+def test_a_run_of_a_version_whose_default_was_another_keeps_it(tmp_path: Path) -> None:
+    settings = Config("alae", "digits", images=64, precision="float32", options=tiny_options("alae"))
+    train(settings, tmp_path / "run")
+    assert "output_slope" not in json.loads((tmp_path / "run" / "config.json").read_text())["options"]
+    assert load(tmp_path / "run").autoencoder.encoder.last_leak == 0.01
+    named = replace(settings, images=128, options=tiny_options("alae") | {"output_slope": 0.2})
+    with pytest.raises(GenaeError, match=r"was started with output-slope 0\.01, not 0\.2"):
+        train(named, tmp_path / "run")
+    train(named, tmp_path / "new")
+    assert load(tmp_path / "new").autoencoder.encoder.last_leak == 0.2
 
 
 def test_a_run_of_an_unknown_model_is_refused(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ rules.
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -54,6 +54,10 @@ class Autoencoder(nn.Module):
     minimises_error: ClassVar[bool] = True
     """Whether training lowers the reconstruction error. Then the weights with the lowest validation error are the
     trained model; else the last ones are."""
+
+    earlier: ClassVar[Mapping[str, Any]] = {}
+    """Options that the class did not always have, and how it was without them, where that is not their default: so a
+    run is read that does not name them."""
 
     steady: ClassVar[bool] = True
     """Whether `step` computes the same after any number of images, so that an iteration can be captured and replayed.

@@ -93,9 +93,9 @@ def reproduce(
                     failed.setdefault(str(error), []).append(seed)
                     say(str(error))
                     continue
-                values[str(seed)] = found.value
                 data = measure_of(column).data
-                result["how"][f"{name}, {data}"] = found.how
+                _note_training(result, name, data, seed, found.how)
+                values[str(seed)] = found.value
                 if seed == min(map(int, values)):
                     result["runs"].setdefault(data, {})[name] = [str(found.run), found.space]
                 _note_protocol(result, column, f"{name}, {column}, seed {seed}", found.protocol)
@@ -109,7 +109,7 @@ def reproduce(
 def _begun(path: Path, table: str, budget: str, command: str) -> dict[str, Any]:
     """The table so far: what was measured before with the same budget stays."""
     fresh: dict[str, Any] = {"table": table, "budget": budget, "command": command, "protocol": {}, "unlike": {},
-                             "how": {}, "rows": {}, "runs": {}}  # fmt: skip
+                             "how": {}, "otherwise": {}, "rows": {}, "runs": {}}  # fmt: skip
     before = json.loads(path.read_text()) if path.exists() else {}
     if before.get("budget") != budget:
         return fresh
@@ -146,6 +146,18 @@ def _note_protocol(result: dict[str, Any], column: str, cell: str, protocol: dic
     result["unlike"].pop(cell, None)
     if differences:
         result["unlike"][cell] = "; ".join(differences)
+
+
+def _note_training(result: dict[str, Any], name: str, data: str, seed: int, how: str) -> None:
+    """Keep how a row was trained on a data set, and whether this seed was trained otherwise than its others."""
+    cells = [cell for column, cell in result["rows"][name].items() if measure_of(column).data == data]
+    others = {other for cell in cells for other in cell.get("values", {})} - {str(seed)}
+    where = f"{name}, {data}"
+    first = result["how"].setdefault(where, how) if others else how
+    result["how"][where] = first
+    result["otherwise"].pop(f"{where}, seed {seed}", None)
+    if how != first:
+        result["otherwise"][f"{where}, seed {seed}"] = how
 
 
 class Found(NamedTuple):
@@ -192,11 +204,10 @@ def _measure(
     data = opened(config.data, **config.data_options())
     if train(config, run, data=data, progress=progress).stopped == "interrupted":
         raise KeyboardInterrupt
-    how = (
-        "not trained: the test images themselves"
-        if not row.model
-        else f"{model}: " + ", ".join(f"{k} {v}" for k, v in settings.items() if k not in ("seed", "data", "data_root"))
-    )
+    said = {k: v for k, v in {**settings, **config.options}.items() if k not in ("seed", "data", "data_root")}
+    how = f"{model}: " + ", ".join(f"{k} {v}" for k, v in said.items())
+    if not row.model:
+        how = "not trained: the test images themselves"
     if row.fitted is not None:
         fitted = _fit_settings(row.fitted, budget)
         api.fit_prior(run, **fitted, name=row.prior, seed=seed)

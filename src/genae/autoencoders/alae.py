@@ -117,9 +117,11 @@ class LatentAdversary(Autoencoder):
 class AdversarialLatentAutoencoder(LatentAdversary):
     """The paper's dense networks: ``width`` hidden units, codes w in R^``code_dim``, a mapping of ``mapping_layers``.
 
-    The critic has three layers, with leaky ReLU between them unless ``affine_critic``. E ends in the leaky ReLU that F
-    ends in, so that it reaches every w. The rest as in `LatentAdversary`.
+    The critic has three layers, with leaky ReLU between them unless ``affine_critic``. E ends in a leaky ReLU of slope
+    ``output_slope``, by default F's, so that it moves as freely where w is negative. The rest as in `LatentAdversary`.
     """
+
+    earlier: ClassVar[Mapping[str, Any]] = {"output_slope": 0.01}
 
     def __init__(
         self,
@@ -129,6 +131,7 @@ class AdversarialLatentAutoencoder(LatentAdversary):
         width: int = 1024,
         mapping_layers: int = 6,
         affine_critic: bool = False,
+        output_slope: float = LEAK,
         slope_weight: float = 3.0,
         reciprocity: str = "encoder,decoder",
         batch_size: int = 128,
@@ -137,8 +140,9 @@ class AdversarialLatentAutoencoder(LatentAdversary):
     ) -> None:
         super().__init__(image_shape, batch_size, learning_rate, anneal)
         at_least(1, code_dim=code_dim, width=width, mapping_layers=mapping_layers)
+        at_least(0, output_slope=output_slope)
         self.set_objective(slope_weight, 1, reciprocity)
-        self.encoder = DenseEncoder(image_shape, code_dim, width, last_leak=LEAK)
+        self.encoder = DenseEncoder(image_shape, code_dim, width, last_leak=output_slope)
         self.decoder = DenseDecoder(image_shape, code_dim, width)
         self.critic = EqualisedDense(code_dim, 1, code_dim, 2, multiplier=0.1, leak=1.0 if affine_critic else 0.2)
         prior = MappingPrior(code_dim, mapping_layers)

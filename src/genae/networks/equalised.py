@@ -96,7 +96,7 @@ class DenseEncoder(EqualisedDense):
 
 
 class DenseDecoder(EqualisedDense):
-    """Codes [B, code_dim] -> images [B, C, H, W], two hidden layers, not bounded; the layers give values in [0, 1]."""
+    """Codes [B, code_dim] -> images [B, C, H, W], not bounded; two hidden layers; the last is on the scale [0, 1]."""
 
     def __init__(self, image_shape: tuple[int, int, int], code_dim: int, width: int) -> None:
         super().__init__(code_dim, math.prod(image_shape), width, 2)

@@ -79,7 +79,8 @@ def write_table(path: Path, result: Mapping[str, Any]) -> Path:
         for column, cell in cells.items()
         if cell["why"] and cell["why"] != NOT_ASKED
     }
-    why |= _incomparable(result["unlike"])
+    why |= _together(result["unlike"], "not comparable with the rest of its column")
+    why |= _together(result["otherwise"], "not trained as the row's other seeds")
     protocol = {column: ", ".join(f"{k} {v}" for k, v in p.items()) for column, p in result["protocol"].items()}
     note = "**A smoke test: the figures mean nothing; digits stand in for every data set.**\n\n"
     text = (
@@ -107,16 +108,15 @@ def write_table(path: Path, result: Mapping[str, Any]) -> Path:
     return path.with_suffix(".md")
 
 
-def _incomparable(unlike: Mapping[str, str]) -> set[str]:
-    """A sentence for each cell and way in which it differs, for all its seeds together."""
+def _together(notes: Mapping[str, str], what: str) -> set[str]:
+    """A sentence for each cell and way in which it is ``what``, for all its seeds together."""
     seeds: dict[tuple[str, str], list[int]] = {}
-    for cell, what in unlike.items():
+    for cell, way in notes.items():
         name, _, seed = cell.partition(", seed ")
-        seeds.setdefault((name, what), []).extend([int(seed)] if seed else [])
+        seeds.setdefault((name, way), []).extend([int(seed)] if seed else [])
     return {
-        f"{name}{', seed ' if of else ''}{', '.join(map(str, sorted(of)))}: "
-        f"not comparable with the rest of its column: {what}"
-        for (name, what), of in seeds.items()
+        f"{name}{', seed ' if of else ''}{', '.join(map(str, sorted(of)))}: {what}: {way}"
+        for (name, way), of in seeds.items()
     }
 
 

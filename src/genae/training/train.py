@@ -26,8 +26,9 @@ MAY_CHANGE = {"images", "device", "checkpoint_every", "data_root"}  # between th
 def build_model(config: Config, image_shape: tuple[int, int, int]) -> Autoencoder:
     """The configuration's model with freshly initialised weights."""
     torch.manual_seed(mix_seed("weights", config.seed))
+    chosen = AUTOENCODERS[config.model]
     try:
-        model = AUTOENCODERS[config.model](image_shape, **config.options)  # type: ignore[arg-type]
+        model = chosen(image_shape, **{**chosen.earlier, **config.options})  # type: ignore[arg-type]
     except (ValueError, RuntimeError) as error:  # RuntimeError: no room for the weights
         raise GenaeError(f"cannot build {config.model}: {reason(error)}") from None
     return model.to(memory_format=torch.channels_last)
@@ -76,9 +77,10 @@ def _claim(folder: RunFolder, config: Config, model: Autoencoder, stack: ExitSta
 def _continue(config: Config, stored: Config, folder: RunFolder) -> Config:
     """The stored configuration, with what may change taken from the new one; other differences are refused."""
     old, new = asdict(stored), asdict(config)
-    known = option_types(AUTOENCODERS[stored.model]) if stored.model in AUTOENCODERS else {}
-    defaults = {key: default for key, (_, default) in known.items()}
-    old["options"], new["options"] = defaults | old["options"], defaults | new["options"]  # earlier versions had fewer
+    if stored.model in AUTOENCODERS:  # earlier versions had fewer options
+        defaults = {key: default for key, (_, default) in option_types(AUTOENCODERS[stored.model]).items()}
+        silence = defaults | dict(AUTOENCODERS[stored.model].earlier)
+        old["options"], new["options"] = silence | old["options"], silence | new["options"]
     if new["precision"] == "auto":
         new["precision"] = old["precision"]
     for key in old:
