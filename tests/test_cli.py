@@ -262,6 +262,8 @@ def test_a_dry_run_says_what_fits(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     assert sizes == sorted(sizes)
     assert genae("train", "style-alae/tiny", *flags[2:], monkeypatch=monkeypatch) == 0
     assert "memory is not known" in capsys.readouterr().err
+    assert genae("train", "style-alae/tiny", *flags, "--slope-weight=inf", monkeypatch=monkeypatch) == 2
+    assert "slope-weight is inf; expected a finite number" in capsys.readouterr().err
 
 
 def test_importing_refuses_what_is_no_checkpoint(

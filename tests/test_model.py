@@ -212,6 +212,22 @@ def test_a_table_shows_one_fit_of_a_prior(records: list[dict[str, Any]]) -> None
     assert [(r["metric"], r["value"]) for r in kept if r["of"] == "mixture"] == [("icp", 2.0)]
 
 
+def test_numbers_that_other_labels_taught_stand_apart(records: list[dict[str, Any]]) -> None:
+    base = records[0]["fingerprint"] | {"features": "short", "train": 1457}
+    own: dict[str, Any] = {"of": "code", "metric": "1nn", "value": 0.9, "fingerprint": base}
+    taught = own | {"value": 0.5, "fingerprint": base | {"train": 40, "train_data": "lab", "train_split": "all"}}
+    long = own | {"metric": "1nn-long", "fingerprint": base | {"features": "long"}}
+    header, rows = tables.table(tables.newest([own, taught, long]))
+    of = f"{base['data']}, {base['split']}"
+    assert header == ["", f"code ({of})", f"code ({of}; learnt from lab, all)"]
+    assert rows == [["1nn", "0.9", "0.5"], ["1nn-long", "0.9", "-"]]
+    alone, other = tables.protocols([own, taught, long]).values()
+    assert "train 1457, " in f"{alone}, "
+    assert "features short (1nn) / long (1nn-long)" in alone
+    assert "train 40" in other
+    assert "features short," in f"{other},"
+
+
 def test_unlike_numbers_are_named(records: list[dict[str, Any]]) -> None:
     other = [r | {"fingerprint": r["fingerprint"] | {"seed": 7, "weights": "other"}} for r in records]
     _, rows, notes = tables.compare({"a": records, "b": other})

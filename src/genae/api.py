@@ -60,14 +60,18 @@ def train(model: str, run: Path | str, **settings: Any) -> Model:
     return load(run)
 
 
-def footprint(config: Config) -> list[Footprint]:
-    """What training will take up at every resolution of its schedule, for one process; see `training.memory`.
-
-    The images' shape is read off the data, whose pixels are not loaded from folders. Raises `GenaeError`.
-    """
+def image_shape(config: Config) -> tuple[int, int, int]:
+    """Channels, height and width of the run's images, whose pixels are not loaded from folders. Raises `GenaeError`."""
     options = config.data_options()
     wanted = ("size", "fit", "channels", "value_range", "data_root")
-    shape = open_stream(config.data, **{key: options[key] for key in wanted}).image_shape
+    return open_stream(config.data, **{key: options[key] for key in wanted}).image_shape
+
+
+def footprint(config: Config, shape: tuple[int, int, int]) -> list[Footprint]:
+    """What training will take up at every resolution of its schedule, for one process; see `training.memory`.
+
+    Raises `GenaeError` for settings that no model can be built with.
+    """
     parts = int(os.environ.get("WORLD_SIZE", 1)) * config.accumulate
     return list(footprints(build_model(config, shape), parts, bool(config.average)))
 

@@ -174,7 +174,8 @@ def at_least(smallest: float, **values: float) -> None:
     """Raise ValueError for a value below ``smallest``, infinite or NaN, by name."""
     for name, value in values.items():
         if not smallest <= value < math.inf:
-            raise ValueError(f"{name.replace('_', '-')} is {value}; expected at least {smallest}")
+            wanted = f"at least {smallest}" if math.isfinite(value) else "a finite number"
+            raise ValueError(f"{name.replace('_', '-')} is {value}; expected {wanted}")
 
 
 @contextmanager

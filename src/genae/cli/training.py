@@ -45,9 +45,11 @@ def train(
             console.print(f"then a prior is fitted: {', '.join(f'{k} {v}' for k, v in FITTED[model].items())}")
     if dry_run:
         try:
-            print_footprints(api.footprint(config))
-        except GenaeError as error:
+            shape = api.image_shape(config)
+        except GenaeError as error:  # the data may be on the machine that will train
             note(f"memory is not known: {error}")
+        else:
+            print_footprints(api.footprint(config, shape))
         return 0
     with Progress(config.images) as progress:
         outcome = start(config, run, progress=progress.show)
@@ -59,7 +61,7 @@ def train(
         }
         console.print(
             f"{how[outcome.stopped]} at {outcome.images:,} images, {outcome.seconds:.0f} s; "
-            + (f"best validation MSE {outcome.best_mse:.4f}; " if outcome.best_mse < float("inf") else "")
+            + (f"lowest validation MSE {outcome.best_mse:.4f}; " if outcome.best_mse < float("inf") else "")
             + f"run folder {escape(run)}",
             soft_wrap=True,
         )

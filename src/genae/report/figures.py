@@ -88,7 +88,7 @@ def reconstruction_grid(model: Model, images: Tensor, truncation: float = 1.0) -
     """Inputs and every reconstruction, one row each (SWAE Fig. 5a); truncated ones through the code alone."""
     spaces = model.spaces if truncation == 1 else ["code"]
     rows = [images, *(model.reconstruct(images, space, truncation) for space in spaces)]
-    title = f"Reconstructions of held-out images{_truncated(truncation)}"
+    title = f"Reconstructions{_truncated(truncation)}"
     return grid(torch.stack(rows), ["input", *map(space_title, spaces)], title=title)
 
 

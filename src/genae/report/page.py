@@ -193,13 +193,11 @@ def _measured(records: tables.Records) -> str:
     legend = "; ".join(f"<b>{kind}</b>: {explain(kind)}" for kind in kinds if kind)
     if any(row[0].startswith(f"r{kind_of(row[0])}") for row in rows):
         legend += "; names that begin with <b>r</b> are of reconstructions"
-    fingerprint = max((r["fingerprint"] for r in records), key=len)
-    protocol = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in fingerprint.items() if k != "images")
     notes = "".join(f"<p>Note: {html.escape(note)}.</p>" for note in tables.cautions(records))
-    return (
-        f'<div class="scroll"><table><tr>{head}</tr>{body}</table></div>'
-        f"<p>{legend}.</p>{notes}<p>Protocol: {html.escape(protocol)}.</p>"
+    protocols = "".join(
+        f"<p>Protocol, {html.escape(name)}: {html.escape(how)}.</p>" for name, how in tables.protocols(records).items()
     )
+    return f'<div class="scroll"><table><tr>{head}</tr>{body}</table></div><p>{legend}.</p>{notes}{protocols}'
 
 
 def _diagnosed(history: Sequence[Mapping[str, Any]]) -> list[str]:

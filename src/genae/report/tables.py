@@ -26,7 +26,8 @@ def newest(records: Records) -> list[Mapping[str, Any]]:
         if fingerprint.get("prior_weights") != last_of[record["of"]]:
             continue  # of a prior of this name that was fitted anew since
         key = _what(record)
-        for other in [k for k, r in kept.items() if k[:4] == key[:4] and (k == key or _epochs(r) != _epochs(record))]:
+        same = [k for k, r in kept.items() if k[:-1] == key[:-1] and (k == key or _epochs(r) != _epochs(record))]
+        for other in same:
             del kept[other]
         kept[key] = record
     return list(kept.values())
@@ -35,7 +36,17 @@ def newest(records: Records) -> list[Mapping[str, Any]]:
 def _what(record: Mapping[str, Any]) -> tuple[Any, ...]:
     fingerprint = record["fingerprint"]
     seed = fingerprint.get("seed") if "frozen" in fingerprint else None
-    return record["of"], record["metric"], fingerprint["data"], fingerprint["split"], seed
+    return record["of"], record["metric"], _where(fingerprint), seed
+
+
+def _where(fingerprint: Mapping[str, Any]) -> str:
+    """The data and the split; and where a probe's labels came from, if not from the same data's training images."""
+    learnt = (
+        f"; learnt from {fingerprint['train_data']}, {fingerprint['train_split']}"
+        if "train_data" in fingerprint
+        else ""
+    )
+    return f"{fingerprint['data']}, {fingerprint['split']}{learnt}"
 
 
 def _epochs(record: Mapping[str, Any]) -> int | None:
@@ -46,7 +57,7 @@ def together(records: Records) -> list[Mapping[str, Any]]:
     """The records, with one for all seeds of a recognition: their mean, their deviation and their number."""
     groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
     for record in records:
-        groups.setdefault(_what(record)[:4], []).append(record)
+        groups.setdefault(_what(record)[:-1], []).append(record)
     found: list[Mapping[str, Any]] = []
     for group in groups.values():
         if "frozen" not in group[0]["fingerprint"]:
@@ -60,10 +71,9 @@ def together(records: Records) -> list[Mapping[str, Any]]:
 
 
 def subject(record: Mapping[str, Any], records: Records) -> str:
-    """What was measured; with data and split where the records are of several."""
-    where = {(r["fingerprint"]["data"], r["fingerprint"]["split"]) for r in records}
-    fingerprint = record["fingerprint"]
-    return record["of"] if len(where) < 2 else f"{record['of']} ({fingerprint['data']}, {fingerprint['split']})"
+    """What was measured; with data, split and a probe's teacher where the records are of several."""
+    where = {_where(r["fingerprint"]) for r in records}
+    return record["of"] if len(where) < 2 else f"{record['of']} ({_where(record['fingerprint'])})"
 
 
 def show(record: Mapping[str, Any]) -> str:
@@ -82,6 +92,26 @@ def table(records: Records) -> tuple[list[str], list[list[str]]]:
     subjects = list(dict.fromkeys(subject(r, records) for r in real_last))
     cells = {(subject(r, records), r["metric"]): show(r) for r in records}
     return ["", *subjects], [[metric, *(cells.get((of, metric), "-") for of in subjects)] for metric in metrics]
+
+
+def protocols(records: Records) -> dict[str, str]:
+    """How the numbers of each subject were measured; where they differ, which metrics each way is of."""
+    ways: dict[str, dict[str, dict[str, list[str]]]] = {}
+    for record in records:
+        of = ways.setdefault(subject(record, records), {})
+        for key, value in record["fingerprint"].items():
+            of.setdefault(key, {}).setdefault(str(value), []).append(record["metric"])
+    return {
+        name: ", ".join(f"{key.replace('_', ' ')} {_each(values)}" for key, values in found.items())
+        for name, found in ways.items()
+    }
+
+
+def _each(values: Mapping[str, Sequence[str]]) -> str:
+    """One value as it is; of several, each with the metrics that it is of."""
+    if len(values) == 1:
+        return next(iter(values))
+    return " / ".join(f"{value} ({', '.join(dict.fromkeys(metrics))})" for value, metrics in values.items())
 
 
 def cautions(records: Records) -> list[str]:
