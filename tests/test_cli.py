@@ -124,7 +124,7 @@ def test_training_one_owns_pictures(folder_of_images: Path, monkeypatch: pytest.
         ("decode RUN missing.npz", "missing.npz is not a readable NumPy file"),
         ("encode RUN --out codes.pt", "expected .npz or .safetensors"),
         ("compare RUN/figures", "has no measurements"),
-        ("reconstruct RUN --split dev", "split is 'dev'"),
+        ("reconstruct RUN --split dev", "digits has no split 'dev'"),
         ("data digits --sise 3", "no flag --sise; did you mean 'size'?"),
         ("data digits --size huge", "size is 'huge'"),
         ("paint RUN", "paint"),

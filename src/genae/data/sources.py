@@ -75,7 +75,7 @@ class ImageData:
         if name == "all":
             return torch.arange(len(self.pixels))
         if name not in self.splits:
-            raise GenaeError(f"split is {name!r}; {nearest(name, (*self.splits, 'all'))}")
+            raise GenaeError(f"{self.name} has no split {name!r}; {nearest(name, (*self.splits, 'all'))}")
         return self.splits[name]
 
     def directions(self) -> dict[str, Tensor]:
