@@ -97,7 +97,7 @@ def table(records: Records) -> tuple[list[str], list[list[str]]]:
 def protocols(records: Records) -> dict[str, str]:
     """How the numbers of each subject were measured; where they differ, which metrics each way is of."""
     ways: dict[str, dict[str, dict[str, list[str]]]] = {}
-    for record in records:
+    for record in together(records):
         of = ways.setdefault(subject(record, records), {})
         for key, value in record["fingerprint"].items():
             of.setdefault(key, {}).setdefault(str(value), []).append(record["metric"])
