@@ -195,9 +195,12 @@ def _measured(records: tables.Records) -> str:
         legend += "; names that begin with <b>r</b> are of reconstructions"
     notes = "".join(f"<p>Note: {html.escape(note)}.</p>" for note in tables.cautions(records))
     protocols = "".join(
-        f"<p>Protocol, {html.escape(name)}: {html.escape(how)}.</p>" for name, how in tables.protocols(records).items()
+        f"<p>{html.escape(name)}: {html.escape(how)}.</p>" for name, how in tables.protocols(records).items()
     )
-    return f'<div class="scroll"><table><tr>{head}</tr>{body}</table></div><p>{legend}.</p>{notes}{protocols}'
+    return (
+        f'<div class="scroll"><table><tr>{head}</tr>{body}</table></div>'
+        f"<p>{legend}.</p>{notes}<details><summary>Protocol</summary>{protocols}</details>"
+    )
 
 
 def _diagnosed(history: Sequence[Mapping[str, Any]]) -> list[str]:
