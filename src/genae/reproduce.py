@@ -204,10 +204,10 @@ def _measure(
     data = opened(config.data, **config.data_options())
     if train(config, run, data=data, progress=progress).stopped == "interrupted":
         raise KeyboardInterrupt
-    said = {k: v for k, v in {**settings, **config.options}.items() if k not in ("seed", "data", "data_root")}
-    how = f"{model}: " + ", ".join(f"{k} {v}" for k, v in said.items())
-    if not row.model:
-        how = "not trained: the test images themselves"
+    how = "not trained: the test images themselves"
+    if row.model:
+        said = {k: v for k, v in {**settings, **config.options}.items() if k not in ("seed", "data", "data_root")}
+        how = f"{model}: " + ", ".join(f"{k} {v}" for k, v in said.items())
     if row.fitted is not None:
         fitted = _fit_settings(row.fitted, budget)
         api.fit_prior(run, **fitted, name=row.prior, seed=seed)

@@ -144,6 +144,6 @@ class AdversarialLatentAutoencoder(LatentAdversary):
         self.set_objective(slope_weight, 1, reciprocity)
         self.encoder = DenseEncoder(image_shape, code_dim, width, last_leak=output_slope)
         self.decoder = DenseDecoder(image_shape, code_dim, width)
-        self.critic = EqualisedDense(code_dim, 1, code_dim, 2, multiplier=0.1, leak=1.0 if affine_critic else 0.2)
+        self.critic = EqualisedDense(code_dim, 1, code_dim, 2, multiplier=0.1, leak=1.0 if affine_critic else LEAK)
         prior = MappingPrior(code_dim, mapping_layers)
         self.priors = cast(Mapping[str, Prior], nn.ModuleDict({"mapping": prior}))
