@@ -26,8 +26,8 @@ from genae.errors import GenaeError
 from genae.metrics.probes import linear_svm, one_nn
 from genae.metrics.probing import features_of
 from genae.networks.equalised import LEAK
-from genae.presets import PRESETS
 from genae.protocol import Update
+from genae.settings.presets import PRESETS
 
 
 class AlaeReading(AdversarialLatentAutoencoder):

@@ -32,7 +32,7 @@ from genae.training.captured import CapturedLoop
 from genae.training.config import Config
 from genae.training.loop import Loop
 from genae.training.precision import fast_float32
-from genae.training.run import Run
+from genae.training.trainer import Trainer
 
 BATCH, SHAPE, CODE = 128, (1, 28, 28), 50
 
@@ -85,7 +85,7 @@ def ours(
     model: AdversarialLatentAutoencoder, data: ImageData, kind: type[Loop] = Loop, **options: object
 ) -> Callable[[], None]:
     """One iteration as `genae train` runs it."""
-    run = Run(Config("alae", "mnist"), None, data, model, lambda event: None)  # type: ignore[arg-type]
+    run = Trainer(Config("alae", "mnist"), None, data, model, lambda event: None)  # type: ignore[arg-type]
     loop = kind(model, run.batches, betas=model.betas, **options)  # type: ignore[arg-type]
     seen = [0]
 

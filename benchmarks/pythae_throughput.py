@@ -42,7 +42,7 @@ from genae.networks.convolution import Conv2d, ConvTranspose2d
 from genae.protocol import Autoencoder, evaluating
 from genae.training.config import Config
 from genae.training.loop import Loop
-from genae.training.run import Run
+from genae.training.trainer import Trainer
 
 BATCH, SHAPE, CODE = 64, (1, 28, 28), 16
 FEATURES = 4  # the discriminator's hidden layer in which VAE-GAN compares images
@@ -168,7 +168,7 @@ def ours(name: str, *, convolutions: bool = True) -> Autoencoder:
 
 def our_loop(model: Autoencoder, data: ImageData, seed: int = 0, **options: Any) -> Callable[[], None]:
     """One iteration as `genae train` runs it; ``seed`` is that of the batches."""
-    run = Run(Config("ae", "mnist", seed=seed), None, data, model, lambda event: None)  # type: ignore[arg-type]
+    run = Trainer(Config("ae", "mnist", seed=seed), None, data, model, lambda event: None)  # type: ignore[arg-type]
     loop = Loop(model, run.batches, betas=(0.9, 0.999), **options)
     seen = [0]
 

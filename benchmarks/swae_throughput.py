@@ -138,9 +138,9 @@ def timed(loop: Timed) -> None:
 def genae_loop(model: StackedWassersteinAutoencoder, data: ImageData) -> tuple[Callable[[], None], Timed, list[float]]:
     """One iteration as `genae train` runs it, its loop, and the seconds that making batches took."""
     from genae.training.config import Config
-    from genae.training.run import Run
+    from genae.training.trainer import Trainer
 
-    run = Run(Config("stacked-wae", "mnist"), None, data, model, lambda event: None)  # type: ignore[arg-type]
+    run = Trainer(Config("stacked-wae", "mnist"), None, data, model, lambda event: None)  # type: ignore[arg-type]
     waiting = [0.0]
 
     def batches(images: int, part: Part) -> Iterator[Tensor]:

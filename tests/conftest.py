@@ -13,7 +13,7 @@ from genae.autoencoders import AUTOENCODERS
 from genae.data.sampler import shuffled
 from genae.protocol import Autoencoder, Part
 from genae.training.config import option_types, resolve
-from genae.training.train import train
+from genae.training.start import train
 
 # Whatever a model's options are called, these keep it small.
 TINY = {

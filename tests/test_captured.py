@@ -18,7 +18,7 @@ from genae.protocol import Autoencoder, Part
 from genae.training.captured import CapturedLoop
 from genae.training.config import Config
 from genae.training.loop import Loop, Record
-from genae.training.train import train
+from genae.training.start import train
 
 DENSE = {"networks": "dense", "norm": "none"}
 MODELS = {

@@ -185,7 +185,7 @@ def test_no_arguments_show_the_help(monkeypatch: pytest.MonkeyPatch, capsys: pyt
 def test_the_prior_of_a_preset_is_fitted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from genae.presets import FITTED
+    from genae.settings.presets import FITTED
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(FITTED, "ae", {"name": "after", "kind": "gaussian"})

@@ -24,10 +24,10 @@ from genae.metrics.frechet import moments
 from genae.metrics.probing import layers
 from genae.model import load
 from genae.protocol import Part
-from genae.report import tables
+from genae.reports import tables
 from genae.storage import read_lines
 from genae.training.config import Config
-from genae.training.train import train
+from genae.training.start import train
 
 
 def pictures(folder: Path, count: int, size: tuple[int, int] = (12, 16), seed: int = 0, ending: str = "png") -> Path:

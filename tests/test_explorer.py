@@ -17,17 +17,17 @@ from test_cli import genae
 from genae.autoencoders import AUTOENCODERS
 from genae.errors import GenaeError
 from genae.explorer import pictures as pictures_module
-from genae.explorer.anomaly import Detector
 from genae.explorer.app import create_app
-from genae.explorer.atlas import Atlas
-from genae.explorer.operations import OPERATIONS, operation
 from genae.explorer.pictures import Pictures
-from genae.explorer.render import Renderer
 from genae.metrics.reconstruction import mse
 from genae.model import load
-from genae.report import figures
+from genae.operations.anomaly import Detector
+from genae.operations.atlas import Atlas
+from genae.operations.operations import OPERATIONS, operation
+from genae.operations.render import Renderer
+from genae.reports import figures
 from genae.training.config import resolve
-from genae.training.train import train
+from genae.training.start import train
 
 OWN = {"X-Genae": "1"}
 
@@ -506,7 +506,7 @@ def test_ctrl_c_ends_it_at_once_even_while_it_works(run: Path, tmp_path: Path) -
         port = free.getsockname()[1]
     # A direction that takes a minute to learn.
     slowed = (
-        "import sys, time; from genae.explorer.render import Renderer; from genae.cli import main; "
+        "import sys, time; from genae.operations.render import Renderer; from genae.cli import main; "
         "Renderer.learned = lambda *_: time.sleep(60); sys.argv[0] = 'genae'; main()"
     )
     process = subprocess.Popen(

@@ -18,11 +18,11 @@ from genae.metrics.classifier import load_classifier, train_classifier
 from genae.metrics.cost import costs
 from genae.metrics.judges import short_count
 from genae.model import Model, load
-from genae.report import figures, tables
-from genae.report.page import write_report
+from genae.reports import figures, tables
+from genae.reports.page import write_report
 from genae.storage import read_lines
 from genae.training.config import Config
-from genae.training.train import train
+from genae.training.start import train
 
 
 @pytest.fixture(scope="module")

@@ -15,9 +15,9 @@ from PIL import Image
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 from genae.explorer.app import create_app
-from genae.explorer.render import Renderer
 from genae.explorer.static import export_page
 from genae.model import load
+from genae.operations.render import Renderer
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = [

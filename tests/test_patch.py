@@ -29,9 +29,9 @@ from genae.metrics.recognition import freeze, read_off, recognise, sections
 from genae.model import load
 from genae.networks.patch import placed, pooled
 from genae.networks.residual import Pyramid, ResidualTrunk
-from genae.report import figures, part_figures, tables
+from genae.reports import figures, part_figures, tables
 from genae.training.config import resolve
-from genae.training.train import train
+from genae.training.start import train
 
 SHAPE = (3, 32, 32)
 SMALL = {"parts": 3, "part_dim": 2, "width": 4}
@@ -563,7 +563,7 @@ def test_parts_of_shapes_are_scored_and_others_refused(trained: Path, tmp_path: 
 
 
 def test_the_report_of_a_run_shows_its_parts(trained: Path, tmp_path: Path) -> None:
-    from genae.report.page import draw_figures, render
+    from genae.reports.page import draw_figures, render
 
     model = load(trained)
     data = model.open_data()

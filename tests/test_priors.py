@@ -23,7 +23,7 @@ from genae.protocol import Prior
 from genae.storage import load_tensors, save_tensors
 from genae.training.config import Config
 from genae.training.fit import Fit, fit
-from genae.training.train import train
+from genae.training.start import train
 
 
 def generator(seed: int = 0) -> torch.Generator:

@@ -20,7 +20,7 @@ from genae.priors import PRIORS
 from genae.protocol import Autoencoder, Part, Prior, ProtocolError, Update, draw, frozen, networks_of, working_on
 from genae.training.config import Config
 from genae.training.loop import Loop
-from genae.training.train import train
+from genae.training.start import train
 
 CODES = 6
 

@@ -11,13 +11,13 @@ from typing import Any, get_type_hints
 import pytest
 from PIL import Image
 
-from genae import reproduce as reproducing
 from genae.autoencoders import AUTOENCODERS
 from genae.data.sources import open_data
 from genae.errors import GenaeError
-from genae.paper_tables import BUDGETS, DATA, TABLES, measure_of
-from genae.presets import FITTED, PRESETS
-from genae.reproduce import reproduce
+from genae.reproduction import tables as reproducing
+from genae.reproduction.published import BUDGETS, DATA, TABLES, measure_of
+from genae.reproduction.tables import reproduce
+from genae.settings.presets import FITTED, PRESETS
 from genae.training.config import Config, option_types, resolve
 from genae.training.fit import Fit, prior_options
 

@@ -20,14 +20,14 @@ from safetensors.torch import load_file
 from genae import api
 from genae.errors import GenaeError
 from genae.model import load
-from genae.presets import PRESETS
 from genae.protocol import Part
+from genae.settings.presets import PRESETS
 from genae.storage import load_tensors, save_tensors
 from genae.training.checkpoint import RunFolder
 from genae.training.config import Config, resolve
 from genae.training.loop import Loop
 from genae.training.precision import fast_float32
-from genae.training.train import train
+from genae.training.start import train
 
 SETTINGS = [*TINY_FLAGS, "--data=digits", "--checkpoint-every=320", "--validate-every=320"]
 
@@ -441,7 +441,7 @@ def test_a_critic_that_wins_is_named() -> None:
 
 
 def test_a_preset_may_fit_a_prior_after_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from genae.presets import FITTED
+    from genae.settings.presets import FITTED
 
     monkeypatch.setitem(FITTED, "ae", {"name": "after", "kind": "mixture", "components": 3})
     model = api.train("ae", tmp_path / "run", data="digits", images=64, **tiny_options("ae"))

@@ -17,12 +17,12 @@ from genae.latent.mixing import truncate
 from genae.model import load
 from genae.networks.style import StyleEncoder
 from genae.networks.style_layers import Convolution, blur, channels_of, levels_of
-from genae.presets import PRESETS
 from genae.protocol import Autoencoder, Update
+from genae.settings.presets import PRESETS
 from genae.training.average import Average
 from genae.training.config import option_types, resolve
 from genae.training.memory import footprints
-from genae.training.train import train
+from genae.training.start import train
 
 SHAPE = (3, 16, 16)
 SMALL = {"code_dim": 6, "width": 4, "most_channels": 8, "mapping_layers": 2, "batch_size": "4"}

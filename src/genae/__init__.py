@@ -13,7 +13,7 @@ _HOMES = {
     "AUTOENCODERS": "genae.autoencoders",
     "METRICS": "genae.metrics",
     "PRIORS": "genae.priors",
-    "PRESETS": "genae.presets",
+    "PRESETS": "genae.settings.presets",
     "Autoencoder": "genae.protocol",
     "Prior": "genae.protocol",
     "Stage": "genae.protocol",
@@ -31,7 +31,7 @@ _HOMES = {
     "open_stream": "genae.data.stream",
     "probe": "genae.api",
     "report": "genae.api",
-    "reproduce": "genae.reproduce",
+    "reproduce": "genae.reproduction.tables",
     "train": "genae.api",
     "train_classifier": "genae.metrics.classifier",
 }

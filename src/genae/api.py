@@ -29,17 +29,17 @@ from genae.metrics.path_length import by_features, by_lpips
 from genae.metrics.recognition import FROZEN, HEADS, Layers, calibrate, freeze, read_off, recognise, sections
 from genae.metrics.reconstruction import CODE
 from genae.model import Model, load
-from genae.presets import FITTED, PRESETS
 from genae.priors import PRIORS
 from genae.progress import Progress, silent
-from genae.report import tables
-from genae.report.page import write_report
+from genae.reports import tables
+from genae.reports.page import write_report
+from genae.settings.presets import FITTED, PRESETS
 from genae.storage import append_line, load_tensors, read_lines, save_tensors
 from genae.training.config import Config, parse_value, resolve
 from genae.training.fit import Fit, fit, prior_options
 from genae.training.memory import Footprint, footprints
-from genae.training.train import build_model
-from genae.training.train import train as train_run
+from genae.training.start import build_model
+from genae.training.start import train as train_run
 from genae.version import VERSION
 
 RUN_METRICS = ("mse", "psnr", "ssim", "icp", "fd", "nearest", "codes", "cost")

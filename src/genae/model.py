@@ -23,7 +23,7 @@ from genae.storage import load_tensors, load_weights, save_tensors, weights_dige
 from genae.training.checkpoint import RunFolder
 from genae.training.config import Config, parse_range
 from genae.training.fit import Fit
-from genae.training.train import build_model
+from genae.training.start import build_model
 
 BATCH = 256
 

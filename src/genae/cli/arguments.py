@@ -101,7 +101,7 @@ def expect_ending(out: str, *endings: str) -> None:
 
 def expect_format(format: str) -> None:
     """Refuse a ``--format`` that tables do not have."""
-    from genae.report.tables import FORMATS
+    from genae.reports.tables import FORMATS
 
     if format not in ("table", *FORMATS):
         raise GenaeError(f"--format is {format!r}; {nearest(format, ['table', *FORMATS])}")

@@ -9,8 +9,8 @@ from rich.markup import escape
 from genae.cli.app import app
 from genae.cli.arguments import Data, DataRoot, Run, SkipBad, Space, expect_ending
 from genae.cli.files import load_run, save_figure, save_images
+from genae.cli.screen import console
 from genae.errors import GenaeError, nearest
-from genae.screen import console
 
 
 @app.command()
@@ -49,7 +49,7 @@ def decode(
     out: Annotated[str, typer.Option(help="A folder for single pictures, a .png sheet, or .npz.")] = "decoded",
 ) -> None:
     """Turn codes back into images."""
-    from genae.report import figures
+    from genae.reports import figures
     from genae.storage import load_codes
 
     expect_ending(out, "", ".png", ".npz")
@@ -73,7 +73,7 @@ def draw_map(
     out: Annotated[str, typer.Option(help="Picture to write (.png), or codes and places (.npz).")] = "map.png",
 ) -> None:
     """The codes of the run's data in two dimensions."""
-    from genae.explorer.atlas import COLOURS, Atlas, map_picture
+    from genae.operations.atlas import COLOURS, Atlas, map_picture
     from genae.storage import save_arrays, write_atomically
 
     expect_ending(out, ".png", ".npz")
@@ -105,7 +105,7 @@ def explore(
     """One's own pictures in the browser: reconstruct, sample, interpolate, edit, map, export. Ctrl-C ends it."""
     from functools import partial
 
-    from genae.explorer.render import Renderer
+    from genae.operations.render import Renderer
 
     model = load_run(run)
     open_data = partial(model.open_data, None, data_root)

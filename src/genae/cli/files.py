@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 
 from genae.cli.arguments import settings_of
+from genae.cli.screen import console, print_table
 from genae.errors import GenaeError, nearest
-from genae.screen import console, print_table
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -60,8 +60,8 @@ def draw_operation(
     """Write the figure of an operation, or its animation, as the explorer would."""
     import torch
 
-    from genae.explorer.render import Renderer
-    from genae.report.figures import save_animation
+    from genae.operations.render import Renderer
+    from genae.reports.figures import save_animation
 
     renderer = Renderer(model, run)
     pictures = torch.zeros(0, *model.image_shape) if images is None else images
@@ -74,7 +74,7 @@ def draw_operation(
 
 def save_figure(picture: Any, out: str) -> None:
     """Write a figure and say where it is."""
-    from genae.report.figures import save_picture
+    from genae.reports.figures import save_picture
 
     save_picture(picture, Path(out))
     console.print(escape(out))
@@ -82,7 +82,7 @@ def save_figure(picture: Any, out: str) -> None:
 
 def save_images(images: "Tensor", target: Path) -> None:
     """Write images as single pictures in a folder, or as one ``.npz``."""
-    from genae.report.figures import save_picture, to_picture
+    from genae.reports.figures import save_picture, to_picture
     from genae.storage import save_arrays
 
     if target.suffix == ".npz":
@@ -95,7 +95,7 @@ def save_images(images: "Tensor", target: Path) -> None:
 
 def show_table(header: Sequence[str], rows: Sequence[Sequence[str]], format: str) -> None:
     """Print a table: on the screen, or as text to be pasted."""
-    from genae.report.tables import FORMATS
+    from genae.reports.tables import FORMATS
 
     if format == "table":
         print_table(header, rows)

@@ -8,7 +8,7 @@ from rich.markup import escape
 
 from genae.cli.app import app
 from genae.cli.files import open_source
-from genae.screen import console
+from genae.cli.screen import console
 
 
 @app.command("data", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -43,7 +43,7 @@ def list_all() -> None:
     from genae.autoencoders import AUTOENCODERS
     from genae.data.builtin import NAMES
     from genae.metrics import METRICS
-    from genae.presets import PRESETS
+    from genae.settings.presets import PRESETS
 
     for title, lines in {
         "autoencoders": [f"{name}: {(cls.__doc__ or '').splitlines()[0]}" for name, cls in AUTOENCODERS.items()],

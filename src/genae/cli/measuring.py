@@ -21,8 +21,8 @@ from genae.cli.arguments import (
     weight_files,
 )
 from genae.cli.files import default_split, images_of, load_run, save_figure, show_table
+from genae.cli.screen import Work, console, note
 from genae.errors import GenaeError
-from genae.screen import Work, console, note
 
 
 @app.command()
@@ -85,7 +85,7 @@ def evaluate(
     from genae.data.sources import open_data
     from genae.data.stream import open_stream
     from genae.model import is_run
-    from genae.report import tables
+    from genae.reports import tables
     from genae.training.config import parse_range
 
     expect_format(format)
@@ -162,7 +162,7 @@ def probe(
     seeds and their standard deviation are shown.
     """
     from genae import api
-    from genae.report import tables
+    from genae.reports import tables
 
     if trunk not in ("trained", "random"):
         raise GenaeError(f"--trunk is {trunk!r}; expected trained or random")
@@ -192,8 +192,8 @@ def anomaly(
     hundred held-out images passes."""
     from functools import partial
 
-    from genae.explorer.anomaly import write_table
-    from genae.explorer.render import Renderer
+    from genae.operations.anomaly import write_table
+    from genae.operations.render import Renderer
 
     expect_ending(out, ".png", ".csv")
     model = load_run(run)

@@ -22,8 +22,8 @@ from genae.cli.arguments import (
     pairs_of,
 )
 from genae.cli.files import default_split, draw_operation, images_of, load_run, save_figure, save_images
+from genae.cli.screen import console
 from genae.errors import GenaeError, nearest
-from genae.screen import console
 
 
 @app.command()
@@ -136,8 +136,8 @@ def edit(
     The attribute is a class or a column of the data that are given, or else of the run's own, or a direction that was
     saved in the explorer.
     """
-    from genae.explorer.render import Renderer
-    from genae.report import figures
+    from genae.operations.render import Renderer
+    from genae.reports import figures
 
     expect_ending(out, ".png")
     model = load_run(run)
@@ -184,7 +184,7 @@ def mix(
     """Style mixing of real images: coarse, middle or fine styles of one in another (ALAE Fig. 9). Needs styles."""
     import torch
 
-    from genae.report.page import mixing_example
+    from genae.reports.page import mixing_example
 
     expect_ending(out, ".png")
     model = load_run(run)
@@ -229,7 +229,7 @@ def show_parts(
     ] = "parts.png",
 ) -> None:
     """The parts of a patch-vae: where they occur, crops around their likeliest places, swapped appearances."""
-    from genae.report import part_figures
+    from genae.reports import part_figures
     from genae.storage import save_arrays
 
     kinds = {"maps": (".png", ".npz"), "crops": (".png", ""), "swaps": (".png",)}

@@ -11,8 +11,8 @@ from rich.markup import escape
 from genae.cli.app import app
 from genae.cli.arguments import DataRoot, Run, Seed, expect_ending, names_of, seeds_of, settings_of
 from genae.cli.files import load_run, open_source
+from genae.cli.screen import Progress, Work, console, note, print_footprints, print_settings
 from genae.errors import GenaeError
-from genae.screen import Progress, Work, console, note, print_footprints, print_settings
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -33,9 +33,9 @@ def train(
     """
     from genae import api, distributed
     from genae.autoencoders import AUTOENCODERS
-    from genae.presets import FITTED, PRESETS
+    from genae.settings.presets import FITTED, PRESETS
     from genae.training.config import resolve
-    from genae.training.train import train as start
+    from genae.training.start import train as start
 
     settings = settings_of(context.args) | ({"data": data} if data else {})
     config = resolve(model, settings, PRESETS, AUTOENCODERS)
@@ -112,7 +112,7 @@ def reproduce(
     """A paper's table: train what is missing, measure it, and write paper / measured with the protocol."""
     import shlex
 
-    from genae.reproduce import reproduce as run_table
+    from genae.reproduction.tables import reproduce as run_table
 
     sources = {}
     for text in data or []:
@@ -134,7 +134,7 @@ def import_weights(
     out: Annotated[str, typer.Option(help="Weights file to write (.safetensors).")] = "alae.safetensors",
 ) -> None:
     """Convert the ALAE authors' StyleALAE weights; encode, decode, mix, ... then take the file as RUN."""
-    from genae.importing import import_alae
+    from genae.importing.alae import import_alae
 
     expect_ending(out, ".safetensors")
     console.print(escape(str(import_alae(Path(file).expanduser(), out))), soft_wrap=True)

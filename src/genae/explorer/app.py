@@ -15,10 +15,7 @@ from fastapi.staticfiles import StaticFiles
 
 from genae.data.sampler import shuffled
 from genae.errors import GenaeError
-from genae.explorer.answers import Answer
-from genae.explorer.atlas import COLOURS, Atlas, map_picture
 from genae.explorer.pictures import MOST_BYTES, Pictures, data_url, png
-from genae.explorer.render import Renderer, command, described
 from genae.explorer.requests import (
     MOST_IMAGES,
     MOST_IN_PILES,
@@ -34,7 +31,10 @@ from genae.explorer.requests import (
     same,
 )
 from genae.explorer.worker import Worker
-from genae.report.figures import save_animation
+from genae.operations.answers import Answer
+from genae.operations.atlas import COLOURS, Atlas, map_picture
+from genae.operations.render import Renderer, command, described
+from genae.reports.figures import save_animation
 from genae.storage import arrays_as_bytes
 
 PAGE = files("genae.explorer") / "page"

@@ -16,7 +16,7 @@ from genae.data.files import decode
 from genae.data.transforms import convert_channels, resize, to_uint8, to_unit_range
 from genae.errors import GenaeError
 from genae.model import Model
-from genae.report.figures import to_picture
+from genae.reports.figures import to_picture
 
 MOST_BYTES = 20_000_000
 MOST_PIXELS = 50_000_000

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from genae.data.sources import SPLITS
 from genae.errors import GenaeError
-from genae.explorer.atlas import METHODS
 from genae.explorer.pictures import Pictures
-from genae.explorer.render import Renderer
+from genae.operations.atlas import METHODS
+from genae.operations.render import Renderer
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
 MOST_IMAGES = 400

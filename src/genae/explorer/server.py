@@ -10,8 +10,8 @@ import uvicorn
 
 from genae.errors import GenaeError
 from genae.explorer.app import create_app
-from genae.explorer.render import Renderer
 from genae.explorer.requests import LOCAL
+from genae.operations.render import Renderer
 
 
 def serve(

@@ -12,9 +12,9 @@ from PIL import Image
 
 from genae.errors import GenaeError
 from genae.explorer.pictures import data_url
-from genae.explorer.render import Renderer
 from genae.latent.interpolate import grid as square
-from genae.report import figures
+from genae.operations.render import Renderer
+from genae.reports import figures
 from genae.storage import write_atomically
 
 SIDE = 11

@@ -18,7 +18,7 @@ from genae.storage import write_atomically
 from genae.training.checkpoint import RunFolder
 from genae.training.config import Config, option_types
 from genae.training.precision import bfloat16_is_faster
-from genae.training.run import Outcome, Run
+from genae.training.trainer import Outcome, Trainer
 
 MAY_CHANGE = {"images", "device", "checkpoint_every", "data_root"}  # between the starts of one run
 
@@ -62,7 +62,7 @@ def train(
         _check_capture(model, device)
     with ExitStack() as stack:
         distributed.by_writer(lambda: _claim(folder, config, model, stack))
-        return Run(config, folder, data.to(device), model, progress).go()
+        return Trainer(config, folder, data.to(device), model, progress).go()
 
 
 def _claim(folder: RunFolder, config: Config, model: Autoencoder, stack: ExitStack) -> None:

@@ -16,15 +16,26 @@ from genae.metrics import METRICS
 from genae.metrics.judges import REAL
 from genae.metrics.reconstruction import CODE
 from genae.model import load
-from genae.paper_tables import BUDGETS, DATA, DROP_EVERY, EPOCHS, SAMPLES, SMOKE_FIT, TABLES, Measure, Row, measure_of
 from genae.priors import PRIORS
 from genae.protocol import Autoencoder
-from genae.report.reproduced import NOT_ASKED, draw_reconstructions, draw_traversals, write_table
-from genae.report.tables import FRESH, SUBJECT
+from genae.reports.tables import FRESH, SUBJECT
+from genae.reproduction.page import NOT_ASKED, draw_reconstructions, draw_traversals, write_table
+from genae.reproduction.published import (
+    BUDGETS,
+    DATA,
+    DROP_EVERY,
+    EPOCHS,
+    SAMPLES,
+    SMOKE_FIT,
+    TABLES,
+    Measure,
+    Row,
+    measure_of,
+)
 from genae.storage import read_lines, weights_digest
 from genae.training.config import option_types, resolve
 from genae.training.fit import Fit
-from genae.training.train import train
+from genae.training.start import train
 
 # Options in which rows of the same model differ.
 VARIANTS = (

@@ -13,12 +13,12 @@ from torch import Tensor
 
 from genae.data.sources import SPLITS, ImageData
 from genae.errors import GenaeError, nearest
-from genae.explorer.anomaly import Detector
-from genae.explorer.answers import Answer, Known
-from genae.explorer.operations import Operation, enough, operation
 from genae.latent.directions import DIRECTIONS, direction
 from genae.latent.mixing import BANDS
 from genae.model import Model
+from genae.operations.anomaly import Detector
+from genae.operations.answers import Answer, Known
+from genae.operations.operations import Operation, enough, operation
 from genae.storage import load_tensors, save_tensors
 
 REMEMBERED = 100_000_000

@@ -9,14 +9,14 @@ from PIL import Image
 from torch import Tensor
 
 from genae.errors import GenaeError, nearest
-from genae.explorer.anomaly import anomaly_grid
-from genae.explorer.answers import Answer, Known, exactly, flags
-from genae.explorer.particular import Mix, Parts, Swap
-from genae.explorer.settings import checked
 from genae.latent.interpolate import PATHS, path
 from genae.metrics.reconstruction import mse, psnr
 from genae.model import Model
-from genae.report import figures
+from genae.operations.anomaly import anomaly_grid
+from genae.operations.answers import Answer, Known, exactly, flags
+from genae.operations.particular import Mix, Parts, Swap
+from genae.operations.settings import checked
+from genae.reports import figures
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 
 from genae.model import is_run, load
-from genae.paper_tables import TABLES
-from genae.report import figures
-from genae.report.tables import markdown
+from genae.reports import figures
+from genae.reports.tables import markdown
+from genae.reproduction.published import TABLES
 from genae.storage import write_atomically
 
 NOT_ASKED = "not asked for"

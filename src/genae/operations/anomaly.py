@@ -16,7 +16,7 @@ from genae.errors import GenaeError
 from genae.metrics.reconstruction import mse
 from genae.model import BATCH, Model
 from genae.progress import Progress
-from genae.report.figures import grid, in_colour, lit
+from genae.reports.figures import grid, in_colour, lit
 from genae.storage import load_tensors, save_tensors, write_atomically
 
 RATE = 0.01

@@ -41,7 +41,7 @@ class Outcome:
     """Best validation MSE through the code, in [-1, 1]."""
 
 
-class Run:
+class Trainer:
     """The state of a running `train`: the loop, its log, validation, checkpoints, clean stops."""
 
     def __init__(

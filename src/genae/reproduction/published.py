@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from genae.metrics.recognition import FROZEN
-from genae.presets import CRITIC, EDGES, FITTED, PARTS_DATA, PRESETS
+from genae.settings.presets import CRITIC, EDGES, FITTED, PARTS_DATA, PRESETS
 
 BUDGETS: dict[str, dict[str, Any]] = {
     # Minutes on two cores, to see that everything works: the figures mean nothing. Digits stand in for every data set.

@@ -8,8 +8,8 @@ from PIL import Image
 from torch import Tensor
 
 from genae.errors import GenaeError
-from genae.explorer.answers import Answer, Known, exactly, flags
-from genae.report import figures, part_figures
+from genae.operations.answers import Answer, Known, exactly, flags
+from genae.reports import figures, part_figures
 
 
 @dataclass(frozen=True)

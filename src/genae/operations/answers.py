@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from genae.errors import GenaeError
-from genae.explorer.anomaly import Detector
 from genae.model import Model
+from genae.operations.anomaly import Detector
 
 
 class Answer(NamedTuple):

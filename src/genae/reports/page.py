@@ -16,7 +16,7 @@ from genae.data.sources import ImageData
 from genae.latent.mixing import BANDS
 from genae.metrics import explain, kind_of
 from genae.model import Model
-from genae.report import figures, part_figures, tables
+from genae.reports import figures, part_figures, tables
 from genae.storage import read_lines, write_atomically
 from genae.training.checkpoint import RunFolder
 

@@ -1,0 +1,1 @@
+"""What a person can ask of a trained model: settings, an answer, a figure, and the command line that repeats it."""
