@@ -116,7 +116,7 @@ def test_parts_are_answered(parted: Path) -> None:
 
 
 def test_codes_of_pictures_are_remembered_and_forgotten(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from genae.explorer import render
+    from genae.operations import render
 
     monkeypatch.setattr(render, "REMEMBERED", 6 * 8 * 4)  # six codes of eight numbers
     renderer = Renderer(load(run), run)
