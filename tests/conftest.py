@@ -1,7 +1,8 @@
 """Tiny models and data for every test; genae's cache is a temporary folder."""
 
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -84,3 +85,37 @@ def explored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = {"data": "digits", "images": 4000, "batch_size": 50, "width": 8, "code_dim": 8, "learning_rate": 2e-3}
     train(resolve("wae-gan", settings, {}, AUTOENCODERS), folder)
     return folder
+
+
+# The helpers above as fixtures: tests ask for them by name and import nothing from here.
+for _helper in (tiny_options, tiny_model, lively, random_batches):
+    globals()[f"_{_helper.__name__}_fixture"] = pytest.fixture(scope="session", name=_helper.__name__)(
+        lambda helper=_helper: helper
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_shape() -> tuple[int, int, int]:
+    return SHAPE
+
+
+@pytest.fixture(scope="session")
+def tiny_flags() -> list[str]:
+    """Flags of ``genae train`` that keep any model small."""
+    return TINY_FLAGS
+
+
+@pytest.fixture(scope="session")
+def genae() -> Callable[..., int]:
+    """Run the command line in this process: ``genae("sample", run)`` -> its exit status."""
+
+    def run(*arguments: object) -> int:
+        from genae.cli import main
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "argv", ["genae", *map(str, arguments)])
+            with pytest.raises(SystemExit) as stop:
+                main()
+        return int(stop.value.code or 0)
+
+    return run
