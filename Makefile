@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test quick lint types wheel check chromium clean
+.PHONY: demo test quick lint types wheel house check chromium clean
 
 demo: $(READY)
 	$(BIN)/genae train stacked-wae --data digits --run runs/demo
@@ -37,7 +37,11 @@ wheel: $(READY)
 	$(BIN)/python -m pip install --quiet --no-deps --target build/wheel dist/*.whl
 	cd build/wheel && PYTHONPATH=. PYTHONSAFEPATH=1 ../../$(BIN)/python ../../tests/wheel_answers.py
 
-check: test lint types wheel
+# The figures of the house (longest function, imports that point up, ...), each with its limit.
+house: $(READY)
+	$(BIN)/python tools/house.py
+
+check: test lint types wheel house
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
