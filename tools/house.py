@@ -164,13 +164,13 @@ def cloned(modules: list[Module]) -> Figure:
             windows[tuple(text for _, text in lines[start : start + WINDOW])].append((name, start))
     clones = {place for places in windows.values() if len(places) > 1 for place in places}
     copied = {(name, start + k) for name, start in clones for k in range(WINDOW)}
-    worst = Counter(name for name, _ in copied).most_common(1)
-    where = "-"
-    if worst:
-        name = worst[0][0]
-        where = f"{name}:{sources[name][min(start for n, start in copied if n == name)][0]} ({worst[0][1]} lines)"
+    counts = Counter(name for name, _ in sorted(copied))
+    worst = [
+        f"{name}:{sources[name][min(start for n, start in copied if n == name)][0]} ({count} lines)"
+        for name, count in counts.most_common(3)
+    ]
     total = sum(map(len, sources.values()))
-    return Figure("cloned lines, per cent", 100 * len(copied) / max(total, 1), 1, where, strict=True)
+    return Figure("cloned lines, per cent", 100 * len(copied) / max(total, 1), 1, ", ".join(worst) or "-", strict=True)
 
 
 # --- files -------------------------------------------------------------------------------------------------------

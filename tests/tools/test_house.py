@@ -35,7 +35,7 @@ def measured(house, tmp_path):
 
 
 def function(lines, signature="a"):
-    return f"def long({signature}):\n" + "    a += 1\n" * (lines - 1)
+    return f"def long({signature}):\n" + "".join(f"    a += {i}\n" for i in range(1, lines))
 
 
 def test_the_longest_function_may_have_80_lines(measured):
@@ -138,7 +138,7 @@ def test_cloned_lines_are_equal_windows_of_six(measured):
     files["cli/a.py"] = "import os\n# a comment\nif 1:\n" + "".join(f"    {line}\n\n" for line in block)
     figure = measured(files)["cloned lines, per cent"]
     assert figure.value == pytest.approx(100 * 12 / 33)
-    assert (figure.kept, figure.where) == (False, "cli.a:4 (6 lines)")
+    assert (figure.kept, figure.where) == (False, "cli.a:4 (6 lines), errors:1 (6 lines)")
 
 
 def test_the_table_marks_what_passes_and_the_status_says_so(house, measured, tmp_path, capsys):
