@@ -41,7 +41,7 @@ def inspect(
 def list_all() -> None:
     """Autoencoders, presets, metrics and built-in data sets."""
     from genae.autoencoders import AUTOENCODERS
-    from genae.data.builtin import NAMES
+    from genae.data.names import NAMES
     from genae.metrics import METRICS
     from genae.settings.presets import PRESETS
 

@@ -239,7 +239,6 @@ _TORCHVISION: dict[str, Callable[[Path], Raw]] = {
     "cifar10": _cifar("cifar10"),
     "cifar100": _cifar("cifar100"),
 }
-NAMES = (*_OFFLINE, *_TORCHVISION)
 
 
 def cache_folder() -> Path:
@@ -248,7 +247,7 @@ def cache_folder() -> Path:
 
 
 def load(name: str, root: Path | None) -> Raw:
-    """A data set of `NAMES`; ``root`` is where torchvision's sets are, or are downloaded to."""
+    """A data set of `names.NAMES`; ``root`` is where torchvision's sets are, or are downloaded to."""
     if name in _OFFLINE:
         return _OFFLINE[name]()
     return _TORCHVISION[name](root or cache_folder() / "data")

@@ -13,6 +13,7 @@ from genae.data import builtin
 from genae.data.arrays import read_array
 from genae.data.attributes import read_attributes
 from genae.data.files import read_pictures
+from genae.data.names import NAMES
 from genae.data.sampler import mix_seed
 from genae.data.transforms import (
     FITS,
@@ -117,7 +118,7 @@ def open_data(
     attributes: str | None = None,
     skip_bad: bool = False,
 ) -> ImageData:
-    """Open images by name (`builtin.NAMES`), folder, ``.zip`` of a folder, or ``.npz`` / ``.npy`` array.
+    """Open images by name (`names.NAMES`), folder, ``.zip`` of a folder, or ``.npz`` / ``.npy`` array.
 
     size: pixels or (height, width); without it images keep theirs, and must all have the same.
     fit: how an image of another aspect is brought to ``size``, see `transforms.FITS`.
@@ -132,7 +133,7 @@ def open_data(
     wanted = parse_size(size) if size is not None else None
     if fit not in FITS:
         raise GenaeError(f"fit is {fit!r}; {nearest(fit, FITS)}")
-    if source in builtin.NAMES:
+    if source in NAMES:
         raw = builtin.load(source, Path(data_root).expanduser() if data_root else None)
     else:
         raw = _open_path(source, wanted, fit, channels, layout, skip_bad)
@@ -171,7 +172,7 @@ def _open_path(
 ) -> builtin.Raw:
     path = Path(source).expanduser()
     if not path.exists():
-        near = nearest(source, builtin.NAMES)
+        near = nearest(source, NAMES)
         raise GenaeError(f"no data at {source!r}: neither a path that exists nor a built-in name ({near})")
     if path.is_dir() or path.suffix.lower() == ".zip":
         return read_pictures(path, size, fit, channels, skip_bad)

@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from genae.data import builtin
 from genae.data.files import decode, file_format, formats_name, list_pictures
 from genae.data.lists import SPLIT_FOLDERS
+from genae.data.names import NAMES
 from genae.data.sampler import mix_seed
 from genae.data.sources import ImageData, open_data
 from genae.data.transforms import convert_channels, parse_size, resize, resize_name, to_uint8
@@ -82,7 +82,7 @@ def open_stream(
     their ``value_range``. Raises `GenaeError`.
     """
     path = Path(source).expanduser()
-    if source in builtin.NAMES or not (path.is_dir() or path.suffix.lower() == ".zip"):
+    if source in NAMES or not (path.is_dir() or path.suffix.lower() == ".zip"):
         data = open_data(
             source, size=size, fit=fit, channels=channels, value_range=value_range, data_root=data_root
         )  # fmt: skip
