@@ -8,7 +8,7 @@ rules.
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -82,6 +82,11 @@ class Autoencoder(nn.Module):
         """Whether images can be mapped to codes: False for generators such as WGAN-GP."""
         return type(self).encode is not Autoencoder.encode
 
+    @property
+    def parts(self) -> "PartCoder | None":
+        """How codes say which parts occur where; None for models without parts."""
+        return None
+
     def stage(self, images: int) -> Stage:
         """The schedule after ``images`` images."""
         done = min(1.0, images / self.anneal) if self.anneal else 0.0
@@ -121,6 +126,23 @@ class Autoencoder(nn.Module):
         """Codes [B, D] as a trained model gives them: evaluation mode (stored batch statistics), no gradient."""
         with torch.no_grad(), evaluating(self):
             return self.encode(x)
+
+
+class PartCoder(Protocol):
+    """Codes [B, D] that are made of the appearance of N parts and their occurrence on a grid of h x w cells."""
+
+    @property
+    def part_count(self) -> int:
+        """N."""
+        ...
+
+    def split(self, code: Tensor) -> tuple[Tensor, Tensor]:
+        """Codes [B, D] -> appearances [B, N, d] and probabilities of occurrence [B, N, h, w]."""
+        ...
+
+    def join(self, appearance: Tensor, occurrence: Tensor) -> Tensor:
+        """Undo `split`."""
+        ...
 
 
 class Prior(nn.Module):

@@ -17,7 +17,7 @@ from genae.networks.residual import GridCritic, Pyramid, ResidualDecoder, Residu
 from genae.networks.variational import posterior, reparameterise
 from genae.priors.gaussian import GaussianPrior
 from genae.priors.parts import PartsPrior
-from genae.protocol import Autoencoder, Prior, Update, at_least, draw, frozen
+from genae.protocol import Autoencoder, PartCoder, Prior, Update, at_least, draw, frozen
 
 ANNEALING = ("plain", "reference")
 
@@ -170,6 +170,16 @@ class PatchVae(TrunkAutoencoder):
             updates = (iterations - 1) // 1000 + 1
             iterations = 1000 * updates * (updates - 1) // 2 + updates
         return max(self.coldest, math.exp(-self.cooling * iterations))
+
+    @property
+    def parts(self) -> PartCoder:
+        """Itself."""
+        return self
+
+    @property
+    def part_count(self) -> int:
+        """N."""
+        return self.heads.parts
 
     def split(self, code: Tensor) -> tuple[Tensor, Tensor]:
         """Codes [B, N d + N h w] -> appearances [B, N, d] and occurrences [B, N, h, w]."""
