@@ -27,6 +27,7 @@ from genae.metrics.probes import linear_svm, one_nn
 from genae.metrics.probing import features_of
 from genae.networks.equalised import LEAK
 from genae.protocol import Update
+from genae.settings.catalogue import Entry
 from genae.settings.presets import PRESETS
 
 
@@ -80,7 +81,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--precision", default="auto")
     arguments = parser.parse_args()
-    AUTOENCODERS["alae-reading"] = AlaeReading
+    AUTOENCODERS.entries["alae-reading"] = Entry(f"{__name__}:AlaeReading", "ALAE with one reading changed.")
     try:
         data = open_data("mnist-dw", data_root=arguments.data_root)
     except GenaeError as error:

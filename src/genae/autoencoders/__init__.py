@@ -1,39 +1,106 @@
 """One file per paper. `AUTOENCODERS` is the whole registry: tests, command line and docs read it."""
 
-from genae.autoencoders.aaae import AdversariallyApproximatedAutoencoder
-from genae.autoencoders.aae import CodeAdversarialAutoencoder
-from genae.autoencoders.adversarial import AdversarialAutoencoder
-from genae.autoencoders.ae import PlainAutoencoder
-from genae.autoencoders.alae import AdversarialLatentAutoencoder
-from genae.autoencoders.ali import Ali, Alice, BiGan
-from genae.autoencoders.latent_regressor import LatentRegressor
-from genae.autoencoders.patch_vae import PatchVae, TrunkVae
-from genae.autoencoders.style_alae import StyleAdversarialLatentAutoencoder, StyleGan
-from genae.autoencoders.swae import StackedWassersteinAutoencoder
-from genae.autoencoders.vae import VariationalAutoencoder
-from genae.autoencoders.vae_gan import VaeGan
-from genae.autoencoders.wae import WaeGan, WaeMmd
-from genae.autoencoders.wgan_gp import WganGp
-from genae.protocol import Autoencoder
+from typing import TYPE_CHECKING
 
-AUTOENCODERS: dict[str, type[Autoencoder]] = {
-    "aaae": AdversariallyApproximatedAutoencoder,
-    "aae": CodeAdversarialAutoencoder,
-    "adversarial": AdversarialAutoencoder,
-    "ae": PlainAutoencoder,
-    "alae": AdversarialLatentAutoencoder,
-    "ali": Ali,
-    "alice": Alice,
-    "bigan": BiGan,
-    "latent-regressor": LatentRegressor,
-    "patch-vae": PatchVae,
-    "stacked-wae": StackedWassersteinAutoencoder,
-    "style-alae": StyleAdversarialLatentAutoencoder,
-    "stylegan": StyleGan,
-    "trunk-vae": TrunkVae,
-    "vae": VariationalAutoencoder,
-    "vae-gan": VaeGan,
-    "wae-gan": WaeGan,
-    "wae-mmd": WaeMmd,
-    "wgan-gp": WganGp,
-}
+from genae.settings.catalogue import Catalogue, Entry
+
+if TYPE_CHECKING:
+    from genae.protocol import Autoencoder
+
+AUTOENCODERS: "Catalogue[Autoencoder]" = Catalogue({
+    "aaae": Entry(
+        "genae.autoencoders.aaae:AdversariallyApproximatedAutoencoder",
+        "The Adversarially Approximated Autoencoder: reconstruction with a critic on images, and a small generator "
+        "that learns to sample its codes. Choose it for reconstructions that are sharp; a mixture prior gives it "
+        "better samples.",
+    ),
+    "aae": Entry(
+        "genae.autoencoders.aae:CodeAdversarialAutoencoder",
+        "The adversarial autoencoder of Makhzani et al.: a critic pushes the codes towards a Gaussian. Choose it "
+        "as a simple baseline of adversarial regularisation.",
+    ),
+    "adversarial": Entry(
+        "genae.autoencoders.adversarial:AdversarialAutoencoder",
+        "The first stage of stacked-wae and aaae alone: reconstruction and a critic on images, and no prior. "
+        "Choose it to fit priors of your own afterwards with genae prior.",
+    ),
+    "ae": Entry(
+        "genae.autoencoders.ae:PlainAutoencoder",
+        "A plain autoencoder that only lowers the reconstruction error. Choose it for compression, or as the "
+        "baseline to beat; fit a prior to sample from it.",
+    ),
+    "alae": Entry(
+        "genae.autoencoders.alae:AdversarialLatentAutoencoder",
+        "A GAN whose encoder is trained on codes and never compares pixels; dense networks for small pictures. "
+        "Choose it for codes that a linear classifier can read, not for faithful reconstructions.",
+    ),
+    "ali": Entry(
+        "genae.autoencoders.ali:Ali",
+        "Adversarially learned inference: a GAN with a random encoder, judged on pairs of image and code. Choose "
+        "it as a baseline; its reconstructions are loose.",
+    ),
+    "alice": Entry(
+        "genae.autoencoders.ali:Alice",
+        "ALI with a reconstruction term, which ties each image to its code. Choose it over ali and bigan when "
+        "reconstructions matter.",
+    ),
+    "bigan": Entry(
+        "genae.autoencoders.ali:BiGan",
+        "A bidirectional GAN: generator and encoder against one critic of pairs of image and code. Choose it as a "
+        "baseline for features learned without labels.",
+    ),
+    "latent-regressor": Entry(
+        "genae.autoencoders.latent_regressor:LatentRegressor",
+        "A GAN, and an encoder that learns to recover the codes of generated images. Choose it as the simplest way "
+        "to give a GAN an encoder.",
+    ),
+    "patch-vae": Entry(
+        "genae.autoencoders.patch_vae:PatchVae",
+        "A variational autoencoder whose code says which parts occur where in the image and how each part looks. "
+        "Choose it to look for parts, or as pretraining for recognition.",
+    ),
+    "stacked-wae": Entry(
+        "genae.autoencoders.swae:StackedWassersteinAutoencoder",
+        "The Stacked Wasserstein Autoencoder: reconstruction with a critic on images, and one or several priors on "
+        "its codes, trained together. Choose it first: it reconstructs, samples, interpolates and edits.",
+    ),
+    "style-alae": Entry(
+        "genae.autoencoders.style_alae:StyleAdversarialLatentAutoencoder",
+        "ALAE with StyleGAN's generator, growing up to 1024 pixels. Choose it for high-resolution samples and for "
+        "mixing the styles of pictures, with a GPU and thousands of pictures.",
+    ),
+    "stylegan": Entry(
+        "genae.autoencoders.style_alae:StyleGan",
+        "StyleGAN, the same generator against a critic of images; it has no encoder. Choose it to compare the "
+        "samples of style-alae with.",
+    ),
+    "trunk-vae": Entry(
+        "genae.autoencoders.patch_vae:TrunkVae",
+        "A variational autoencoder on the residual network of patch-vae, with an ordinary code. Choose it as the "
+        "baseline of patch-vae.",
+    ),
+    "vae": Entry(
+        "genae.autoencoders.vae:VariationalAutoencoder",
+        "The variational autoencoder, which learns the noise of its decoder. Choose it for quick, stable training "
+        "and smooth codes; samples are blurred.",
+    ),
+    "vae-gan": Entry(
+        "genae.autoencoders.vae_gan:VaeGan",
+        "A variational autoencoder that compares images in the features of a critic instead of pixels. Choose it "
+        "for sharper pictures than a VAE's at the price of faithfulness.",
+    ),
+    "wae-gan": Entry(
+        "genae.autoencoders.wae:WaeGan",
+        "A Wasserstein autoencoder whose codes a critic pushes towards a Gaussian. Choose it for one prior and low "
+        "reconstruction error in one stage.",
+    ),
+    "wae-mmd": Entry(
+        "genae.autoencoders.wae:WaeMmd",
+        "A Wasserstein autoencoder whose codes a kernel distance pulls towards a Gaussian. Choose it over wae-gan "
+        "when you want no critic in the training.",
+    ),
+    "wgan-gp": Entry(
+        "genae.autoencoders.wgan_gp:WganGp",
+        "A GAN with gradient penalty; it has no encoder and only samples. Choose it to compare samples with.",
+    ),
+})  # fmt: skip

@@ -39,32 +39,47 @@ def inspect(
 
 @app.command("list")
 def list_all() -> None:
-    """Autoencoders, presets, metrics and built-in data sets."""
+    """Autoencoders, priors, presets, metrics and built-in data sets, each with what it is for."""
     from genae.autoencoders import AUTOENCODERS
-    from genae.data.names import NAMES
-    from genae.metrics import METRICS
+    from genae.data.names import DOWNLOADED, OFFLINE
+    from genae.priors import PRIORS
     from genae.settings.presets import PRESETS
 
-    for title, lines in {
-        "autoencoders": [f"{name}: {(cls.__doc__ or '').splitlines()[0]}" for name, cls in AUTOENCODERS.items()],
-        "presets": list(_preset_lines(PRESETS)),
-        "metrics": [
-            f"{name}: " + "; ".join(f"{start}, {text}" if start != name else text for start, text in m.records.items())
-            for name, m in METRICS.items()
-        ],
-        "data sets": [", ".join(NAMES) + "; or a folder, a .zip of one, an .npz or .npy array"],
-    }.items():
-        console.print(f"[bold]{title}[/bold]")
-        for line in lines:
-            console.print(f"  {escape(line)}", soft_wrap=True)
+    _section("autoencoders", "genae train NAME", AUTOENCODERS.summaries())
+    _section("priors", "genae prior RUN NAME", PRIORS.summaries())
+    _section("presets", "genae train NAME", dict(_preset_lines(PRESETS)))
+    _section("metrics", "genae evaluate RUN --metrics NAME", _metric_lines())
+    data_sets = {
+        ", ".join(OFFLINE): "need no files and no network",
+        ", ".join(DOWNLOADED): "read from --data-root, or downloaded by torchvision",
+        "your own": "a folder, a .zip of one, an .npz or .npy array",
+    }
+    _section("data sets", "genae data NAME", data_sets)
 
 
-def _preset_lines(presets: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """A line for each preset, with the endings of those that vary it."""
+def _section(title: str, command: str, entries: Mapping[str, str]) -> None:
+    """A title with the command that takes these names, and a line for each."""
+    console.print(f"[bold]{title}[/bold]  [dim]{command}[/dim]")
+    for name, text in entries.items():
+        console.print(f"  [bold]{escape(name)}[/bold]: {escape(text)}", soft_wrap=True)
+
+
+def _metric_lines() -> dict[str, str]:
+    """Every metric with what its numbers say."""
+    from genae.metrics import METRICS
+
+    return {
+        name: "; ".join(f"{start}, {text}" if start != name else text for start, text in metric.records.items())
+        for name, metric in METRICS.items()
+    }
+
+
+def _preset_lines(presets: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    """A line for each preset and its variants, with the endings of those that vary it."""
     for name, preset in presets.items():
         if any(name.startswith(f"{other}-") for other in presets):
             continue
         endings = [other.removeprefix(name) for other in presets if other.startswith(f"{name}-")]
         width = f", width {preset['width']}" if "width" in preset else ""
         varied = f"; also {', '.join(endings)}" if endings else ""
-        yield f"{name}: {preset['images']:,} images of {preset.get('data', 'your --data')}{width}{varied}"
+        yield name, f"{preset['images']:,} images of {preset.get('data', 'your --data')}{width}{varied}"
