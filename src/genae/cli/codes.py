@@ -119,6 +119,7 @@ def explore(
     try:
         from genae.explorer.requests import MOST_IMAGES
         from genae.explorer.server import serve
+        from genae.explorer.service import Explorer
     except ModuleNotFoundError as error:
         raise GenaeError(f"the explorer needs {error.name}: pip install 'genae[explorer]'") from None
     renderer = Renderer(model, run, open_data, most=MOST_IMAGES)
@@ -126,4 +127,4 @@ def explore(
     def announce(address: str) -> None:
         console.print(f"[bold]{address}[/bold]  (Ctrl-C ends it)", soft_wrap=True)
 
-    serve(renderer, run, host, port, announce, data_root)
+    serve(Explorer(renderer, run, data_root), host, port, announce)

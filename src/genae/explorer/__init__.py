@@ -1,1 +1,1 @@
-"""One model on one page: what it draws (`render`, `operations`), what it finds strange (`anomaly`), and the server."""
+"""The explorer: one model on one page in the browser. What the page shows is computed by `genae.operations`."""

@@ -9,18 +9,28 @@ from types import FrameType
 import uvicorn
 
 from genae.errors import GenaeError
-from genae.explorer.app import create_app
-from genae.explorer.requests import LOCAL
-from genae.operations.render import Renderer
+from genae.explorer.addresses import create_app
+from genae.explorer.guard import LOCAL
+from genae.explorer.service import Explorer
 
 
-def serve(
-    renderer: Renderer, run: str, host: str, port: int, announce: Callable[[str], None], data_root: str | None = None
-) -> None:
+def serve(explorer: Explorer, host: str, port: int, announce: Callable[[str], None]) -> None:
     """Serve until Ctrl-C. Bound to another address than this machine's own, the address needs a random token.
 
-    Raises `GenaeError` where nothing can listen.
+    ``announce`` is told the address once something listens there. Raises `GenaeError` where nothing can listen.
     """
+    listening = _listen(host, port)
+    token = None if host in LOCAL else secrets.token_urlsafe(16)
+    name = socket.gethostname() if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
+    server = _Server(explorer, host, token)
+    announce(f"http://{name}:{port}/" + (f"?token={token}" if token else ""))
+    with listening:
+        server.run(sockets=[listening])
+    if server.interrupted:  # also where uvicorn came to its end before it could say so
+        raise KeyboardInterrupt
+
+
+def _listen(host: str, port: int) -> socket.socket:
     # With its protocol named, asyncio turns Nagle's delay off, which would cost every answer 40 ms.
     listening = socket.socket(
         socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP
@@ -33,22 +43,19 @@ def serve(
         listening.close()
         why = error.strerror or error
         raise GenaeError(f"cannot listen at {host}, port {port}: {why}; choose another with --port") from None
-    token = None if host in LOCAL else secrets.token_urlsafe(16)
-    app = create_app(renderer, run, host=host, token=token, data_root=data_root)
-    name = socket.gethostname() if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
-    announce(f"http://{name}:{port}/" + (f"?token={token}" if token else ""))
+    return listening
 
-    class Server(uvicorn.Server):
-        interrupted = False
 
-        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-            self.interrupted = sig == signal.SIGINT
-            for worker in app.state.workers:
-                worker.give_up()
-            super().handle_exit(sig, frame)
+class _Server(uvicorn.Server):
+    """uvicorn's server that ends at once: whatever the workers still do is given up."""
 
-    with listening:
-        server = Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2))
-        server.run(sockets=[listening])
-    if server.interrupted:  # also where uvicorn came to its end before it could say so
-        raise KeyboardInterrupt
+    def __init__(self, explorer: Explorer, host: str, token: str | None) -> None:
+        app = create_app(explorer, host=host, token=token)
+        super().__init__(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2))
+        self.explorer = explorer
+        self.interrupted = False
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.interrupted = sig == signal.SIGINT
+        self.explorer.give_up()
+        super().handle_exit(sig, frame)

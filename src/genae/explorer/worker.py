@@ -4,55 +4,67 @@ import asyncio
 from collections.abc import Callable
 from queue import SimpleQueue
 from threading import Thread
-from typing import Any, TypeVar
+from typing import Generic, TypeVar
 
-from genae.explorer.requests import RefusedError
+from genae.explorer.guard import RefusedError
 
 STOPPED = "the explorer was stopped"
-T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
 class Worker:
     """One thread that does tasks in their order. It never keeps the process from ending."""
 
     def __init__(self, name: str) -> None:
-        self._tasks: SimpleQueue[tuple[Callable[[], Any], asyncio.Future[Any]]] = SimpleQueue()
-        self._waiting: set[asyncio.Future[Any]] = set()
+        self._tasks: SimpleQueue[_Task[object]] = SimpleQueue()
+        self._waiting: set[_Task[object]] = set()
         self._ended = False
         Thread(target=self._work, name=name, daemon=True).start()
 
-    async def do(self, task: Callable[[], T]) -> T:
-        """What ``task()`` gives, or raises."""
+    async def do(self, work: Callable[[], T_co]) -> T_co:
+        """What ``work()`` returns, or raises."""
         if self._ended:
             raise RefusedError(503, STOPPED)
-        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._waiting.add(done)
-        self._tasks.put((task, done))
+        task = _Task(work)
+        self._waiting.add(task)
+        self._tasks.put(task)
         try:
-            return await done
+            return await task.done
         finally:
-            self._waiting.discard(done)
+            self._waiting.discard(task)
 
     def give_up(self) -> None:
         """Refuse whatever is waited for, and what will be: the server ends."""
         self._ended = True
-        for done in list(self._waiting):
-            _tell(done, done.set_exception, RefusedError(503, STOPPED))
+        for task in list(self._waiting):
+            task.fail(RefusedError(503, STOPPED))
 
     def _work(self) -> None:
         while True:
-            task, done = self._tasks.get()
-            if done.done():
-                continue
-            try:
-                value = task()
-            except Exception as error:
-                _tell(done, done.set_exception, error)
-            else:
-                _tell(done, done.set_result, value)
+            self._tasks.get().run()
 
 
-def _tell(done: "asyncio.Future[Any]", how: Callable[[Any], None], value: Any) -> None:
-    """From any thread, unless nobody waits any more."""
-    if not done.get_loop().is_closed():
-        done.get_loop().call_soon_threadsafe(lambda: None if done.done() else how(value))
+class _Task(Generic[T_co]):
+    """Work, and a future of the running event loop that is told its result from any thread."""
+
+    def __init__(self, work: Callable[[], T_co]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._do = work
+        self.done: asyncio.Future[T_co] = self._loop.create_future()
+
+    def run(self) -> None:
+        if self.done.done():  # nobody waits any more
+            return
+        try:
+            result = self._do()
+        except Exception as error:
+            self.fail(error)
+        else:
+            self._tell(lambda: self.done.set_result(result))
+
+    def fail(self, error: Exception) -> None:
+        self._tell(lambda: self.done.set_exception(error))
+
+    def _tell(self, how: Callable[[], None]) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(lambda: None if self.done.done() else how())

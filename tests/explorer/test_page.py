@@ -5,7 +5,7 @@ import shutil
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,8 @@ import uvicorn
 from PIL import Image
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
-from genae.explorer.app import create_app
+from genae.explorer.addresses import create_app
+from genae.explorer.service import Explorer
 from genae.explorer.static import export_page
 from genae.model import load
 from genae.operations.render import Renderer
@@ -27,16 +28,9 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def run(explored: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return Path(shutil.copytree(explored, tmp_path_factory.mktemp("runs") / "run"))
-
-
-@pytest.fixture(scope="module")
-def address(run: Path) -> Iterator[str]:
+def address(run: Path, explorer_of: Callable[..., Explorer]) -> Iterator[str]:
     listening = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(
-        uvicorn.Config(create_app(Renderer(load(run), run, most=400), str(run)), log_level="warning")
-    )
+    server = uvicorn.Server(uvicorn.Config(create_app(explorer_of(run)), log_level="warning"))
     thread = threading.Thread(target=lambda: server.run(sockets=[listening]))
     thread.start()
     while not server.started:
@@ -90,7 +84,7 @@ def drop(page: Page, name: str, content: bytes) -> None:
     page.dispatch_event("#tray", "drop", {"dataTransfer": transfer})
 
 
-def picture_file(side: int = 20) -> bytes:
+def noise_file(side: int = 20) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)).save(buffer, "PNG")
     return buffer.getvalue()
@@ -117,7 +111,7 @@ def wait_for_more(page: Page, place: str, than: int) -> None:
 
 
 def test_a_dropped_picture_is_reconstructed(page: Page) -> None:
-    drop(page, "mine.png", picture_file())
+    drop(page, "mine.png", noise_file())
     page.wait_for_selector("[title='mine.png'][aria-pressed=true]")
     page.wait_for_selector("img[alt='mine.png through code']")
     assert page.locator("#panel img[alt^='squared error of']").count() == 5
@@ -126,7 +120,7 @@ def test_a_dropped_picture_is_reconstructed(page: Page) -> None:
 
 def test_several_files_are_added_and_the_bad_one_is_named(page: Page, tmp_path: Path) -> None:
     for name in ("a.png", "b.png"):
-        (tmp_path / name).write_bytes(picture_file(20 + len(name) + ord(name[0])))
+        (tmp_path / name).write_bytes(noise_file(20 + len(name) + ord(name[0])))
     (tmp_path / "bad.png").write_bytes(b"nothing")
     page.set_input_files("#files", [tmp_path / name for name in ("a.png", "bad.png", "b.png")])
     page.wait_for_selector("[title='b.png'][aria-pressed=true]")
@@ -265,14 +259,14 @@ def test_the_map_shows_pictures_and_places(page: Page) -> None:
 
 def test_strange_pictures_are_marked(page: Page) -> None:
     page.click("#none")
-    drop(page, "noise.png", picture_file())
+    drop(page, "noise.png", noise_file())
     page.wait_for_selector("[title='noise.png'][aria-pressed=true]")
     open_panel(page, "anomaly")
     page.wait_for_selector(".bad:has-text('strange')", timeout=60_000)
 
 
 def test_pictures_and_panel_outlive_a_reload(page: Page) -> None:
-    drop(page, "mine.png", picture_file())
+    drop(page, "mine.png", noise_file())
     page.wait_for_selector("[title='mine.png'][aria-pressed=true]")
     open_panel(page, "interpolate")
     page.reload()

@@ -1,6 +1,5 @@
 """The pictures on the page: a person's own, and those of the run's data, at the size of the model and in 8 bits."""
 
-import base64
 import hashlib
 import io
 import warnings
@@ -15,8 +14,8 @@ from torch import Tensor
 from genae.data.files import decode
 from genae.data.transforms import convert_channels, resize, to_uint8, to_unit_range
 from genae.errors import GenaeError
+from genae.explorer.encoding import png
 from genae.model import Model
-from genae.reports.figures import to_picture
 
 MOST_BYTES = 20_000_000
 MOST_PIXELS = 50_000_000
@@ -24,7 +23,7 @@ KEPT_BYTES = 256_000_000
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 
 
-class Pictures:
+class Tray:
     """Pictures by name, the hash of their pixels. When they take more than ``kept`` bytes, the oldest go."""
 
     def __init__(self, model: Model, kept: int = KEPT_BYTES) -> None:
@@ -33,30 +32,19 @@ class Pictures:
         self._pixels: OrderedDict[str, Tensor] = OrderedDict()
         self._total = 0
 
-    def upload(self, data: bytes) -> str:
+    def upload(self, content: bytes) -> str:
         """Take a picture file; returns its name. Raises `GenaeError` for what is no picture, or too large."""
-        if len(data) > MOST_BYTES:
-            raise GenaeError(f"the file has {len(data) / 1e6:.1f} MB; expected at most {MOST_BYTES / 1e6:.0f}")
+        _check_size(content)
+        channels, height, width = self.model.image_shape
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-                with Image.open(io.BytesIO(data), formats=FORMATS) as opened:  # reads the header alone
-                    width, height = opened.size
-        except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError):
-            raise GenaeError(f"this is no picture; expected {', '.join(FORMATS)}") from None
-        if width * height > MOST_PIXELS:
-            raise GenaeError(f"the picture has {width} x {height} pixels; expected at most {MOST_PIXELS:,} in all")
-        channels, *size = self.model.image_shape
-        try:
-            pixels = decode(data, channels)
+            pixels = decode(content, channels)
         except Exception as error:  # whatever a damaged file makes of Pillow
-            raise GenaeError(
-                f"the picture is damaged: {str(error).splitlines()[0] if str(error) else error!r}"
-            ) from None
+            why = str(error).splitlines()[0] if str(error) else repr(error)
+            raise GenaeError(f"the picture is damaged: {why}") from None
         if pixels.dtype != torch.uint8:
             top = 65535 if pixels.dtype == torch.int32 else float(pixels.max().clamp_min(1))
             pixels = (pixels.float() * (255 / top)).round().clamp(0, 255).to(torch.uint8)
-        pixels = resize(pixels, (size[0], size[1]), self.model.config.fit)
+        pixels = resize(pixels, (height, width), self.model.config.fit)
         return self._keep(convert_channels(pixels[None], channels, 255)[0] if len(pixels) != channels else pixels)
 
     def add(self, images: Tensor) -> list[str]:
@@ -74,6 +62,10 @@ class Pictures:
             raise GenaeError("a picture is no longer kept here; add it to the page again")
         self._pixels.move_to_end(name)
         return self._pixels[name]
+
+    def png(self, name: str) -> bytes:
+        """A picture as a PNG file. Raises `GenaeError` as `images` does."""
+        return png(self.images([name])[0])
 
     def zipped(self, names: Sequence[str]) -> bytes:
         """A .zip of the pictures in their order, which every command takes as ``--data``."""
@@ -94,13 +86,16 @@ class Pictures:
         return name
 
 
-def png(image: Tensor) -> bytes:
-    """One image [C, H, W] in [-1, 1] as a PNG file."""
-    buffer = io.BytesIO()
-    to_picture(image).save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()
-
-
-def data_url(image: Tensor) -> str:
-    """The same as an address that holds it."""
-    return "data:image/png;base64," + base64.b64encode(png(image)).decode()
+def _check_size(content: bytes) -> None:
+    """Raises `GenaeError` for a file that is too large, or whose header is that of no picture or of a huge one."""
+    if len(content) > MOST_BYTES:
+        raise GenaeError(f"the file has {len(content) / 1e6:.1f} MB; expected at most {MOST_BYTES / 1e6:.0f}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(content), formats=FORMATS) as opened:  # reads the header alone
+                width, height = opened.size
+    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError):
+        raise GenaeError(f"this is no picture; expected {', '.join(FORMATS)}") from None
+    if width * height > MOST_PIXELS:
+        raise GenaeError(f"the picture has {width} x {height} pixels; expected at most {MOST_PIXELS:,} in all")

@@ -1,0 +1,35 @@
+"""Addresses that lead nowhere, and what a server's own failure looks like."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/../pyproject.toml",
+        "/%2e%2e/server.py",
+        "/..%2fserver.py",
+        "/panels/../../render.py",
+        "/api/pictures/..%2fx.png",
+    ],
+)
+def test_paths_do_not_lead_out_of_the_page(path: str, client: TestClient) -> None:
+    answered = client.get(path)
+    assert answered.status_code in (400, 404)
+    assert b"import" not in answered.content
+
+
+def test_a_folder_that_cannot_be_written_is_said(
+    run: Path, client_of: Callable[..., TestClient], tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(run, tmp_path / "copy"))
+    shutil.rmtree(copy / "codes", ignore_errors=True)
+    (copy / "codes").write_text("a file where a folder should be")
+    answered = client_of(copy).post("/api/prepare", json={"detector": True})
+    assert answered.status_code == 500
+    assert "File exists" in answered.json()["error"] or "Not a directory" in answered.json()["error"]
