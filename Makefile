@@ -35,7 +35,7 @@ wheel: $(READY)
 	rm -rf dist build/wheel
 	$(BIN)/python -m build --wheel --no-isolation --outdir dist
 	$(BIN)/python -m pip install --quiet --no-deps --target build/wheel dist/*.whl
-	cd build/wheel && PYTHONPATH=. PYTHONSAFEPATH=1 ../../$(BIN)/python ../../tests/wheel_answers.py
+	cd build/wheel && PYTHONPATH=. PYTHONSAFEPATH=1 ../../$(BIN)/python ../../tools/wheel_answers.py
 
 # The figures of the house (longest function, imports that point up, ...), each with its limit.
 house: $(READY)

@@ -1,8 +1,27 @@
 """The application that the commands belong to."""
 
+from typing import Annotated
+
 import typer
+
+from genae.version import VERSION
 
 app = typer.Typer(
     help="Generative autoencoders: train, trust, edit.", no_args_is_help=True, add_completion=False,
     pretty_exceptions_enable=False, rich_markup_mode="rich",
 )  # fmt: skip
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"genae {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Options of genae itself, before a command's name."""

@@ -12,6 +12,7 @@ here = Path.cwd()
 assert Path(genae.__file__).is_relative_to(here), f"imported {genae.__file__}, not the wheel in {here}"
 page = Path(genae.__file__).parent / "explorer"
 assert (page / "export.html").exists(), "the explorer's page is missing"
+assert (Path(genae.__file__).parent / "py.typed").exists(), "py.typed is missing: type checkers would see Any"
 assert (page / "page" / "panels" / "map.js").exists(), "the explorer's panels are missing"
 seconds = []
 for _ in range(3):
