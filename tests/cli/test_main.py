@@ -1,0 +1,53 @@
+"""Entry point: one sentence with status 2 for what a user can mend, and a quick start."""
+
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            "train stacked-wea --data digits --run x",
+            "there is no autoencoder 'stacked-wea'; did you mean 'stacked-wae'?",
+        ),
+        ("train stacked-wae --data digits --run x --learning-rat 1", "did you mean 'learning-rate'?"),
+        ("train stacked-wae --data nowhere --run x", "no data at 'nowhere'"),
+        ("train stacked-wae --data digits --run x --priors normal,gauss", "'gauss'; expected 'normal' or 'uniform'"),
+        ("train stacked-wae --data digits --run x stray", "unexpected argument 'stray'"),
+        ("train stacked-wae --data digits", "run"),
+        ("sample nothing", "there is no run 'nothing'"),
+        ("sample RUN --prior cauchy", "no prior 'cauchy'"),
+        ("sample RUN --count many", "--count"),
+        ("sample RUN --out sheet.jpg", "expected a folder or .png or .npz"),
+        ("interpolate RUN --pairs 0:1", "expected numbers of images such as 0-1"),
+        ("interpolate RUN --pairs 0-9999", "image number 9999 was asked for"),
+        ("edit RUN --attribute smile", "no attribute 'smile'"),
+        ("decode RUN missing.npz", "missing.npz is not a readable NumPy file"),
+        ("encode RUN --out codes.pt", "expected .npz or .safetensors"),
+        ("compare RUN/figures", "has no measurements"),
+        ("reconstruct RUN --split dev", "digits has no split 'dev'"),
+        ("data digits --sise 3", "no flag --sise; did you mean 'size'?"),
+        ("data digits --size huge", "size is 'huge'"),
+        ("paint RUN", "paint"),
+        ("sample RUN --out sheet.gif", "expected a folder or .png or .npz"),
+        ("reconstruct RUN --out r.jpg", "expected .png"),
+        ("train stacked-wae --data digits --run x --device gpu", "device is 'gpu'"),
+        ("train-classifier --data digits --sise 3", "did you mean 'size'?"),
+        ("report RUN/best.safetensors", "is not a run folder"),
+    ],
+)
+def test_mistakes_get_one_sentence_and_status_2(arguments, message, run, capsys, genae):
+    assert genae(*arguments.replace("RUN", run).split()) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("genae: error: ")
+    assert message in error
+    assert error.count("\n") == 1
+    assert "Traceback" not in error
+
+
+def test_help_does_not_import_torch():
+    code = "import sys, genae.cli; assert 'torch' not in sys.modules and 'numpy' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)

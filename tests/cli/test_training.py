@@ -1,0 +1,45 @@
+"""Commands that train."""
+
+
+def test_training_one_owns_pictures(folder_of_images, genae, tiny_flags):
+    (folder_of_images / "table.csv").write_text(
+        "file,bright\n" + "".join(f"{c}/{i}.png,{i % 2}\n" for c in ("cat", "dog") for i in range(12))
+    )
+    arguments = ["--data", folder_of_images, "--run", "mine", "--images", "64", *tiny_flags]
+    assert genae("train", "stacked-wae", *arguments) == 0
+    edit = ["edit", "mine", "--attributes", folder_of_images / "table.csv", "--attribute", "bright", "--count", "2"]
+    assert genae(*edit) == 0
+    assert genae("report", "mine") == 0
+
+
+def test_the_prior_of_a_preset_is_fitted(tmp_path, monkeypatch, capsys, genae):
+    from genae.settings.presets import FITTED
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(FITTED, "ae", {"name": "after", "kind": "gaussian"})
+    assert genae("train", "ae", "--data", "digits", "--run", "r", "--images", "64") == 0
+    assert "gaussian prior: r/priors/after.safetensors" in capsys.readouterr().out
+    assert genae("train", "ae", "--data", "digits", "--run", "r", "--dry-run") == 0
+    assert "then a prior is fitted: name after, kind gaussian" in capsys.readouterr().out
+
+
+def test_a_dry_run_says_what_fits(capsys, genae):
+    flags = ["--data", "digits", "--size", "32", "--run", "x", "--dry-run"]
+    assert genae("train", "style-alae/tiny", *flags) == 0
+    lines = [line.split("\t") for line in capsys.readouterr().out.splitlines() if "\t" in line]
+    assert [line[:3] for line in lines[1:]] == [
+        ["4", "0", "16"], ["8", "20,000", "16"], ["16", "40,000", "16"], ["32", "60,000", "16"],
+    ]  # fmt: skip
+    sizes = [int(line[5].removesuffix(" MB")) for line in lines[1:]]
+    assert sizes == sorted(sizes)
+    assert genae("train", "style-alae/tiny", *flags[2:]) == 0
+    assert "memory is not known" in capsys.readouterr().err
+    assert genae("train", "style-alae/tiny", *flags, "--slope-weight=inf") == 2
+    assert "slope-weight is inf; expected a finite number" in capsys.readouterr().err
+
+
+def test_importing_refuses_what_is_no_checkpoint(tmp_path, capsys, genae):
+    assert genae("import-alae", tmp_path / "none.pth") == 2
+    assert "there is no file" in capsys.readouterr().err
+    assert genae("import-alae", tmp_path / "none.pth", "--out", "x.pth") == 2
+    assert "expected .safetensors" in capsys.readouterr().err
