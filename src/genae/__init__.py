@@ -64,7 +64,7 @@ _HOMES = {
     "open_stream": "genae.data.stream",
     "probe": "genae.api",
     "report": "genae.api",
-    "reproduce": "genae.reproduction.tables",
+    "reproduce": "genae.reproduction.table",
     "train": "genae.api",
     "train_classifier": "genae.metrics.classifier",
 }

@@ -1,7 +1,6 @@
 """Commands that train: models, priors, classifiers, the runs of a paper's table."""
 
 import os
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -110,9 +109,7 @@ def reproduce(
     out: Annotated[str, typer.Option(help="Folder of the tables.")] = "results",
 ) -> None:
     """A paper's table: train what is missing, measure it, and write paper / measured with the protocol."""
-    import shlex
-
-    from genae.reproduction.tables import reproduce as run_table
+    from genae.reproduction.table import reproduce as run_table
 
     sources = {}
     for text in data or []:
@@ -123,7 +120,7 @@ def reproduce(
     path = run_table(
         table, budget=budget, seeds=seeds_of(seeds), rows=names_of("rows", rows),
         columns=names_of("columns", columns), sources=sources, data_root=data_root, runs=runs, out=out,
-        command="genae " + shlex.join(sys.argv[1:]), say=lambda text: console.print(escape(text), soft_wrap=True),
+        say=lambda text: console.print(escape(text), soft_wrap=True),
     )  # fmt: skip
     console.print(escape(str(path)), soft_wrap=True)
 

@@ -1,87 +1,11 @@
-"""The papers' tables: what each row is in genae, on which data, and the figures that were published."""
+"""The papers' tables: what each row is in genae, and the numbers that were published."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from genae.metrics.recognition import FROZEN
-from genae.settings.presets import CRITIC, EDGES, FITTED, PARTS_DATA, PRESETS
-
-BUDGETS: dict[str, dict[str, Any]] = {
-    # Minutes on two cores, to see that everything works: the figures mean nothing. Digits stand in for every data set.
-    "smoke": {"images": 1_500, "width": 4, "prior_width": 32, "critic_width": 32, "batch_size": 50, "code_dim": 16},
-    # Half an hour for each row and seed on one core: narrow networks, codes in R^32, priors' z in R^8, a falling
-    # learning rate; rows with small networks see fewer images and no more. In float32: which precision a machine
-    # multiplies faster must not decide a figure.
-    "cpu": {
-        "width": 16, "code_dim": 32, "learning_rate": 7e-4, "batch_size": 64, "patience": 0, "prior_dim": 8,
-        "prior_initial": "kaiming", "validate_every": 20_000, "checkpoint_every": 20_000, "precision": "float32",
-    },
-    # The papers' own settings.
-    "gpu": {},
-}  # fmt: skip
-SAMPLES = {"smoke": 1_000, "cpu": 10_000, "gpu": 10_000}
-EPOCHS = {"smoke": 1, "cpu": 12}
-"""Of recognition; with the budget ``gpu`` each data set has the paper's."""
-DROP_EVERY = 30
-"""Epochs after which the paper divides recognition's learning rate by 10."""
-
-PLUS = {key: value for key, value in FITTED["aaae/mnist-plus"].items() if key != "name"}
-"""The prior of ``aaae-plus``."""
-SMOKE_FIT = {"images": 5_000, "batch_size": 100, "width": 32, "components": 4}
-
-
-@dataclass(frozen=True)
-class DataSet:
-    """A data set of the tables: how it is opened, and how long the papers trained on it."""
-
-    source: str | None
-    """Its name; None where the user has to give a folder."""
-    options: Mapping[str, Any]
-    """How it is opened, and what the networks of all rows have of their own on it."""
-    images: int
-    cpu_images: int
-    """Images to train on with the budget ``cpu``."""
-    cpu_options: Mapping[str, Any] = field(default_factory=dict)
-    """What the budget ``cpu`` takes instead."""
-    epochs: int = 90
-    """Of recognition on it."""
-
-
-def _parts_data(
-    name: str, on_cpu: Mapping[str, Any] | None = None, sizes: Mapping[str, Any] | None = None, epochs: int = 90
-) -> DataSet:
-    """A data set as PatchVAE's presets train on it; ``sizes`` are those of its codes."""
-    options = {**PARTS_DATA[name], **(sizes or {})}
-    images = options.pop("images")
-    return DataSet(options.pop("data", None), options, images, 100_000, on_cpu or {}, epochs)
-
-
-DATA = {
-    "mnist": DataSet("mnist", {"size": "32", "fit": "pad"}, 200 * 55_000, 400_000),
-    "cifar10": DataSet("cifar10", {}, 200 * 45_000, 100_000),
-    "celeba": DataSet(None, {"size": "64", "fit": "crop"}, 25 * 162_770, 100_000),
-    "sw": DataSet("mnist-sw", {}, 400 * 50_000, 20 * 50_000),
-    "dw": DataSet("mnist-dw", {}, 400 * 60_000, 20 * 60_000),
-    "ffhq": DataSet(None, {"size": "1024"}, 147 * 60_000, 300_000, {"size": "32"}),
-    "lsun_bedroom": DataSet(
-        None,
-        {"size": "256", "width": 32, "growth": 758_260},
-        112 * 758_260,
-        300_000,
-        {"size": "32", "width": 16, "growth": 10_000},
-    ),
-    "cifar100": _parts_data("cifar100"),
-    "indoor67": _parts_data("indoor67"),
-    "places205": _parts_data("places205", epochs=5),
-    "imagenet": _parts_data(
-        "imagenet",
-        {"size": "64", "scale": 8, "parts": 16, "part_dim": 6, "code_dim": 96, "batch_size": 128},
-        {"parts": 64, "part_dim": 16, "code_dim": 1024},
-        epochs=30,
-    ),
-    "oxford102": DataSet(None, {"size": "64", "fit": "stretch"}, 200 * 1_020, 100_000),
-}
+from genae.reproduction.budgets import Settings
+from genae.settings.presets import CRITIC, EDGES, FITTED, PRESETS
 
 
 @dataclass(frozen=True)
@@ -91,10 +15,10 @@ class Row:
     model: str = ""
     """A name in `AUTOENCODERS`; empty for real data."""
     prior: str = "normal"
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Settings = field(default_factory=dict)
     through_prior: bool = False
     """Whether the table's reconstructions pass through the prior (SWAE's do)."""
-    fitted: Mapping[str, Any] | None = None
+    fitted: Settings | None = None
     """Settings of `api.fit_prior`, where the prior is fitted to the frozen codes of the trained run."""
     on_cpu: "Row | None" = None
     """What the budget ``cpu`` trains and fits instead."""
@@ -111,13 +35,34 @@ class Row:
     quoted: str = ""
     """Why genae cannot measure a row that the paper quotes."""
 
+    def within(self, budget: str) -> "Row":
+        """What a budget trains and fits of this row."""
+        return self.on_cpu if budget == "cpu" and self.on_cpu else self
 
-_PAPER: dict[str, Any] = {"learning_rate": 1e-4, "code_dim": 128, "width": 64, "patience": 10}
-_SWAE: dict[str, Any] = _PAPER | {"batch_size": 64, "priors": "normal,uniform", "prior_dim": 64}
-_AAAE: dict[str, Any] = _PAPER | {"batch_size": 100, "prior_dim": 64}
+    @property
+    def network(self) -> str:
+        """The model that is evaluated: of real data any model will do, for none of its weights is used."""
+        return self.model or "ae"
 
 
-def _swae_on_cpu(distribution: str, model: str, options: Mapping[str, Any]) -> Row:
+class Table(NamedTuple):
+    """A paper's table."""
+
+    columns: tuple[str, ...]
+    """Names that `measure_of` reads."""
+    rows: Mapping[str, tuple[Row, tuple[float | None, ...]]]
+    """What each row is in genae, and its published numbers, one for each column (None: the paper gives none)."""
+
+
+PLUS = {key: value for key, value in FITTED["aaae/mnist-plus"].items() if key != "name"}
+"""The prior of ``aaae-plus``."""
+
+_PAPER: Settings = {"learning_rate": 1e-4, "code_dim": 128, "width": 64, "patience": 10}
+_SWAE: Settings = _PAPER | {"batch_size": 64, "priors": "normal,uniform", "prior_dim": 64}
+_AAAE: Settings = _PAPER | {"batch_size": 100, "prior_dim": 64}
+
+
+def _swae_on_cpu(distribution: str, model: str, options: Settings) -> Row:
     """Stage I is AAAE's, trained once for both papers; stage II learns from its frozen codes, with z in R^8."""
     stage_two = {"kind": "wae-gan", "distribution": distribution, "latent_dim": 8, "weight": 3.0, "initial": "kaiming",
                  "images": 2_000_000, "batch_size": 128}  # fmt: skip
@@ -125,35 +70,37 @@ def _swae_on_cpu(distribution: str, model: str, options: Mapping[str, Any]) -> R
 
 
 # ALAE Section 6 and 7.1: two hidden layers of 1,024, codes in R^50, learning rate 0.002, batch 128.
-_DENSE: dict[str, Any] = {"learning_rate": 0.002, "code_dim": 50, "width": 1024, "batch_size": 128}
+_DENSE: Settings = {"learning_rate": 0.002, "code_dim": 50, "width": 1024, "batch_size": 128}
 
 
-def _dense(model: str, **options: Any) -> Row:
+def _dense(model: str, **options: str | float) -> Row:
     return Row(model, options=_DENSE | {"networks": "dense", "norm": "none"} | options, small=True)
 
 
 # PatchVAE Section 4.1, and its code where it is silent: Adam 1e-4, batch 128; N = 16, d = 6; betas 1 and 10.
-_TRUNK: dict[str, Any] = {"learning_rate": 1e-4, "batch_size": 128}
+_TRUNK: Settings = {"learning_rate": 1e-4, "batch_size": 128}
 
 
-def _trunk(model: str, reconstructions: bool = False, **options: Any) -> Row:
+def _trunk(model: str, reconstructions: bool = False, **options: str | float) -> Row:
     return Row(model, "parts" if model == "patch-vae" else "normal", _TRUNK | options, small=True,
                reconstructions=reconstructions)  # fmt: skip
 
 
-def _ablation(option: str, published: Mapping[Any, tuple[float, float]], label: str) -> Any:
+def _ablation(option: str, published: Mapping[float, tuple[float, float]], label: str) -> Table:
+    trunk = _trunk("patch-vae")
     rows = {
-        f"{label}={value}": (_trunk("patch-vae", **{option: value}), figures) for value, figures in published.items()
+        f"{label}={value}": (replace(trunk, options=trunk.options | {option: value}), figures)
+        for value, figures in published.items()
     }
-    return ("cifar100", "indoor67"), rows
+    return Table(("cifar100", "indoor67"), rows)
 
 
 # The networks of the presets style-alae/ffhq1024 and stylegan/ffhq1024; on the CPU those of style-alae/tiny.
-_FFHQ: dict[str, Any] = PRESETS["style-alae/ffhq1024"] | {"batch_size": "512,256,128,64,32,16"}
-_TINY: dict[str, Any] = PRESETS["style-alae/tiny"]
+_FFHQ: Settings = PRESETS["style-alae/ffhq1024"] | {"batch_size": "512,256,128,64,32,16"}
+_TINY: Settings = PRESETS["style-alae/tiny"]
 
 
-def _styled(model: str, space: str = "w", reconstructions: bool = False, **options: Any) -> Row:
+def _styled(model: str, space: str = "w", reconstructions: bool = False, **options: str | float) -> Row:
     if model == "stylegan":
         options |= {"mapping_rate": 0.01}
     on_cpu = Row(model, "mapping", _TINY | options, small=True, space=space, reconstructions=reconstructions)
@@ -166,11 +113,10 @@ _WAE, _WGAN = (
     Row("wgan-gp", options={k: v for k, v in _PAPER.items() if k != "patience"}),
 )
 
-# Rows: what each is in genae, and the published figures, by column (None: the paper gives none).
-TABLES: dict[str, tuple[tuple[str, ...], dict[str, tuple[Row, tuple[float | None, ...]]]]] = {
+TABLES: dict[str, Table] = {
     # Xu, Keshmiri, Wang: Stacked Wasserstein Autoencoder (2019), Table 1. It quotes ALI and ALICE on MNIST and CIFAR-10
     # from the ALICE paper.
-    "swae/table1": (
+    "swae/table1": Table(
         ("mnist_icp", "mnist_mse", "cifar10_icp", "cifar10_mse", "celeba_fid", "celeba_mse"),
         {
             "true data": (Row(), (None, None, None, None, 1.94, None)),
@@ -193,7 +139,7 @@ TABLES: dict[str, tuple[tuple[str, ...], dict[str, tuple[Row, tuple[float | None
         },
     ),
     # Xu, Keshmiri, Wang: Adversarially Approximated Autoencoder (2019), Table I.
-    "aaae/table1": (
+    "aaae/table1": Table(
         ("mnist_icp", "mnist_mse", "cifar10_icp", "cifar10_mse", "celeba_fid", "celeba_mse", "oxford102_fid"),
         {
             "wgan-gp": (_WGAN, (None, None, 6.61, None, None, None, None)),
@@ -207,7 +153,7 @@ TABLES: dict[str, tuple[tuple[str, ...], dict[str, tuple[Row, tuple[float | None
         },
     ),
     # Pidhorskyi, Adjeroh, Doretto: Adversarial Latent Autoencoders (2020), Table 2: accuracies in per cent.
-    "alae/table2": (
+    "alae/table2": Table(
         ("1nn_sw_short", "1nn_sw_long", "svm_sw_short", "svm_sw_long",
          "1nn_dw_short", "1nn_dw_long", "svm_dw_short", "svm_dw_long"),
         {
@@ -220,7 +166,7 @@ TABLES: dict[str, tuple[tuple[str, ...], dict[str, tuple[Row, tuple[float | None
         },
     ),
     # ALAE, Table 3: FID. The paper's other rows quote PGGAN, IntroVAE and PIONEER.
-    "alae/table3": (
+    "alae/table3": Table(
         ("ffhq_fid", "lsun_bedroom_fid"),
         {
             "stylegan": (_styled("stylegan"), (4.40, 2.65)),
@@ -229,7 +175,7 @@ TABLES: dict[str, tuple[tuple[str, ...], dict[str, tuple[Row, tuple[float | None
         },
     ),
     # ALAE, Table 4: perceptual path length on FFHQ.
-    "alae/table4": (
+    "alae/table4": Table(
         ("ppl_full", "ppl_end"),
         {
             "stylegan Z": (_styled("stylegan", "z"), (412.0, 415.3)),
@@ -241,7 +187,7 @@ TABLES: dict[str, tuple[tuple[str, ...], dict[str, tuple[Row, tuple[float | None
     ),
     # Gupta, Singh, Shrivastava: PatchVAE (2020), Table 1: accuracies in per cent, by the layers that are frozen.
     # CIFAR-10 and the last two rows are not the paper's.
-    "patchvae/table1": (
+    "patchvae/table1": Table(
         (*(f"{data}_{frozen}" for data in ("cifar100", "indoor67", "places205", "cifar10")
            for frozen in ("conv1", "conv1-3", "conv1-5")),),
         {
@@ -272,7 +218,7 @@ TABLES: dict[str, tuple[tuple[str, ...], dict[str, tuple[Row, tuple[float | None
             )
         },
     ),
-    "patchvae/table2": (
+    "patchvae/table2": Table(
         ("imagenet_top1", "imagenet_top5"),
         {
             "beta-vae": (_trunk("trunk-vae"), (44.45, 69.67)),
@@ -288,7 +234,7 @@ TABLES: dict[str, tuple[tuple[str, ...], dict[str, tuple[Row, tuple[float | None
     "patchvae/table4": _ablation("part_dim", {3: (28.63, 14.25), 6: (28.97, 14.55), 9: (28.21, 14.55)}, "d_p"),
     "patchvae/table5": _ablation("occurrence_rate", {0.01: (28.86, 14.33), 0.05: (28.67, 14.25),
                                                      0.1: (28.31, 14.03)}, "z_occ_prior"),
-    "patchvae/table6": (
+    "patchvae/table6": Table(
         ("cifar100", "indoor67"),
         {
             f"beta_occ={label}": (_trunk("patch-vae", beta_occurrence=weight), published)
@@ -298,7 +244,7 @@ TABLES: dict[str, tuple[tuple[str, ...], dict[str, tuple[Row, tuple[float | None
         },
     ),
     # Its PSNR cannot be that of images in [0, 1], which psnr01 is: docs/models/patch-vae.md.
-    "patchvae/table7": (
+    "patchvae/table7": Table(
         ("imagenet_psnr", "imagenet_fid", "imagenet_ssim", "imagenet_psnr01"),
         {
             "beta-vae": (_trunk("trunk-vae", reconstructions=True), (4.857, 108.741, 0.289, None)),
@@ -306,7 +252,7 @@ TABLES: dict[str, tuple[tuple[str, ...], dict[str, tuple[Row, tuple[float | None
         },
     ),
     # Xu, Keshmiri, Wang: Adversarially Approximated Autoencoder (2019), Table II: the weight lambda_1.
-    "aaae/table2": (
+    "aaae/table2": Table(
         ("celeba_fid", "celeba_mse"),
         {
             f"lambda1={weight}": (Row("aaae", "wgan-gp", _AAAE | {"critic_weight": weight}), published)
@@ -316,36 +262,3 @@ TABLES: dict[str, tuple[tuple[str, ...], dict[str, tuple[Row, tuple[float | None
         },
     ),
 }  # fmt: skip
-
-
-class Measure(NamedTuple):
-    """What a column holds."""
-
-    data: str
-    """A name in `DATA`."""
-    metric: str
-    """The metric to ask for; its record's name begins with this word."""
-    features: str | None = None
-    """Of probes: the layer that they read; of recognition: what is frozen."""
-    scale: float = 1.0
-    """What the record's value is multiplied with."""
-
-
-def measure_of(column: str) -> Measure:
-    """``mnist_icp``, ``svm_dw_long``, ``ppl_full``, ``cifar100_conv1-3``, or ``cifar100`` (with the trunk frozen).
-
-    CIFAR-10's score is with Inception-v3, as the papers'. ``psnr`` follows PatchVAE's convention, ``psnr01`` is that of
-    images in [0, 1].
-    """
-    if column in DATA:
-        return Measure(column, "top1", "conv1-5", 100.0)
-    if column.startswith(("1nn_", "svm_")):
-        metric, data, features = column.split("_")
-        return Measure(data, metric, features, 100.0)  # in per cent
-    if column.startswith("ppl_"):
-        return Measure("ffhq", column)
-    data, metric = column.rsplit("_", 1)
-    if metric in FROZEN or metric in ("top1", "top5"):
-        return Measure(data, "top5" if metric == "top5" else "top1", metric if metric in FROZEN else "conv1-5", 100.0)
-    convention = {"psnr": "normalised_psnr", "psnr01": "psnr"}.get(metric, metric)
-    return Measure(data, "is" if column == "cifar10_icp" else convention)

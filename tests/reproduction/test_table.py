@@ -6,20 +6,16 @@ import shutil
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
-from typing import Any, get_type_hints
 
 import pytest
 from PIL import Image
 
-from genae.autoencoders import AUTOENCODERS
+from genae import api
 from genae.data.sources import open_data
 from genae.errors import GenaeError
-from genae.reproduction import tables as reproducing
-from genae.reproduction.published import BUDGETS, DATA, TABLES, measure_of
-from genae.reproduction.tables import reproduce
-from genae.settings.presets import FITTED, PRESETS
-from genae.training.config import Config, option_types, resolve
-from genae.training.fit import Fit, prior_options
+from genae.reproduction.budgets import BUDGETS, DATA, SAMPLES, SMOKE_FIT
+from genae.reproduction.published import TABLES
+from genae.reproduction.table import reproduce
 
 
 def test_a_table_is_trained_measured_and_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,7 +24,7 @@ def test_a_table_is_trained_measured_and_written(tmp_path: Path, monkeypatch: py
     def again() -> Path:
         return reproduce(
             "aaae/table1", budget="smoke", seeds=(0, 1), rows=["aaae", "wgan-gp"], columns=["mnist_icp", "mnist_mse"],
-            runs=tmp_path / "runs", out=tmp_path / "results", command="genae reproduce ...", say=said.append,
+            runs=tmp_path / "runs", out=tmp_path / "results", say=said.append,
         )  # fmt: skip
 
     text = again().read_text()
@@ -51,18 +47,25 @@ def test_a_table_is_trained_measured_and_written(tmp_path: Path, monkeypatch: py
 
     # What a person measured in other ways is not the table's, and what the table has is not measured twice.
     run = tmp_path / "runs" / "smoke" / "mnist" / "aaae-seed0"
-    reproducing.api.evaluate(run, metrics=["mse", "icp"], split="train", samples=300, seed=5)
-    monkeypatch.setattr(reproducing.api, "evaluate", None)
+    api.evaluate(run, metrics=["mse", "icp"], split="train", samples=300, seed=5)
+    monkeypatch.setattr(api, "evaluate", None)
     assert again().read_text() == text
 
     one_more = reproduce(
         "aaae/table1", budget="smoke", rows=["aaae"], columns=["mnist_mse"], runs=tmp_path / "runs",
-        out=tmp_path / "results", command="another",
+        out=tmp_path / "results",
     )  # fmt: skip
     merged = json.loads(one_more.with_suffix(".json").read_text())
     assert merged["rows"]["aaae"]["mnist_mse"] == cell, "and other seeds of a cell"
     assert merged["rows"]["wgan-gp"] == table["rows"]["wgan-gp"], "cells of an earlier command stay"
-    assert merged["command"] == "genae reproduce ...\nanother"
+    begin, end = (
+        "genae reproduce aaae/table1 --budget smoke",
+        f"--runs {tmp_path / 'runs'} --out {tmp_path / 'results'}",
+    )
+    assert merged["command"].splitlines() == [
+        f"{begin} --seeds 0,1 --rows aaae,wgan-gp --columns mnist_icp,mnist_mse {end}",
+        f"{begin} --rows aaae --columns mnist_mse {end}",
+    ]
 
 
 def test_rows_with_a_fitted_prior_share_a_run_and_follow_its_settings(
@@ -82,19 +85,9 @@ def test_rows_with_a_fitted_prior_share_a_run_and_follow_its_settings(
     rows = json.loads((tmp_path / "aaae-table1-smoke.json").read_text())["rows"]
     assert rows["aaae-plus"]["celeba_fid"]["measured"]["n"] == 1
 
-    monkeypatch.setitem(reproducing.SMOKE_FIT, "components", 2)
+    monkeypatch.setitem(SMOKE_FIT, "components", 2)
     reproduce("aaae/table1", rows=["aaae + mixture"], **options)  # type: ignore[arg-type]
     assert len(measured("mixture") - {mixture}) == 1, "another fit is measured anew"
-
-
-def test_stage_two_of_the_cpu_budget_learns_from_the_codes_of_a_shared_stage_one() -> None:
-    rows = TABLES["swae/table1"][1]
-    for name in ("swae (normal)", "swae (uniform)"):
-        row = rows[name][0]
-        assert row.on_cpu is not None
-        assert row.on_cpu.fitted is not None
-        assert row.on_cpu.prior.endswith(row.prior)
-        assert row.on_cpu.fitted["distribution"] == row.prior
 
 
 def test_what_cannot_be_had_is_said(tmp_path: Path) -> None:
@@ -139,78 +132,11 @@ def test_wrong_requests_are_explained(options: dict[str, object], message: str, 
     assert not (tmp_path / "results").exists()
 
 
-@pytest.mark.parametrize("table", TABLES)
-def test_tables_are_complete_and_their_settings_are_real(table: str) -> None:
-    columns, rows = TABLES[table]
-    assert all(measure_of(column).data in DATA for column in columns)
-    every = [(row, published) for row, published in rows.values()]
-    every += [(row.on_cpu, published) for row, published in every if row.on_cpu]
-    for row, published in every:
-        assert len(published) == len(columns)
-        if row.fitted is not None:
-            prior_options(row.fitted["kind"], {k: v for k, v in row.fitted.items() if k not in get_type_hints(Fit)})
-        if row.model:
-            known = {*option_types(AUTOENCODERS[row.model]), *get_type_hints(Config)}
-            assert set(row.options) <= known
-            resolve(row.model, {"data": "digits", **row.options}, {}, AUTOENCODERS)
-    assert set(BUDGETS) == {"smoke", "cpu", "gpu"}
-
-
-def test_unlike_protocols_in_a_column_are_said(tmp_path: Path) -> None:
-    result: dict[str, dict[str, object]] = {"protocol": {}, "unlike": {}}
-    reproducing._note_protocol(result, "mnist_icp", "a, mnist_icp", {"images": 10_000, "split": "test"})
-    reproducing._note_protocol(result, "mnist_icp", "b, mnist_icp", {"images": 10_000, "split": "test"})
-    assert not result["unlike"]
-    reproducing._note_protocol(result, "mnist_icp", "b, mnist_icp", {"images": 200, "split": "test"})
-    assert result["unlike"] == {"b, mnist_icp": "images 10000 / 200"}
-    reproducing._note_protocol(result, "mnist_icp", "b, mnist_icp", {"images": 10_000, "split": "test"})
-    assert not result["unlike"], "measured again, alike"
-
-    result["unlike"] = {f"a, mnist_icp, seed {seed}": "images 10000 / 200" for seed in (10, 2)}
-    result["unlike"] |= {"a, mnist_icp, seed 3": "images 10000 / 300", "of old, mnist_icp": "images 10000 / 200"}
-    whole = {
-        "table": "aaae/table1",
-        "budget": "cpu",
-        "command": "",
-        "how": {},
-        "otherwise": {},
-        "rows": {},
-        "runs": {},
-    } | result
-    text = reproducing.write_table(tmp_path / "table.json", whole).read_text()
-    differs = "not comparable with the rest of its column: images 10000 /"
-    assert f"- a, mnist_icp, seed 2, 10: {differs} 200\n- a, mnist_icp, seed 3: {differs} 300\n" in text
-    assert f"- of old, mnist_icp: {differs} 200\n" in text
-
-
-def test_seeds_that_were_trained_otherwise_are_said(tmp_path: Path) -> None:
-    seen = {"paper": None, "measured": None, "why": None, "values": {}}
-    cells: dict[str, Any] = {"mnist_icp": {**seen, "values": {"0": 1.0}}, "mnist_mse": seen, "cifar10_icp": seen}
-    result: dict[str, Any] = {
-        "table": "aaae/table1", "budget": "cpu", "command": "", "protocol": {}, "unlike": {}, "how": {},
-        "otherwise": {}, "rows": {"a": cells}, "runs": {},
-    }  # fmt: skip
-    reproducing._note_training(result, "a", "mnist", 0, "a: width 4")
-    reproducing._note_training(result, "a", "mnist", 1, "a: width 4")
-    reproducing._note_training(result, "a", "cifar10", 1, "a: width 8")
-    assert not result["otherwise"]
-    for seed in (2, 3):
-        reproducing._note_training(result, "a", "mnist", seed, "a: width 8")
-    text = reproducing.write_table(tmp_path / "table.json", result).read_text()
-    assert "- a, mnist, seed 2, 3: not trained as the row's other seeds: a: width 8\n" in text
-    assert "- a, mnist: a: width 4\n- a, cifar10: a: width 8\n" in text
-    reproducing._note_training(result, "a", "mnist", 2, "a: width 4")
-    assert list(result["otherwise"]) == ["a, mnist, seed 3"]
-    cells["mnist_icp"]["values"] = {}
-    reproducing._note_training(result, "a", "mnist", 0, "a: width 8")
-    assert result["how"]["a, mnist"] == "a: width 8", "nothing is left of those before"
-
-
 def test_the_cpu_budget_says_what_it_trains_instead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small = {"width": 4, "code_dim": 8, "batch_size": 50, "prior_width": 16, "prior_dim": 4, "learning_rate": 1e-3}
     monkeypatch.setitem(BUDGETS, "cpu", small)
     monkeypatch.setitem(DATA, "mnist", replace(DATA["mnist"], source="digits", options={}, cpu_images=500))
-    monkeypatch.setitem(reproducing.SAMPLES, "cpu", 200)
+    monkeypatch.setitem(SAMPLES, "cpu", 200)
     row = TABLES["swae/table1"][1]["swae (normal)"][0]
     assert row.on_cpu is not None
     assert row.on_cpu.fitted is not None
@@ -225,14 +151,6 @@ def test_the_cpu_budget_says_what_it_trains_instead(tmp_path: Path, monkeypatch:
     cells = table["rows"]["swae (normal)"]
     assert cells["mnist_icp"]["measured"]["n"] == cells["mnist_mse"]["measured"]["n"] == 1
     assert how in path.read_text()
-
-
-def test_the_plus_preset_is_the_row_of_the_table() -> None:
-    row = TABLES["aaae/table1"][1]["aaae-plus"][0]
-    settings = reproducing._settings(row, "aaae", "mnist", "cpu", {})
-    preset = resolve("aaae/mnist-plus", {}, PRESETS, AUTOENCODERS)
-    assert replace(resolve("aaae", settings, {}, AUTOENCODERS), precision="auto") == preset
-    assert FITTED["aaae/mnist-plus"] == {"name": row.prior, **(row.fitted or {})}
 
 
 def test_real_data_are_measured_without_a_training(tmp_path: Path) -> None:
@@ -276,22 +194,12 @@ def test_probes_of_features_are_in_per_cent(tmp_path: Path) -> None:
     run = tmp_path / "runs" / "smoke" / "sw" / "alae-seed0"
     digits = open_data("digits")
     turned = replace(digits, pixels=255 - digits.pixels)
-    (foreign,) = reproducing.api.evaluate(run, digits, metrics=["1nn"], train_data=turned)
+    (foreign,) = api.evaluate(run, digits, metrics=["1nn"], train_data=turned)
     again = reproduce("alae/table2", budget="smoke", rows=["alae"], columns=columns[:1], runs=tmp_path / "runs",
                       out=tmp_path / "again")  # fmt: skip
     cell = json.loads(again.with_suffix(".json").read_text())["rows"]["alae"]["1nn_sw_short"]
     assert cell["values"] == rows["alae"]["1nn_sw_short"]["values"]
     assert cell["values"]["0"] != 100 * foreign["value"]
-
-
-@pytest.mark.parametrize("model", ["alae", "ae"])
-def test_small_networks_keep_the_papers_settings_on_the_cpu(model: str) -> None:
-    row = TABLES["alae/table2"][1][{"alae": "alae", "ae": "ae (l1)"}[model]][0]
-    settings = reproducing._settings(row, model, "dw", "cpu", {})
-    assert settings["width"] == 1024
-    assert settings["images"] == DATA["dw"].cpu_images
-    assert settings["anneal"] == 0
-    assert settings["patience"] == 0
 
 
 def test_path_lengths_and_reconstructions_of_style_models(tmp_path: Path) -> None:
@@ -333,7 +241,7 @@ def test_recognition_above_frozen_layers(tmp_path: Path, monkeypatch: pytest.Mon
     assert {run.name for run in (tmp_path / "runs" / "smoke" / "cifar10").iterdir()} == {
         "patch-vae-edges=True-seed0", "patch-vae-seed0", "patch-vae-seed1",
     }  # fmt: skip
-    monkeypatch.setattr(reproducing.api, "probe", None)
+    monkeypatch.setattr(api, "probe", None)
     reproduce("patchvae/table1", columns=columns, **options)  # type: ignore[arg-type]
     again = json.loads((tmp_path / "patchvae-table1-smoke.json").read_text())
     assert again["rows"] == table["rows"], "nothing is measured twice, nothing forgotten"
@@ -348,15 +256,3 @@ def test_reconstructions_of_a_table_of_errors(tmp_path: Path) -> None:
         assert papers == pytest.approx(usual + 20 * math.log10((0.229 + 0.224 + 0.225) / 3), abs=0.01)
         assert -1 < row["imagenet_ssim"]["measured"]["mean"] <= 1
         assert row["imagenet_fid"]["measured"]["mean"] > 0
-
-
-def test_images_have_the_size_that_the_budget_gives_them() -> None:
-    row = TABLES["alae/table4"][1]["stylealae W"][0]
-    assert row.on_cpu is not None
-    assert "size" not in reproducing._settings(row, "style-alae", "ffhq", "smoke", {})
-    assert reproducing._settings(row.on_cpu, "style-alae", "ffhq", "cpu", {"ffhq": "x"})["size"] == "32"
-    large = reproducing._settings(row, "style-alae", "ffhq", "gpu", {"ffhq": "x"})
-    assert large["size"] == "1024"
-    assert large["width"] == 16
-    bedrooms = reproducing._settings(row, "style-alae", "lsun_bedroom", "gpu", {"lsun_bedroom": "x"})
-    assert (bedrooms["size"], bedrooms["width"]) == ("256", 32)

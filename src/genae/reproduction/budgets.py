@@ -1,0 +1,84 @@
+"""The data sets of the papers' tables, and the budgets: how long and how large the models are trained."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from genae.settings.presets import PARTS_DATA
+
+Settings = dict[str, Any]
+"""Flags of a command, by name."""
+
+BUDGETS: dict[str, Settings] = {
+    # Minutes on two cores, to see that everything works: the figures mean nothing. Digits stand in for every data set.
+    "smoke": {"images": 1_500, "width": 4, "prior_width": 32, "critic_width": 32, "batch_size": 50, "code_dim": 16},
+    # Half an hour for each row and seed on one core: narrow networks, codes in R^32, priors' z in R^8, a falling
+    # learning rate; rows with small networks see fewer images and no more. In float32: which precision a machine
+    # multiplies faster must not decide a figure.
+    "cpu": {
+        "width": 16, "code_dim": 32, "learning_rate": 7e-4, "batch_size": 64, "patience": 0, "prior_dim": 8,
+        "prior_initial": "kaiming", "validate_every": 20_000, "checkpoint_every": 20_000, "precision": "float32",
+    },
+    # The papers' own settings.
+    "gpu": {},
+}  # fmt: skip
+SAMPLES = {"smoke": 1_000, "cpu": 10_000, "gpu": 10_000}
+EPOCHS = {"smoke": 1, "cpu": 12}
+"""Of recognition; with the budget ``gpu`` each data set has the paper's."""
+DROP_EVERY = 30
+"""Epochs after which the paper divides recognition's learning rate by 10."""
+SMOKE_FIT = {"images": 5_000, "batch_size": 100, "width": 32, "components": 4}
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A data set of the tables: how it is opened, and how long the papers trained on it."""
+
+    source: str | None
+    """Its name; None where the user has to give a folder."""
+    options: Settings
+    """How it is opened, and what the networks of all rows have of their own on it."""
+    images: int
+    cpu_images: int
+    """Images to train on with the budget ``cpu``."""
+    cpu_options: Settings = field(default_factory=dict)
+    """What the budget ``cpu`` takes instead."""
+    epochs: int = 90
+    """Of recognition on it, in the paper."""
+
+    def options_within(self, budget: str) -> Settings:
+        """How a budget opens it."""
+        return self.options | (self.cpu_options if budget == "cpu" else {})
+
+
+def _parts_data(name: str, on_cpu: Settings | None = None, sizes: Settings | None = None, epochs: int = 90) -> DataSet:
+    """A data set as PatchVAE's presets train on it; ``sizes`` are those of its codes."""
+    options = {**PARTS_DATA[name], **(sizes or {})}
+    images = options.pop("images")
+    return DataSet(options.pop("data", None), options, images, 100_000, on_cpu or {}, epochs)
+
+
+DATA = {
+    "mnist": DataSet("mnist", {"size": "32", "fit": "pad"}, 200 * 55_000, 400_000),
+    "cifar10": DataSet("cifar10", {}, 200 * 45_000, 100_000),
+    "celeba": DataSet(None, {"size": "64", "fit": "crop"}, 25 * 162_770, 100_000),
+    "sw": DataSet("mnist-sw", {}, 400 * 50_000, 20 * 50_000),
+    "dw": DataSet("mnist-dw", {}, 400 * 60_000, 20 * 60_000),
+    "ffhq": DataSet(None, {"size": "1024"}, 147 * 60_000, 300_000, {"size": "32"}),
+    "lsun_bedroom": DataSet(
+        None,
+        {"size": "256", "width": 32, "growth": 758_260},
+        112 * 758_260,
+        300_000,
+        {"size": "32", "width": 16, "growth": 10_000},
+    ),
+    "cifar100": _parts_data("cifar100"),
+    "indoor67": _parts_data("indoor67"),
+    "places205": _parts_data("places205", epochs=5),
+    "imagenet": _parts_data(
+        "imagenet",
+        {"size": "64", "scale": 8, "parts": 16, "part_dim": 6, "code_dim": 96, "batch_size": 128},
+        {"parts": 64, "part_dim": 16, "code_dim": 1024},
+        epochs=30,
+    ),
+    "oxford102": DataSet(None, {"size": "64", "fit": "stretch"}, 200 * 1_020, 100_000),
+}

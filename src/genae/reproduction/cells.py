@@ -1,0 +1,165 @@
+"""One cell of a table for one seed: a model is trained, its prior fitted if the row has one, and the run measured."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, get_type_hints
+
+from genae import api
+from genae.autoencoders import AUTOENCODERS
+from genae.data.sources import ImageData
+from genae.errors import GenaeError
+from genae.metrics.reconstruction import CODE
+from genae.priors import PRIORS
+from genae.protocol import Autoencoder
+from genae.reproduction import records
+from genae.reproduction.budgets import BUDGETS, DATA, SMOKE_FIT, Settings
+from genae.reproduction.columns import Measure, measure_of
+from genae.reproduction.published import Row
+from genae.training.config import Config, option_types, resolve
+from genae.training.fit import Fit
+from genae.training.start import train
+
+VARIANTS = (
+    "critic_weight",
+    "error",
+    "joint",
+    "mixing",
+    "edges",
+    "parts",
+    "part_dim",
+    "occurrence_rate",
+    "beta_occurrence",
+)
+"""Options in which rows of the same model differ: the name of a run shows them."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A cell, a seed, and where the data and the runs are."""
+
+    row: Row
+    """As the budget trains it (`Row.within`)."""
+    column: str
+    budget: str
+    seed: int
+    sources: Mapping[str, str]
+    """Data set of `DATA` -> folder or zip that holds it."""
+    data_root: str | None
+    runs: Path
+
+    @property
+    def measure(self) -> Measure:
+        """What the column holds."""
+        return measure_of(self.column)
+
+    @property
+    def run(self) -> Path:
+        """The folder of the run. Rows that are trained alike share it."""
+        options = self.row.options
+        variant = [f"{key}={options[key]}" for key in VARIANTS if key in options]
+        label = "-".join([self.row.model or "data", *variant])
+        return self.runs / self.budget / self.measure.data / f"{label}-seed{self.seed}"
+
+    def config(self) -> Config:
+        """What is trained. Raises `GenaeError` where the data set has no source."""
+        settings = training_settings(self.row, self.measure.data, self.budget, self.sources)
+        settings |= {"seed": self.seed, "data_root": self.data_root}
+        if not self.row.model:  # real data: nothing of the model is used
+            settings |= {"images": 1, "anneal": 0}
+        return resolve(self.row.network, settings, {}, AUTOENCODERS)
+
+
+class Measurement(NamedTuple):
+    """The result of a `Request`."""
+
+    value: float
+    protocol: dict[str, Any]
+    """How it was measured."""
+    how: str
+    """What was trained and fitted."""
+    run: Path
+    """The folder of the run."""
+    space: str
+    """What the row's reconstructions pass through: the code or a prior."""
+
+
+def measure_cell(request: Request, open_images: Callable[..., ImageData]) -> Measurement:
+    """Train, fit and measure what is missing.
+
+    open_images: `open_data`, or a version of it that remembers. Raises `GenaeError`, and `KeyboardInterrupt` where the
+    training was interrupted.
+    """
+    row, measure, run = request.row, request.measure, request.run
+    _refuse(row, measure)
+    config = request.config()
+    data = open_images(config.data, **config.data_options())
+    if train(config, run, data=data).stopped == "interrupted":
+        raise KeyboardInterrupt
+    how = _training_in_words(request, config)
+    if row.fitted is not None:
+        settings = fit_settings(row.fitted, request.budget)
+        api.fit_prior(run, **settings, name=row.prior, seed=request.seed)
+        how += f"; then, on its frozen codes, {_in_words(settings)}"
+    if measure.is_recognition:
+        lookup = records.recognition(row, measure, request.budget, request.seed, run)
+    else:
+        lookup = records.evaluation(row, measure, request.budget, run)
+    record = lookup.find_or_measure(run)
+    space = row.prior if row.through_prior else CODE
+    return Measurement(measure.scale * record["value"], lookup.protocol_of(record), how, run, space)
+
+
+def _refuse(row: Row, measure: Measure) -> None:
+    """Raise `GenaeError` for a cell that cannot be measured."""
+    if row.quoted:
+        raise GenaeError(row.quoted)
+    if measure.compares_pairs and not row.model:
+        raise GenaeError("real data have no reconstructions")
+    if measure.compares_pairs and AUTOENCODERS[row.network].encode is Autoencoder.encode:
+        raise GenaeError(f"{row.network} has no encoder")
+
+
+def training_settings(row: Row, data: str, budget: str, sources: Mapping[str, str]) -> Settings:
+    """The flags of ``genae train`` for a row on a data set: the row's own, replaced by the budget's. Flags that the
+    model does not have are left out. Raises `GenaeError` where the data set has no source."""
+    data_set = DATA[data]
+    source = "digits" if budget == "smoke" else sources.get(data) or data_set.source
+    if source is None:
+        raise GenaeError(f"no data: give a folder with --data {data}=FOLDER")
+    run_options = ("patience", "validate_every", "checkpoint_every", "precision")
+    replaced = run_options if row.small and budget == "cpu" else BUDGETS[budget]
+    settings: Settings = {"images": data_set.images} | row.options
+    settings |= {key: BUDGETS[budget][key] for key in replaced}
+    if budget == "cpu":
+        settings["images"] = data_set.cpu_images
+        settings["anneal"] = 0 if row.small else data_set.cpu_images
+    allowed = {*option_types(AUTOENCODERS[row.network]), "images", "average", "flip", *run_options}
+    settings = {key: value for key, value in settings.items() if key in allowed}
+    if budget == "smoke":
+        return settings | {"data": source}
+    allowed |= {"size", "fit"}  # only from the data set: a row's own are those of a preset, for other data
+    data_options = {key: value for key, value in data_set.options_within(budget).items() if key in allowed}
+    return settings | {"data": source} | data_options
+
+
+def fit_settings(fitted: Settings, budget: str) -> Settings:
+    """The flags of ``genae prior``; a smoke test takes small ones."""
+    if budget != "smoke":
+        return dict(fitted)
+    allowed = {*inspect.signature(PRIORS[fitted["kind"]].__init__).parameters}
+    allowed |= {*get_type_hints(Fit)} if Fit(fitted["kind"]).learned else set()
+    return fitted | {key: value for key, value in SMOKE_FIT.items() if key in allowed}
+
+
+def _training_in_words(request: Request, config: Config) -> str:
+    if not request.row.model:
+        return "not trained: the test images themselves"
+    row, measure = request.row, request.measure
+    settings = training_settings(row, measure.data, request.budget, request.sources) | dict(config.options)
+    return f"{row.model}: {_in_words({key: value for key, value in settings.items() if key != 'data'})}"
+
+
+def _in_words(settings: Settings) -> str:
+    return ", ".join(f"{key} {value}" for key, value in settings.items())

@@ -1,0 +1,104 @@
+"""The record that a cell shows: found among the measurements of its run, and measured if it is not there."""
+
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from genae import api
+from genae.errors import GenaeError
+from genae.metrics import METRICS
+from genae.metrics.judges import REAL
+from genae.metrics.reconstruction import CODE
+from genae.model import load
+from genae.reports.tables import FRESH, SUBJECT
+from genae.reproduction.budgets import DATA, DROP_EVERY, EPOCHS, SAMPLES
+from genae.reproduction.columns import Measure
+from genae.reproduction.published import Row
+from genae.storage import read_lines, weights_digest
+
+STAND_INS = {"is": "icp", "fid": "fd", "ppl": "fpl"}
+"""Metrics that need published weights -> what a smoke test, which needs none, measures instead."""
+
+
+class Lookup(NamedTuple):
+    """Which record a cell needs. A person may have measured the run in other ways: those records are no match."""
+
+    of: str
+    metric: str
+    """How the name of its metric begins."""
+    fingerprint: Mapping[str, object]
+    """What its fingerprint must hold; None for what it must not hold."""
+    measure: Callable[[], object]
+    """Measures the run, so that the record exists."""
+    subject: Collection[str] = SUBJECT
+    """Entries of the fingerprint that say what was measured; the others say how, and are the protocol."""
+
+    def find(self, run: Path) -> dict[str, Any] | None:
+        """The newest record of ``run`` that matches."""
+        for record in reversed(read_lines(run / "metrics.jsonl", "metric")):
+            if record["of"] != self.of or not record["metric"].startswith(self.metric):
+                continue
+            if all(record["fingerprint"].get(key) == value for key, value in self.fingerprint.items()):
+                return record
+        return None
+
+    def find_or_measure(self, run: Path) -> dict[str, Any]:
+        """As `find`; where nothing matches, the run is measured first. Raises `GenaeError`."""
+        record = self.find(run)
+        if record is None:
+            self.measure()
+            record = self.find(run)
+        if record is None:
+            raise GenaeError(f"{self.metric} of {self.of} is not measured for this row")
+        return record
+
+    def protocol_of(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """How the record was measured: its fingerprint without what says what was measured."""
+        return {key: value for key, value in record["fingerprint"].items() if key not in self.subject}
+
+
+def recognition(row: Row, measure: Measure, budget: str, seed: int, run: Path) -> Lookup:
+    """The accuracy of a head on frozen layers of the run's encoder (`api.probe`)."""
+    trained = load(run)
+    frozen = "none" if row.supervised else str(measure.features)
+    epochs = EPOCHS.get(budget, DATA[measure.data].epochs)
+    drop_every = DROP_EVERY if budget == "gpu" else None
+    fingerprint = {
+        "weights": FRESH if row.random_trunk else trained.digest, "data_digest": trained.trained_on,
+        "split": "test", "frozen": frozen, "seed": seed, "epochs": epochs, "drop_every": drop_every,
+    }  # fmt: skip
+    return Lookup(
+        "random trunk" if row.random_trunk else CODE,
+        f"{measure.metric}-{frozen}",
+        fingerprint,
+        lambda: api.probe(
+            run, frozen=frozen, random_trunk=row.random_trunk, epochs=epochs, drop_every=drop_every, seeds=[seed]
+        ),
+        SUBJECT | {"seed"},
+    )
+
+
+def evaluation(row: Row, measure: Measure, budget: str, run: Path) -> Lookup:
+    """The value of a metric of the run (`api.evaluate`)."""
+    trained = load(run)
+    metric = STAND_INS.get(measure.metric, measure.metric) if budget == "smoke" else measure.metric
+    of_codes = row.reconstructions or measure.features or (measure.compares_pairs and not row.through_prior)
+    of = REAL if not row.model else CODE if of_codes else row.prior
+    fingerprint: dict[str, object] = {"weights": trained.digest, "split": "test", "data_digest": trained.trained_on}
+    priors = [of] if of in trained.priors else []
+    if priors:
+        fingerprint["prior_weights"] = weights_digest(trained.autoencoder.priors[of])
+    if measure.features:
+        fingerprint |= {"features": measure.features, "train_data": None}  # the table's own training images
+    elif not measure.compares_pairs:
+        fingerprint |= {"seed": 0} | ({"images": SAMPLES[budget]} if of not in (REAL, CODE) else {})
+    return Lookup(of, _recorded_name(metric, row, measure.path), fingerprint, lambda: api.evaluate(
+        run, metrics=[metric, "cost"], samples=SAMPLES[budget], priors=priors, features=[measure.features or "short"]
+    ))  # fmt: skip
+
+
+def _recorded_name(metric: str, row: Row, path: str) -> str:
+    """How the name of a metric begins in records: with the space of a path, with ``r`` for reconstructions."""
+    if path:
+        return f"{metric}_{row.space}_{path}"
+    return f"r{metric}" if row.reconstructions and METRICS[metric].of == "features" else metric
