@@ -38,7 +38,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; the same names as in _H
     from genae.protocol import Prior as Prior
     from genae.protocol import Stage as Stage
     from genae.protocol import Update as Update
-    from genae.reproduction.tables import reproduce as reproduce
+    from genae.reproduction.table import reproduce as reproduce
     from genae.settings.presets import PRESETS as PRESETS
     from genae.training.config import Config as Config
 
