@@ -3,8 +3,6 @@
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchvision.transforms.v2 import InterpolationMode
-from torchvision.transforms.v2 import functional as tv
 
 from genae.errors import GenaeError, nearest
 
@@ -37,6 +35,8 @@ def resize(images: Tensor, size: tuple[int, int], fit: str, fill: float = 0) -> 
     if (height, width) == size:
         return images
     if fit == "crop":
+        from torchvision.transforms.v2 import functional as tv
+
         scale = min(height / size[0], width / size[1])
         images = tv.center_crop(images, [max(1, round(side * scale)) for side in size])
     elif fit == "pad":
@@ -76,6 +76,9 @@ def size_of(images: Tensor) -> str:
 def _resample(images: Tensor, size: tuple[int, int]) -> Tensor:
     if tuple(images.shape[-2:]) == size:
         return images
+    from torchvision.transforms.v2 import InterpolationMode  # its import takes longer than PyTorch's own
+    from torchvision.transforms.v2 import functional as tv
+
     return tv.resize(images, list(size), interpolation=InterpolationMode.BICUBIC, antialias=True)
 
 

@@ -7,7 +7,6 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torchvision.models.resnet import BasicBlock
 
 from genae.networks.layers import normalisation
 
@@ -37,6 +36,7 @@ class ResidualTrunk(nn.Module):
         self, image_shape: tuple[int, int, int], width: int = 64, scale: int = 8, blocks: int = 2, norm: str = "batch"
     ) -> None:
         super().__init__()
+        from torchvision.models.resnet import BasicBlock  # its import takes longer than PyTorch's own
 
         def normalise(channels: int) -> nn.Module:
             return normalisation(norm, channels)

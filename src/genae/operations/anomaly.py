@@ -9,7 +9,6 @@ from typing import NamedTuple
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms.v2 import functional as tv
 
 from genae.data.sources import ImageData
 from genae.errors import GenaeError
@@ -116,6 +115,8 @@ def write_table(found: Anomalies, data: ImageData, indices: Tensor, path: Path) 
 
 def _seen(model: Model, images: Tensor, learned: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
     """Error and rarity [N] of images, float64, and the blurred squared errors of their pixels [N, 1, H, W]."""
+    from torchvision.transforms.v2 import functional as tv
+
     codes = model.encode(images)
     x_hat = model.decode(codes)
     away = codes.double() - learned["mean"]
