@@ -1,11 +1,14 @@
 """The explorer's page in a real headless Chromium."""
 
 import io
+import re
 import shutil
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +17,12 @@ import uvicorn
 from PIL import Image
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
+from genae.api import fit_prior
 from genae.explorer.addresses import create_app
 from genae.explorer.service import Explorer
 from genae.explorer.static import export_page
 from genae.model import load
+from genae.operations.atlas import CLASS_COLOURS
 from genae.operations.render import Renderer
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -28,9 +33,14 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def address(run: Path, explorer_of: Callable[..., Explorer]) -> Iterator[str]:
+def serving(explorer_of: Callable[..., Explorer]) -> Callable[[Path], AbstractContextManager[str]]:
+    """``with serving(run) as address``."""
+    return contextmanager(lambda run: _serving(explorer_of(run)))
+
+
+def _serving(explorer: Explorer) -> Iterator[str]:
     listening = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(create_app(explorer_of(run)), log_level="warning"))
+    server = uvicorn.Server(uvicorn.Config(create_app(explorer), log_level="warning"))
     thread = threading.Thread(target=lambda: server.run(sockets=[listening]))
     thread.start()
     while not server.started:
@@ -38,6 +48,23 @@ def address(run: Path, explorer_of: Callable[..., Explorer]) -> Iterator[str]:
     yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
     server.should_exit = True
     thread.join(20)
+
+
+@pytest.fixture(scope="module")
+def address(run: Path, serving: Callable[[Path], AbstractContextManager[str]]) -> Iterator[str]:
+    with serving(run) as place:
+        yield place
+
+
+@pytest.fixture(scope="module")
+def with_priors(explored: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The trained run (its prior N(0, I) loses nothing of a code) with one more of these, one that does lose, and one
+    without an encoder."""
+    run = Path(shutil.copytree(explored, tmp_path_factory.mktemp("priors") / "run"))
+    fit_prior(run, "gaussian")
+    fit_prior(run, "vae", images=2000)
+    fit_prior(run, "mixture", components=2)
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +89,7 @@ def page(browser: Browser, address: str) -> Iterator[Page]:
     opened.goto(address)
     opened.wait_for_selector(".picture[aria-pressed=true] >> nth=3")
     yield opened
-    assert opened.inner_text("#error") == ""
+    assert opened.inner_text("#error") + opened.inner_text("#tray-error") == ""
     opened.close()
     assert wrong == []
 
@@ -125,17 +152,77 @@ def test_several_files_are_added_and_the_bad_one_is_named(page: Page, tmp_path: 
     page.set_input_files("#files", [tmp_path / name for name in ("a.png", "bad.png", "b.png")])
     page.wait_for_selector("[title='b.png'][aria-pressed=true]")
     page.wait_for_selector("[title='a.png'][aria-pressed=true]")
-    until(page, "document.getElementById('error').textContent.startsWith('bad.png: this is no picture')")
+    until(page, "document.getElementById('tray-error').textContent.startsWith('bad.png: this is no picture')")
     page.click("#none")
-    until(page, "document.getElementById('error').textContent === ''")
+    until(page, "document.getElementById('tray-error').textContent === ''")
 
 
 def test_what_is_no_picture_is_said_in_one_sentence(page: Page) -> None:
     drop(page, "notes.txt", b"no picture at all")
-    until(page, "document.getElementById('error').textContent.includes('this is no picture')")
+    until(page, "document.getElementById('tray-error').textContent.includes('this is no picture')")
     assert page.locator("#pictures li").count() == 12
     page.click("#none")  # the next thing that works takes the sentence away
-    until(page, "document.getElementById('error').textContent === ''")
+    until(page, "document.getElementById('tray-error').textContent === ''")
+
+
+@pytest.mark.parametrize("scrolled", [False, True])
+def test_an_upload_error_is_in_sight_on_a_narrow_screen(scrolled: bool, page: Page) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.wait_for_selector("img[alt$='through code']")
+    if scrolled:
+        page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
+    drop(page, "notes.txt", b"no picture at all")
+    until(page, "document.getElementById('tray-error').textContent.startsWith('notes.txt: this is no picture')")
+    page.wait_for_timeout(300)
+    box = page.evaluate(
+        "(({top, bottom}) => [top, bottom])(document.getElementById('tray-error').getBoundingClientRect())"
+    )
+    assert 0 <= box[0] < box[1] <= 844
+    page.click("#none")
+
+
+@pytest.mark.parametrize("presses", [0, 4])
+def test_the_tray_leaves_room_on_a_narrow_screen_and_hides_nothing_in_silence(presses: int, page: Page) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    for press in range(presses):
+        page.click("#more")
+        page.wait_for_selector(f"#pictures li >> nth={12 * (press + 2) - 1}")
+    tray = page.locator("#tray").bounding_box()
+    assert tray
+    assert tray["height"] < 844 / 2
+    hidden = (
+        "[...document.querySelectorAll('#pictures li')].filter(item => item.getBoundingClientRect().bottom > "
+        "document.getElementById('pictures').getBoundingClientRect().bottom + 1).length"
+    )
+    assert bool(page.evaluate(hidden)) == page.is_visible("#all") == bool(presses)
+    if presses:
+        assert page.inner_text("#all") == "Show all 60"
+        page.click("#all")
+        assert page.evaluate(hidden) == 0
+
+
+def test_rows_that_would_repeat_the_code_are_named_once(
+    with_priors: Path, browser: Browser, serving: Callable[[Path], AbstractContextManager[str]]
+) -> None:
+    with serving(with_priors) as place:
+        page = browser.new_page()
+        page.goto(place)
+        page.wait_for_selector("img[alt$='through code'] >> nth=3")
+        titles = page.locator("#panel h3").all_inner_texts()
+        notes = page.locator("#panel .absent").all_inner_texts()
+        page.focus("#panel .slider input")
+        page.keyboard.press("ArrowLeft")
+        until(page, "document.querySelector('#panel .absent')?.textContent.startsWith('With truncation')")
+        page.close()
+    assert titles == [
+        "Pictures", "Through the code, and likewise through normal and gaussian", "Through the vae prior",
+        "Where the first path fails",
+    ]  # fmt: skip
+    assert notes == [
+        "Through normal and gaussian the pictures are the same, to less than a grey level: these priors lose nothing "
+        "of a code.",
+        "There is no row for mixture: it has no encoder that a picture could go through, and can only be sampled.",
+    ]
 
 
 def test_the_pad_is_dragged_and_walked(page: Page) -> None:
@@ -177,7 +264,9 @@ def test_a_slider_moves_pictures(page: Page) -> None:
     wait_for_more(page, "#edited", count)
     until(page, f"document.querySelector('#edited figure:nth-child(2) img').src !== {before!r}")
     assert page.inner_text(".slider output") == "1.00"
-    assert "MSE" in page.inner_text("#edited")
+    captions = page.locator("#edited figcaption").all_inner_texts()
+    assert captions[0].startswith("reconstruction\nMSE 0.")
+    assert captions[:2] == [captions[0], "edited"]
 
 
 def test_two_piles_make_a_direction(page: Page, run: Path) -> None:
@@ -257,12 +346,56 @@ def test_the_map_shows_pictures_and_places(page: Page) -> None:
     assert page.locator("#panel section >> nth=0 >> img").count() > 50
 
 
+def test_classes_have_the_colours_of_the_server(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Others than in `map.png`, whose colours would be plotly's own by chance.
+    monkeypatch.setattr("genae.explorer.service.class_colour", lambda number: CLASS_COLOURS[-1 - number])
+    open_panel(page, "map")
+    page.wait_for_selector("#plot .scatterlayer .point", state="attached", timeout=60_000)
+    legend = page.eval_on_selector_all(
+        "#plot .legend .traces",
+        """all => all.map(item => [
+            item.textContent, getComputedStyle(item.querySelector('.legendsymbols path.scatterpts')).fill,
+        ])""",
+    )
+    assert [name for name, _ in legend] == [str(number) for number in range(10)]
+    for number, (_, colour) in enumerate(legend):
+        assert (
+            "#" + "".join(f"{int(part):02x}" for part in re.findall(r"\d+", colour)[:3]) == CLASS_COLOURS[-1 - number]
+        )
+
+
+def test_captions_do_not_collide(page: Page) -> None:
+    for width in (390, 1280):
+        page.set_viewport_size({"width": width, "height": 844})
+        for panel in ("anomaly", "reconstruct", "edit"):
+            open_panel(page, panel)
+            page.wait_for_selector("#panel figcaption >> nth=3", timeout=60_000)
+            boxes = page.eval_on_selector_all(
+                "#panel figcaption div",
+                """all => all.map(line => {
+                    const range = document.createRange();
+                    range.selectNodeContents(line);
+                    const {left, right, top, bottom} = range.getBoundingClientRect();
+                    return [left, right, top, bottom];
+                })""",
+            )
+            for (_, right, top, bottom), (left, _, next_top, next_bottom) in pairwise(
+                sorted(boxes, key=lambda b: (b[2], b[0]))
+            ):
+                same_line = min(bottom, next_bottom) - max(top, next_top) > 1
+                assert not same_line or left - right >= 4, (panel, width)
+
+
 def test_strange_pictures_are_marked(page: Page) -> None:
     page.click("#none")
     drop(page, "noise.png", noise_file())
     page.wait_for_selector("[title='noise.png'][aria-pressed=true]")
     open_panel(page, "anomaly")
-    page.wait_for_selector(".bad:has-text('strange')", timeout=60_000)
+    page.wait_for_selector(".bad:has-text('unusual: above the threshold')", timeout=60_000)
+    page.click("#pictures li:nth-child(1) .picture")
+    page.wait_for_selector(".verdict >> nth=1")
+    verdicts = page.locator(".verdict").all_inner_texts()
+    assert verdicts == ["unusual: above the threshold", "usual"], "in words, for every picture"
 
 
 def test_pictures_and_panel_outlive_a_reload(page: Page) -> None:

@@ -1,5 +1,6 @@
 """The page and the command line: the same bytes, the same directions, the same map."""
 
+import io
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -9,10 +10,11 @@ import numpy as np
 import pytest
 import torch
 from fastapi.testclient import TestClient
+from PIL import Image
 
 from genae.explorer.tray import Tray
 from genae.model import load
-from genae.operations.atlas import Atlas
+from genae.operations.atlas import Atlas, class_colour
 from genae.operations.render import Renderer
 
 
@@ -75,6 +77,10 @@ def test_map_of_the_data(
     found = client.post("/api/map", json=asked).json()
     assert len(found["x"]) == len(found["images"]) == len(found["errors"]) == 60
     assert set(found["labels"]) <= set("0123456789")
+    numbers = {name: number for number, name in enumerate(load(run).open_data().classes)}
+    assert [one["name"] for one in found["classes"]] == sorted(set(found["labels"]), key=numbers.__getitem__)
+    for one in found["classes"]:
+        assert one["colour"] == class_colour(numbers[one["name"]]), "as in the figure"
     model = load(run)
     data = model.open_data()
     atlas = Atlas(model, data, "test", 60)
@@ -93,6 +99,11 @@ def test_map_of_the_data(
     assert genae(*command[1:]) == 0
     figure = client.post("/api/export/map/figure", json={**asked, "colour": "error"}).content
     assert (tmp_path / "map.png").read_bytes() == figure
+    drawn = Image.open(io.BytesIO(client.post("/api/export/map/figure", json=asked).content)).convert("RGB")
+    pixels = np.array(drawn).reshape(-1, 3).astype(int)
+    for one in found["classes"]:  # dots are drawn with an opacity of 0.8 on white
+        colour = [0.8 * int(one["colour"][i : i + 2], 16) + 0.2 * 255 for i in (1, 3, 5)]
+        assert (np.abs(pixels - colour).max(1) <= 2).any(), one
     assert genae("map", run, "--count", "60", "--out", "map.npz") == 0
     assert np.load(tmp_path / "map.npz")["places"].shape == (60, 2)
     for wrong, message in (({"method": "tsne"}, "method is 'tsne'"), ({"split": "../x"}, "split is '../x'"),

@@ -14,7 +14,7 @@ from genae.explorer.requests import MOST_IMAGES, MapRequest, OperationRequest, P
 from genae.explorer.tray import Tray
 from genae.explorer.worker import Worker
 from genae.operations.answers import Answer
-from genae.operations.atlas import Atlas, map_picture
+from genae.operations.atlas import Atlas, class_colour, map_picture
 from genae.operations.render import Renderer, command, described
 from genae.reports.figures import save_animation
 from genae.storage import arrays_as_bytes
@@ -130,11 +130,13 @@ class Explorer:
         return {"saved": str(path), "directions": self.renderer.saved_directions()}
 
     def map(self, request: MapRequest) -> Json:
-        """Places, errors and labels of the images of a map."""
-        atlas = self._map(request)
-        labels = None if atlas.labels is None else [self.renderer.data.classes[i] for i in atlas.labels.tolist()]
+        """Places, errors and labels of the images of a map, and the colour of every class that occurs."""
+        atlas, names = self._map(request), self.renderer.data.classes
+        numbers = [] if atlas.labels is None else atlas.labels.tolist()
         return {
-            "x": atlas.places[:, 0].tolist(), "y": atlas.places[:, 1].tolist(), "labels": labels,
+            "x": atlas.places[:, 0].tolist(), "y": atlas.places[:, 1].tolist(),
+            "labels": [names[number] for number in numbers] or None,
+            "classes": [{"name": names[number], "colour": class_colour(number)} for number in sorted(set(numbers))],
             "errors": atlas.errors.tolist(), "images": atlas.indices.tolist(),
         }  # fmt: skip
 

@@ -16,6 +16,10 @@ from genae.model import Model
 METHODS = ("pca", "umap")
 COLOURS = ("label", "error")
 NEIGHBOURS = 8
+CLASS_COLOURS = (
+    "#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf",
+)  # fmt: skip
+"""Of the first ten classes by their numbers, then again from the start: in the figure and on the page."""
 
 
 class Atlas:
@@ -52,6 +56,11 @@ class Atlas:
         return ((weights / weights.sum())[None] @ self.codes[near.indices].double()).to(self.codes.dtype)
 
 
+def class_colour(number: int) -> str:
+    """The colour of a class on every map, as ``#rrggbb``."""
+    return CLASS_COLOURS[number % len(CLASS_COLOURS)]
+
+
 def map_picture(atlas: Atlas, classes: Sequence[str], colour: str = "label") -> bytes:
     """The map as a PNG file, coloured by ``label`` or by reconstruction ``error``. Raises `GenaeError`."""
     if colour not in COLOURS:
@@ -68,7 +77,7 @@ def map_picture(atlas: Atlas, classes: Sequence[str], colour: str = "label") -> 
         for number, name in enumerate(classes):
             chosen = (atlas.labels == number).numpy()
             if chosen.any():
-                axes.scatter(x[chosen], y[chosen], s=9, label=name, alpha=0.8, color=f"C{number % 10}")
+                axes.scatter(x[chosen], y[chosen], s=9, label=name, alpha=0.8, color=class_colour(number))
         axes.legend(markerscale=2, fontsize=8, ncols=2)
     axes.set_title(f"Codes of {len(atlas.places)} images")
     buffer = io.BytesIO()

@@ -28,7 +28,8 @@ class Reconstruct:
     truncation: float = 1.0
 
     def answer(self, known: Known, pictures: Tensor) -> Answer:
-        """A row for every path, and the error of the first relative to its largest; errors in numbers."""
+        """A row for every path, and the error of the first relative to its largest. In numbers: errors, and by how many
+        of 255 grey levels a row differs from the first at most."""
         model = known.model
         if self.truncation != 1:
             rows = {"code": model.reconstruct(pictures, "code", self.truncation)}
@@ -37,7 +38,11 @@ class Reconstruct:
         first = next(iter(rows.values()))
         wrong = (first - pictures).square().mean(1, keepdim=True)
         numbers = {
-            name: {"mse": mse(x_hat, pictures).tolist(), "psnr": psnr(x_hat, pictures).clamp_max(100).tolist()}
+            name: {
+                "mse": mse(x_hat, pictures).tolist(),
+                "psnr": psnr(x_hat, pictures).clamp_max(100).tolist(),
+                "difference": float((x_hat - first).abs().max()) * 127.5,
+            }
             for name, x_hat in rows.items()
         }
         heat = {"error": (wrong / wrong.max().clamp_min(1e-12)).sqrt()}

@@ -25,9 +25,9 @@ export const post = async (path, body) =>
   (await send(path, { method: "POST", headers: { ...headers, "Content-Type": "application/json" }, body: JSON.stringify(body) })).json();
 
 export async function answer(operation, pictures, settings) {
-  const found = await post("api/answer", { operation, pictures, settings });
-  if (found.error) throw new Error(found.error);
-  return found;
+  const given = await post("api/answer", { operation, pictures, settings });
+  if (given.error) throw new Error(given.error);
+  return given;
 }
 
 export async function upload(blob) {

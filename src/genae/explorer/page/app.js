@@ -32,8 +32,7 @@ class App {
       type: "button", role: "tab", id: `tab-${panel.id}`, "aria-controls": "panel", onclick: () => this.open(panel),
       onkeydown: (event) => this.walk(event),
     }, panel.title)));
-    const asked = this.panels.find((panel) => `#${panel.id}` === location.hash);
-    this.open(asked || this.panels[0]);
+    this.open(this.panels.find((panel) => `#${panel.id}` === location.hash) || this.panels[0]);
     document.querySelector(".skip").addEventListener("click", (event) => { event.preventDefault(); this.root.focus(); });
     await this.tray.start();
   }
@@ -42,9 +41,9 @@ class App {
     this.panel = panel;
     history.replaceState(null, "", `${location.pathname}#${panel.id}`); // without a token in the address
     for (const tab of this.tabs.children) {
-      const chosen = tab.id === `tab-${panel.id}`;
-      tab.setAttribute("aria-selected", String(chosen));
-      tab.tabIndex = chosen ? 0 : -1;
+      const isOpen = tab.id === `tab-${panel.id}`;
+      tab.setAttribute("aria-selected", String(isOpen));
+      tab.tabIndex = isOpen ? 0 : -1;
     }
     this.root.setAttribute("aria-labelledby", `tab-${panel.id}`);
     if (!this.kept.has(panel)) this.kept.set(panel, panel.show(this)); // a panel that one comes back to is as one left it
@@ -71,7 +70,7 @@ class App {
     this.said = text;
   }
 
-  /** What goes wrong is said below the panel, until something else is done with success. */
+  /** What goes wrong is said above the panel, until something else is done with success. */
   async trying(work) {
     const before = this.said;
     try {

@@ -16,12 +16,13 @@ export function picture(source, text, large = false) {
   return el("img", { src: source, alt: text, className: large ? "large" : "", draggable: false });
 }
 
-export function figure(source, text, caption, large = false) {
-  return el("figure", {}, picture(source, text, large), el("figcaption", {}, caption));
+/** A picture with the lines of its caption. */
+export function figure(source, text, ...lines) {
+  return el("figure", {}, picture(source, text), el("figcaption", {}, lines.map((line) => el("div", {}, line))));
 }
 
-export function options(select, names, chosen) {
-  select.replaceChildren(...names.map((name) => el("option", { value: name, selected: name === chosen }, name)));
+export function options(select, names, first) {
+  select.replaceChildren(...names.map((name) => el("option", { value: name, selected: name === first }, name)));
   return select;
 }
 

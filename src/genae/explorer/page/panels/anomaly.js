@@ -1,7 +1,7 @@
-// How strange pictures are to the model, and where.
+// How unlike the training images pictures are to the model, and where.
 
 import { address, answer, post } from "../api.js";
-import { el, figure, latest, number, picture } from "../dom.js";
+import { el, latest, number, picture } from "../dom.js";
 import { exports } from "./exports.js";
 
 export const anomaly = {
@@ -10,19 +10,22 @@ export const anomaly = {
   supports: (model) => model.spaces.length > 0 && Object.keys(model.splits).length > 0,
   show(app) {
     const results = el("div", { "aria-live": "polite" });
+    const card = (name, heat, isUnusual, score, error) => el("figure", { className: "card" },
+      picture(address(name), app.tray.text(name)), picture(heat, `where the reconstruction of ${app.tray.text(name)} fails`),
+      el("figcaption", {},
+        el("div", { className: isUnusual ? "verdict bad" : "verdict" }, isUnusual ? "unusual: above the threshold" : "usual"),
+        el("div", {}, `score ${score.toFixed(1)}`), el("div", {}, `MSE ${number(error)}`)));
     const refresh = latest((selected) => app.trying(async () => {
       if (!selected.length) { results.replaceChildren("Select pictures above, or drop some of your own."); return; }
       results.textContent = "Comparing with the training images…";
       try { await post("api/prepare", { detector: true }); } catch (error) { results.textContent = ""; throw error; }
       const { heat, numbers } = await answer("anomaly", selected, {});
       results.replaceChildren(
-        el("p", { className: "hint" }, `A score above ${numbers.threshold.toFixed(2)} is strange: one in a hundred held-out images has it. ` +
-          "It is the larger of the reconstruction error and the rarity of the code, in standard deviations of held-out images’."),
-        el("div", { className: "row" }, selected.map((name, i) => el("div", {},
-          picture(address(name), app.tray.text(name)),
-          figure(heat.strange[i], `where ${app.tray.text(name)} is strange`, el("span", { className: numbers.anomalous[i] ? "bad" : "" },
-            `${numbers.score[i].toFixed(1)}${numbers.anomalous[i] ? " strange" : ""}`)),
-          el("p", { className: "note" }, `MSE ${number(numbers.error[i])}`)))));
+        el("p", { className: "hint" }, `The threshold is ${numbers.threshold.toFixed(2)}: one in a hundred held-out images scores more. ` +
+          "The score is the reconstruction error or the rarity of the code, whichever is larger, in standard deviations of held-out images. " +
+          "Beside each picture: where its reconstruction fails."),
+        el("div", { className: "cards" }, selected.map((name, i) =>
+          card(name, heat.strange[i], numbers.anomalous[i], numbers.score[i], numbers.error[i]))));
     }));
     return {
       element: el("div", {}, results, exports(app, () => ({ operation: "anomaly", pictures: app.tray.selected, settings: {} }),

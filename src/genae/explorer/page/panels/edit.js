@@ -21,13 +21,13 @@ export const edit = {
     let band = "", selected = [];
     const sliders = el("div", {});
     const results = el("div", { className: "row", "aria-live": "polite", id: "edited" });
-    const asked = () => ({ operation: "edit", pictures: selected, settings: { amounts, band } });
+    const request = () => ({ operation: "edit", pictures: selected, settings: { amounts, band } });
     const live = latest(() => app.trying(async () => {
-      const chosen = selected;
-      if (!chosen.length) { results.replaceChildren("Select pictures above."); return; }
-      const { images, numbers } = await answer("edit", chosen, { amounts, band });
-      results.replaceChildren(...chosen.map((name, i) => el("div", {},
-        figure(images.reconstruction[i], `reconstruction of ${app.tray.text(name)}`, `MSE ${number(numbers.mse[i])}`),
+      const shown = selected;
+      if (!shown.length) { results.replaceChildren("Select pictures above."); return; }
+      const { images, numbers } = await answer("edit", shown, { amounts, band });
+      results.replaceChildren(...shown.map((name, i) => el("div", {},
+        figure(images.reconstruction[i], `reconstruction of ${app.tray.text(name)}`, "reconstruction", `MSE ${number(numbers.mse[i])}`),
         figure(images.edited[i], `edited ${app.tray.text(name)}`, "edited"))));
       results.dataset.shown = String(Number(results.dataset.shown || 0) + 1);
     }));
@@ -71,14 +71,14 @@ export const edit = {
           el("button", { type: "button", id: "add-direction", onclick: () => add(choice.value) }, "Add a slider"),
           app.model.bands.length ? el("label", {}, "only in layers ", bands) : ""),
         waiting, sliders, more, results,
-        exports(app, asked),
+        exports(app, request),
         el("p", { className: "hint" }, "The figure and its command line show one direction at a time."),
         el("h2", {}, "A direction of your own"),
         el("p", { className: "hint" }, "Select pictures above and put them on two piles: those that have something, and those that lack it."),
         shownPiles, el("div", { className: "bar" }, label, save)),
-      refresh(chosen) {
-        selected = chosen.slice(0, MOST);
-        more.textContent = chosen.length > MOST ? `The first ${MOST} of the selected pictures are edited.` : "";
+      refresh(pictures) {
+        selected = pictures.slice(0, MOST);
+        more.textContent = pictures.length > MOST ? `The first ${MOST} of the selected pictures are edited.` : "";
         drawPiles();
         live();
       },

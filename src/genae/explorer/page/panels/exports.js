@@ -10,9 +10,9 @@ export function exports(app, request, kinds = { figure: "PNG", codes: "codes (.n
     type: "button", "data-export": kind, onclick: () => app.trying(() => download(path + kind, request())),
   }, text);
   const command = el("button", { type: "button", "data-export": "command", onclick: () => app.trying(async () => {
-    const asked = request();
-    const { commands } = await post(`api/export/${path}command`, asked);
-    const note = asked.pictures?.length ? "With the exported pictures.zip in the working folder:" : "";
+    const now = request();
+    const { commands } = await post(`api/export/${path}command`, now);
+    const note = now.pictures?.length ? "With the exported pictures.zip in the working folder:" : "";
     place.replaceChildren(note, ...commands.map((text) => el("code", {}, text)));
     await navigator.clipboard?.writeText(commands.join("\n")).catch(() => {});
   }) }, "command line");

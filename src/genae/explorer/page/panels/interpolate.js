@@ -29,14 +29,14 @@ export const interpolate = {
       "aria-label": "Place between the pictures: drag, or use the arrow keys",
     });
     const strip = el("div", { className: "row", "aria-live": "polite" });
-    const asked = () => ({
+    const request = () => ({
       operation: "interpolate", pictures: anchors, settings: { ...settings, square: anchors.length === 4 },
     });
     const live = latest(() => app.trying(async () => {
-      const asking = anchors;
-      if (asking.length < 2) { blend.removeAttribute("src"); return; }
-      const { images } = await answer("interpolate", asking, { space: settings.space, weights: weights(asking.length, x, y) });
-      if (asking !== anchors) return; // the selection has changed: the next answer is on its way
+      const corners = anchors;
+      if (corners.length < 2) { blend.removeAttribute("src"); return; }
+      const { images } = await answer("interpolate", corners, { space: settings.space, weights: weights(corners.length, x, y) });
+      if (corners !== anchors) return; // the selection has changed: the next answer is on its way
       blend.src = images.between[0];
       pad.dataset.shown = String(Number(pad.dataset.shown || 0) + 1);
     }));
@@ -78,7 +78,7 @@ export const interpolate = {
         el("div", { className: "bar" }, el("label", {}, "space ", space), el("label", {}, "path ", path),
           el("label", {}, "steps ", steps)),
         strip,
-        exports(app, asked, { figure: "PNG", animation: "GIF", codes: "codes (.npz)", pictures: "pictures (.zip)" })),
+        exports(app, request, { figure: "PNG", animation: "GIF", codes: "codes (.npz)", pictures: "pictures (.zip)" })),
       refresh(selected) {
         anchors = selected.slice(0, 4);
         const places = CORNERS[anchors.length] || [];

@@ -21,7 +21,7 @@ export const map = {
   supports: (model) => model.spaces.length > 0 && Object.keys(model.splits).length > 0,
   show(app) {
     const settings = { method: "pca", split: "test", count: 1000 };
-    let found = null, colour = "label", lassoed = [];
+    let dots = null, colour = "label", lassoed = [];
     const plot = el("div", {
       id: "plot", role: "application", tabIndex: 0,
       "aria-label": "Map of the codes of the data: the arrow keys walk over it, and the picture of the place is shown beside it",
@@ -36,18 +36,19 @@ export const map = {
     }));
     const traces = () => {
       const dot = { size: 6, opacity: 0.8 };
-      if (colour === "error" || !found.labels) {
-        return [{ x: found.x, y: found.y, ids: found.images, mode: "markers", type: "scatter", hoverinfo: "none", showlegend: false,
-          marker: { ...dot, color: found.errors, colorscale: "Viridis", showscale: true, colorbar: { title: { text: "MSE" } } } }];
+      if (colour === "error" || !dots.labels) {
+        return [{ x: dots.x, y: dots.y, ids: dots.images, mode: "markers", type: "scatter", hoverinfo: "none", showlegend: false,
+          marker: { ...dot, color: dots.errors, colorscale: "Viridis", showscale: true, colorbar: { title: { text: "MSE" } } } }];
       }
-      return [...new Set(found.labels)].sort().map((name) => {
-        const chosen = found.labels.map((label, i) => (label === name ? i : -1)).filter((i) => i >= 0);
-        return { name, x: chosen.map((i) => found.x[i]), y: chosen.map((i) => found.y[i]), ids: chosen.map((i) => found.images[i]),
-          mode: "markers", type: "scatter", hoverinfo: "none", marker: dot };
+      return dots.classes.map(({ name, colour }) => { // in the order and the colours of the exported figure
+        const members = dots.labels.map((label, i) => (label === name ? i : -1)).filter((i) => i >= 0);
+        const of = (values) => members.map((i) => values[i]);
+        return { name, x: of(dots.x), y: of(dots.y), ids: of(dots.images), mode: "markers", type: "scatter", hoverinfo: "none",
+          marker: { ...dot, color: colour } };
       });
     };
     const draw = () => app.trying(async () => {
-      if (!found) return;
+      if (!dots) return;
       const library = await plotly();
       const style = getComputedStyle(document.body);
       const ink = style.getPropertyValue("--ink").trim();
@@ -97,10 +98,10 @@ export const map = {
     };
     const load = latest(() => app.trying(async () => {
       status.textContent = "Encoding the data…";
-      try { found = await post("api/map", settings); } finally { status.textContent = ""; }
+      try { dots = await post("api/map", settings); } finally { status.textContent = ""; }
       await draw();
     }));
-    const chosen = (key, names) => {
+    const choice = (key, names) => {
       const select = options(el("select", { onchange: () => { settings[key] = select.value; load(); } }), names, settings[key]);
       return select;
     };
@@ -120,8 +121,8 @@ export const map = {
     load();
     return {
       element: el("div", {},
-        el("div", { className: "bar" }, el("label", {}, "by ", chosen("method", ["pca", "umap"])),
-          el("label", {}, "of ", chosen("split", Object.keys(app.model.splits))), el("label", {}, "colour ", by)),
+        el("div", { className: "bar" }, el("label", {}, "by ", choice("method", ["pca", "umap"])),
+          el("label", {}, "of ", choice("split", Object.keys(app.model.splits))), el("label", {}, "colour ", by)),
         el("div", { className: "columns" }, plot, el("figure", {}, beside, caption)),
         el("div", { className: "bar" }, take("with"), take("without"), take("")), status,
         exports(app, () => ({ ...settings, colour }), { figure: "PNG", codes: "codes (.npz)" }, "map/")),

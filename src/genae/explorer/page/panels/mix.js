@@ -13,21 +13,21 @@ export const mix = {
     let selected = [];
     const results = el("div", { "aria-live": "polite" });
     const live = latest(() => app.trying(async () => {
-      const chosen = selected;
-      if (chosen.length < 2) { results.replaceChildren("Select two or more pictures above; the last one gives its styles."); return; }
-      const { images } = await answer("mix", chosen, settings);
+      const shown = selected;
+      if (shown.length < 2) { results.replaceChildren("Select two or more pictures above; the last one gives its styles."); return; }
+      const { images } = await answer("mix", shown, settings);
       results.replaceChildren(
         el("h3", {}, "Styles from"),
-        el("div", { className: "row" }, picture(address(chosen.at(-1)), app.tray.text(chosen.at(-1)))),
+        el("div", { className: "row" }, picture(address(shown.at(-1)), app.tray.text(shown.at(-1)))),
         el("h3", {}, "In the others"),
         el("div", { className: "row" }, Object.values(images)[0].map((image, i) => figure(
-          image, `${app.tray.text(chosen[i])} with its ${settings.bands[0]} styles`, `picture ${i + 1}`))));
+          image, `${app.tray.text(shown[i])} with its ${settings.bands[0]} styles`, `picture ${i + 1}`))));
     }));
     const band = options(el("select", { onchange: () => { settings.bands = [band.value]; live(); } }), app.model.bands);
     return {
       element: el("div", {}, el("div", { className: "bar" }, el("label", {}, "layers ", band)), results,
         exports(app, () => ({ operation: "mix", pictures: selected, settings }), { figure: "PNG", pictures: "pictures (.zip)" })),
-      refresh(chosen) { selected = chosen; live(); },
+      refresh(pictures) { selected = pictures; live(); },
     };
   },
 };

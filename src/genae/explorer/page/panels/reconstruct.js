@@ -1,8 +1,29 @@
-// What each path through the model gives back, and where that fails.
+// What each path through the model gives back, and where the first one fails.
 
 import { address, answer } from "../api.js";
 import { el, figure, latest, number, slider } from "../dom.js";
 import { exports } from "./exports.js";
+
+const list = (names) => names.length < 2 ? names.join("") : `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`;
+
+/** Paths that give other pictures than the code alone, and those whose pictures differ from its by less than a grey level. */
+function grouped(numbers) {
+  const [code, ...priors] = Object.keys(numbers);
+  const same = priors.filter((prior) => numbers[prior].difference < 1);
+  return { rows: [code, ...priors.filter((prior) => !same.includes(prior))], same };
+}
+
+/** Why priors have no row of their own. */
+function absent({ spaces, priors }, same, truncation) {
+  if (truncation !== 1) return ["With truncation, pictures go through the code alone."];
+  const without = priors.filter((prior) => !spaces.includes(prior));
+  return [
+    ...(same.length ? [`Through ${list(same)} the pictures are the same, to less than a grey level: ` +
+      `${same.length > 1 ? "these priors lose" : "this prior loses"} nothing of a code.`] : []),
+    ...(without.length ? [`There is no row for ${list(without)}: ${without.length > 1 ? "they have" : "it has"} no encoder ` +
+      "that a picture could go through, and can only be sampled."] : []),
+  ];
+}
 
 export const reconstruct = {
   id: "reconstruct",
@@ -10,22 +31,24 @@ export const reconstruct = {
   supports: (model) => model.spaces.length > 0,
   show(app) {
     const settings = { truncation: 1 };
-    const rows = el("div", { "aria-live": "polite" });
+    const results = el("div", { "aria-live": "polite" });
     const refresh = latest((selected) => app.trying(async () => {
-      if (!selected.length) { rows.replaceChildren("Select pictures above."); return; }
-      const found = await answer("reconstruct", selected, settings);
-      rows.replaceChildren(
+      if (!selected.length) { results.replaceChildren("Select pictures above."); return; }
+      const truncation = settings.truncation;
+      const { images, heat, numbers } = await answer("reconstruct", selected, settings);
+      const { rows, same } = grouped(numbers);
+      const row = (sources, text, caption) => el("div", { className: "row" }, sources.map((source, i) => figure(
+        source, text(app.tray.text(selected[i])), caption(i))));
+      results.replaceChildren(
         el("h3", {}, "Pictures"),
-        el("div", { className: "row" }, selected.map((name) => figure(address(name), app.tray.text(name), "input"))),
-        ...Object.entries(found.images).flatMap(([space, images]) => [
-          el("h3", {}, space === "code" ? "Through the code" : `Through the ${space} prior`),
-          el("div", { className: "row" }, images.map((image, i) => figure(
-            image, `${app.tray.text(selected[i])} through ${space}`,
-            `MSE ${number(found.numbers[space].mse[i])}`))),
+        row(selected.map(address), (name) => name, () => "input"),
+        ...rows.flatMap((space) => [
+          el("h3", {}, space !== "code" ? `Through the ${space} prior` : `Through the code${same.length ? `, and likewise through ${list(same)}` : ""}`),
+          row(images[space], (name) => `${name} through ${space}`, (i) => `MSE ${number(numbers[space].mse[i])}`),
         ]),
+        ...absent(app.model, same, truncation).map((text) => el("p", { className: "hint absent" }, text)),
         el("h3", {}, "Where the first path fails"),
-        el("div", { className: "row" }, found.heat.error.map((image, i) => figure(
-          image, `squared error of ${app.tray.text(selected[i])}`, `${found.numbers.code.psnr[i].toFixed(1)} dB`))),
+        row(heat.error, (name) => `squared error of ${name}`, (i) => `${numbers.code.psnr[i].toFixed(1)} dB`),
       );
     }));
     const truncation = slider("truncation", { min: 0, max: 1, step: 0.05, value: 1, changed: (value) => {
@@ -33,7 +56,7 @@ export const reconstruct = {
       refresh([...app.tray.selected]);
     } });
     return {
-      element: el("div", {}, app.model.priors.length ? truncation : "", rows, exports(app, () => (
+      element: el("div", {}, app.model.priors.length ? truncation : "", results, exports(app, () => (
         { operation: "reconstruct", pictures: app.tray.selected, settings }))),
       refresh,
     };
