@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 import torch
 
@@ -29,14 +29,13 @@ from genae.metrics.path_length import by_features, by_lpips
 from genae.metrics.recognition import FROZEN, HEADS, Layers, calibrate, freeze, read_off, recognise, sections
 from genae.metrics.reconstruction import CODE
 from genae.model import Model, load
-from genae.priors import PRIORS
 from genae.progress import Progress, silent
 from genae.reports import tables
 from genae.reports.page import write_report
 from genae.settings.presets import FITTED, PRESETS
 from genae.storage import append_line, load_tensors, read_lines, save_tensors
-from genae.training.config import Config, parse_value, resolve
-from genae.training.fit import Fit, fit, prior_options
+from genae.training.config import Config, resolve
+from genae.training.fit import fit, fit_of
 from genae.training.memory import Footprint, footprints
 from genae.training.start import build_model
 from genae.training.start import train as train_run
@@ -333,19 +332,12 @@ def fit_prior(
     if not Path(run).is_dir():
         raise GenaeError(f"{run} is not a run folder; a prior is kept in one")
     model = load(run, with_fitted_priors=False)
-    if kind not in PRIORS:
-        raise GenaeError(f"there is no prior {kind!r}; {nearest(kind, PRIORS)}")
     name = name or kind
     if not re.fullmatch(r"[A-Za-z0-9_-]+", name) or name == CODE:
         raise GenaeError(f"--name is {name!r}; expected letters, digits, - and _, and not {CODE!r}")
     if name in model.priors:
         raise GenaeError(f"{run} was trained with a prior {name!r}; choose another --name")
-    own = {key: wanted for key, wanted in get_type_hints(Fit).items() if key not in ("kind", "options")}
-    chosen = {key: parse_value(key, settings.pop(key), wanted) for key, wanted in own.items() if key in settings}
-    needless = sorted(chosen.keys() - {"seed"})
-    if needless and not Fit(kind).learned:
-        raise GenaeError(f"a {kind} prior has a closed form and no {needless[0].replace('_', '-')}; leave it out")
-    fit_settings = Fit(kind, **chosen, options=dict(sorted(prior_options(kind, settings).items())))
+    fit_settings = fit_of(kind, settings)
     data = data or model.open_data()
     folder = Path(run) / "priors"
     folder.mkdir(exist_ok=True)

@@ -19,5 +19,7 @@ def reason(error: BaseException) -> str:
 def nearest(given: str, known: Iterable[str]) -> str:
     """A hint naming the valid spelling nearest to ``given``, or all of them where none is near."""
     names = sorted(known)
+    if not names:
+        return "there is none to choose"
     close = difflib.get_close_matches(given, names, n=1)
     return f"did you mean {close[0]!r}?" if close else f"expected one of {', '.join(names)}"

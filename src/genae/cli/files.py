@@ -26,18 +26,16 @@ def load_run(run: str) -> "Model":
 
 def open_source(source: str, arguments: Sequence[str]) -> "ImageData":
     """Open a source with the flags that are arguments of `open_data`."""
-    from typing import get_type_hints
-
     from genae.data.sources import open_data
-    from genae.training.config import Config, parse_value
+    from genae.settings.parser import parse_settings
+    from genae.training.config import Config, run_settings
 
     known = Config(model="", data=source).data_options()
-    types = get_type_hints(Config)
     settings = settings_of(arguments)
     for key in settings:
         if key not in known:
             raise GenaeError(f"there is no flag --{key.replace('_', '-')}; {nearest(key, known)}")
-    options = {key: parse_value(key, value, types[key]) for key, value in settings.items()}
+    options = parse_settings("genae data", settings, run_settings())
     return open_data(source, **Config(model="", data=source, **options).data_options())
 
 

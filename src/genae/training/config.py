@@ -1,16 +1,14 @@
 """The resolved configuration of a run."""
 
-import inspect
 import json
 import os
-import types
-import typing
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from genae.data.transforms import parse_size
 from genae.errors import GenaeError, nearest
+from genae.settings.parser import Option, options_of, parse_settings
 
 
 @dataclass(frozen=True)
@@ -92,10 +90,9 @@ class Config:
             raise GenaeError(
                 f"{where} has an unknown field {sorted(unknown)[0]!r}: it is from another version of genae"
             )
-        types_of = typing.get_type_hints(cls)
-        typed = {key: v if key == "options" else parse_value(key, v, types_of[key]) for key, v in values.items()}
+        options = values.pop("options")
         try:
-            return cls(**typed)
+            return cls(**parse_settings(where, values, options_of(cls)), options=options)
         except TypeError as error:
             raise GenaeError(f"{where} is not a complete genae configuration: {error}") from None
 
@@ -122,26 +119,19 @@ def resolve(
         raise GenaeError(f"there is no autoencoder {name!r}; {nearest(name, classes)}")
     preset = model if experiment else f"{name}/{settings.get('data', '')}"
     if experiment and preset not in presets:
-        known = [p for p in presets if p.startswith(f"{name}/")]
-        raise GenaeError(f"there is no preset {model!r}; {nearest(model, known)}")
+        of_class = [p for p in presets if p.startswith(f"{name}/")]
+        hint = nearest(model, of_class) if of_class else f"{name} has no presets: train {name} with --data"
+        raise GenaeError(f"there is no preset {model!r}; {hint}")
     merged = {key: _for_processes(value) for key, value in presets.get(preset, {}).items()} | dict(settings)
     if "data" not in merged:
         raise GenaeError(f"{model} says nothing of data; name a source with --data, for example --data digits")
 
-    options = option_types(classes[name])
-    run_fields = {f.name: f.type for f in fields(Config) if f.name not in ("model", "options")}
-    run_types = typing.get_type_hints(Config)
-    chosen: dict[str, Any] = {}
-    chosen_options = {key: default for key, (_, default) in options.items()}
-    for key, value in merged.items():
-        if key in options:
-            chosen_options[key] = parse_value(key, value, options[key][0])
-        elif key in run_fields:
-            chosen[key] = parse_value(key, value, run_types[key])
-        else:
-            hint = nearest(key.replace("_", "-"), [k.replace("_", "-") for k in (*options, *run_fields)])
-            raise GenaeError(f"{name} has no setting {key.replace('_', '-')!r}; {hint}")
-    return Config(model=name, options=chosen_options, **chosen)
+    options, run_options = option_types(classes[name]), run_settings()
+    parsed = parse_settings(name, merged, run_options | options)
+    of_model = {key: default for key, (_, default) in options.items()}
+    of_model |= {key: value for key, value in parsed.items() if key in options}
+    of_run = {key: value for key, value in parsed.items() if key not in options}
+    return Config(model=name, options=of_model, **of_run)
 
 
 def _for_processes(value: Any) -> Any:
@@ -151,33 +141,11 @@ def _for_processes(value: Any) -> Any:
     return value[max(n for n in value if n <= int(os.environ.get("WORLD_SIZE", 1)))]
 
 
-def option_types(model: type) -> dict[str, tuple[Any, Any]]:
-    """The keyword options of a model's class: name -> (type, default); ``**options`` means those of its base class."""
-    constructor = model.__init__  # type: ignore[misc]
-    hints = typing.get_type_hints(constructor)
-    parameters = inspect.signature(constructor).parameters.values()
-    inherited = any(p.kind is p.VAR_KEYWORD for p in parameters) and model.__base__
-    own = {p.name: (hints[p.name], p.default) for p in parameters if p.kind is p.KEYWORD_ONLY}
-    return own | (option_types(inherited) if inherited else {})
+def option_types(model: type) -> dict[str, Option]:
+    """The options of a model's class: what `Config.options` holds."""
+    return options_of(model, without=("image_shape",))
 
 
-def parse_value(name: str, value: Any, wanted: Any) -> Any:
-    """``value``, or text of it, as the type ``wanted``: bool, int, float, str, or one of these or None."""
-    if isinstance(wanted, types.UnionType):
-        if value is None or value == "none":
-            return None
-        wanted = next(t for t in typing.get_args(wanted) if t is not type(None))
-    if isinstance(value, str) and wanted is bool:
-        if value.lower() in ("true", "false"):
-            return value.lower() == "true"
-    elif isinstance(value, str) and wanted in (int, float):
-        try:
-            return wanted(value.replace("_", "") if wanted is int else value)
-        except ValueError:
-            pass
-    elif isinstance(value, wanted) and not (wanted is int and isinstance(value, bool)):
-        return value
-    elif (wanted is float and isinstance(value, int)) or wanted is str:
-        return wanted(value)
-    expected = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}[wanted]
-    raise GenaeError(f"{name.replace('_', '-')} is {value!r}; expected {expected}")
+def run_settings() -> dict[str, Option]:
+    """The settings of a run: the fields of `Config` but the model and its options."""
+    return options_of(Config, without=("model", "options"))

@@ -1,7 +1,6 @@
 """A prior on frozen codes: closed-form ones are fitted, learned ones trained, after the autoencoder."""
 
 import hashlib
-import inspect
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -18,9 +17,9 @@ from genae.priors.gaussian import GaussianPrior
 from genae.priors.stack import StackedPrior
 from genae.progress import Progress, silent
 from genae.protocol import Part, Prior, annealed
+from genae.settings.parser import dashed, options_of, parse_settings
 from genae.storage import load_tensors, load_weights, save_tensors
 from genae.training.checkpoint import optimiser_tensors, restore_optimisers
-from genae.training.config import parse_value
 from genae.training.loop import Loop
 
 SAVE_EVERY = 60.0  # seconds
@@ -62,15 +61,24 @@ class Fit:
         return StackedPrior([GaussianPrior(code_dim), prior]) if self.learned else prior
 
 
-def prior_options(kind: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+def prior_options(kind: str, settings: Mapping[str, object]) -> dict[str, Any]:
     """Settings, perhaps text, as arguments of a prior's class. Unknown ones raise `GenaeError`."""
-    parameters = dict(inspect.signature(PRIORS[kind].__init__).parameters)
-    known = {name: p.annotation for name, p in parameters.items() if name not in ("self", "code_dim")}
-    for name in settings:
-        if name not in known:
-            hint = nearest(name.replace("_", "-"), [k.replace("_", "-") for k in known] or ["none"])
-            raise GenaeError(f"a {kind} prior has no setting {name.replace('_', '-')!r}; {hint}")
-    return {name: parse_value(name, value, known[name]) for name, value in settings.items()}
+    return parse_settings(f"a {kind} prior", settings, options_of(PRIORS[kind], without=("code_dim",)))
+
+
+def fit_of(kind: str, settings: Mapping[str, object]) -> Fit:
+    """The `Fit` of a prior's name and settings, perhaps text: fields of `Fit` and arguments of the prior's class.
+
+    Raises `GenaeError`, also for a setting of training that a prior in closed form does not have.
+    """
+    learned = Fit(kind).learned  # refuses an unknown prior
+    own = options_of(Fit, without=("kind", "options"))
+    of_training = parse_settings("", {key: value for key, value in settings.items() if key in own}, own)
+    needless = sorted(of_training.keys() - {"seed"})
+    if needless and not learned:
+        raise GenaeError(f"a {kind} prior has a closed form and no {dashed(needless[0])}; leave it out")
+    options = prior_options(kind, {key: value for key, value in settings.items() if key not in own})
+    return Fit(kind, **of_training, options=dict(sorted(options.items())))
 
 
 def fit(
