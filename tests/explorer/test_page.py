@@ -152,14 +152,14 @@ def test_several_files_are_added_and_the_bad_one_is_named(page: Page, tmp_path: 
     page.set_input_files("#files", [tmp_path / name for name in ("a.png", "bad.png", "b.png")])
     page.wait_for_selector("[title='b.png'][aria-pressed=true]")
     page.wait_for_selector("[title='a.png'][aria-pressed=true]")
-    until(page, "document.getElementById('tray-error').textContent.startsWith('bad.png: this is no picture')")
+    until(page, "document.getElementById('tray-error').textContent.startsWith('bad.png: this is not a picture')")
     page.click("#none")
     until(page, "document.getElementById('tray-error').textContent === ''")
 
 
 def test_what_is_no_picture_is_said_in_one_sentence(page: Page) -> None:
     drop(page, "notes.txt", b"no picture at all")
-    until(page, "document.getElementById('tray-error').textContent.includes('this is no picture')")
+    until(page, "document.getElementById('tray-error').textContent.includes('this is not a picture')")
     assert page.locator("#pictures li").count() == 12
     page.click("#none")  # the next thing that works takes the sentence away
     until(page, "document.getElementById('tray-error').textContent === ''")
@@ -172,7 +172,7 @@ def test_an_upload_error_is_in_sight_on_a_narrow_screen(scrolled: bool, page: Pa
     if scrolled:
         page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
     drop(page, "notes.txt", b"no picture at all")
-    until(page, "document.getElementById('tray-error').textContent.startsWith('notes.txt: this is no picture')")
+    until(page, "document.getElementById('tray-error').textContent.startsWith('notes.txt: this is not a picture')")
     page.wait_for_timeout(300)
     box = page.evaluate(
         "(({top, bottom}) => [top, bottom])(document.getElementById('tray-error').getBoundingClientRect())"

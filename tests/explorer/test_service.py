@@ -144,7 +144,7 @@ def test_two_piles_make_a_direction_that_the_command_line_knows(
         ({"name": "../up"}, "'../up' cannot be the name of a direction"),
         ({"name": ""}, "'' cannot be the name"),
         ({"name": "x", "without": []}, "piles of 2 and 0 pictures"),
-        ({"with": "all"}, "with is no list of pictures"),
+        ({"with": "all"}, "with is not a list of pictures"),
         ({"with": ["nothing"]}, "no longer kept here"),
     ):
         answered = client.post("/api/directions", json=asked | wrong)

@@ -53,13 +53,13 @@ def test_hostile_uploads(client: TestClient, picture_file: Callable[..., bytes])
         file.writestr("a.png", picture_file())
     vector = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
     for content, status, message in (
-        (b"", 400, "this is no picture"),
-        (b"GIF89a", 400, "this is no picture"),
-        (b"%PDF-1.7 nothing", 400, "this is no picture"),
-        (vector, 400, "this is no picture"),
-        (archive.getvalue(), 400, "this is no picture"),
+        (b"", 400, "this is not a picture"),
+        (b"GIF89a", 400, "this is not a picture"),
+        (b"%PDF-1.7 nothing", 400, "this is not a picture"),
+        (vector, 400, "this is not a picture"),
+        (archive.getvalue(), 400, "this is not a picture"),
         (picture_file((64, 64))[:300], 400, "the picture is damaged"),
-        (bomb.getvalue(), 400, "this is no picture"),  # Pillow's own limit
+        (bomb.getvalue(), 400, "this is not a picture"),  # Pillow's own limit
         (large.getvalue(), 400, "the picture has 8000 x 8000 pixels; expected at most 50,000,000 in all"),
         (b"x" * (MOST_BYTES + 1), 413, "more than 20 MB were sent"),
     ):

@@ -74,7 +74,7 @@ def operation_in(body: Body) -> OperationRequest:
     """The operation that a body asks for. Raises `GenaeError`."""
     settings = body.get("settings", {})
     if not isinstance(settings, dict):
-        raise GenaeError("settings is no JSON object")
+        raise GenaeError("settings is not a JSON object")
     return OperationRequest(str(body.get("operation", "")), _names_in(body, "pictures", MOST_IMAGES), settings)
 
 
@@ -100,7 +100,7 @@ def piles_in(body: Body) -> PilesRequest:
 def checked_indices(indices: object, total: int) -> list[int]:
     """Numbers of images of the run's data, which has ``total`` of them. Raises `GenaeError` for anything else."""
     if not _are_indices(indices, total) or len(indices) > MOST_IN_PILES:
-        raise GenaeError(f"images are asked for by numbers from 0 to {total - 1}, at most {MOST_IN_PILES} at once")
+        raise GenaeError(f"expected numbers of images, from 0 to {total - 1}, at most {MOST_IN_PILES} at once")
     return indices
 
 
@@ -115,7 +115,7 @@ def number_in(body: Body, key: str, default: float | None = None) -> float:
 def _names_in(body: Body, key: str, most: int) -> list[str]:
     names = body.get(key, [])
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise GenaeError(f"{key} is no list of pictures")
+        raise GenaeError(f"{key} is not a list of pictures")
     if len(names) > most:
         raise GenaeError(f"{len(names)} pictures were given; expected at most {most}")
     return names

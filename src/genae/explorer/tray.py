@@ -52,7 +52,7 @@ class Tray:
         return [self._keep(pixels) for pixels in to_uint8(images)]
 
     def images(self, names: Sequence[str]) -> Tensor:
-        """Images [N, C, H, W] in [-1, 1]. Raises `GenaeError` for a name that is not (or no longer) known."""
+        """Images [N, C, H, W] in [-1, 1]. Raises `GenaeError` for a name that is not, or no longer, on the page."""
         pixels = [self.pixels(name) for name in names]
         return to_unit_range(torch.stack(pixels), 0, 255) if pixels else torch.zeros(0, *self.model.image_shape)
 
@@ -96,6 +96,6 @@ def _check_size(content: bytes) -> None:
             with Image.open(io.BytesIO(content), formats=FORMATS) as opened:  # reads the header alone
                 width, height = opened.size
     except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError):
-        raise GenaeError(f"this is no picture; expected {', '.join(FORMATS)}") from None
+        raise GenaeError(f"this is not a picture; expected {', '.join(FORMATS)}") from None
     if width * height > MOST_PIXELS:
         raise GenaeError(f"the picture has {width} x {height} pixels; expected at most {MOST_PIXELS:,} in all")
