@@ -1,6 +1,5 @@
 """A trained model's verbs, its numbers and its report."""
 
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from genae.metrics.classifier import load_classifier, train_classifier
 from genae.metrics.cost import costs
 from genae.metrics.judges import short_count
 from genae.model import Model, load
-from genae.reports import figures, tables
+from genae.reports import tables
 from genae.reports.page import write_report
 from genae.storage import read_lines
 from genae.training.config import Config
@@ -244,24 +243,6 @@ def test_classifier_is_cached_with_its_identity() -> None:
     assert again.details["accuracy"] > 0.95
     with pytest.raises(GenaeError, match="no labels to train a classifier on"):
         train_classifier(replace(data, labels=None), torch.device("cpu"))
-
-
-def test_report_is_one_page(run: Path, model: Model, records: list[dict[str, Any]]) -> None:
-    page = write_report(model, model.open_data(), run)
-    text = page.read_text()
-    assert 'src="data:image/png' in text
-    assert not re.findall(r'(?:src|href)="http', text), "nothing is loaded from elsewhere"
-    for word in ("Reconstructions", "Samples", "Interpolation", "Editing", "icp1k", "through uniform"):
-        assert word in text
-    assert {p.stem for p in (run / "figures").iterdir()} >= {"reconstructions", "samples-normal", "manifold", "edit"}
-
-
-@pytest.mark.parametrize("channels", [1, 2, 3, 4, 13])
-def test_pictures_of_any_channel_count(channels: int) -> None:
-    images = torch.rand(2, 3, channels, 6, 9) * 2 - 1
-    sheet = figures.grid(images, ["a", "b"], ["1", "2", "3"], "title")
-    assert sheet.mode == "RGB"
-    assert sheet.width >= 3 * 9 * 7
 
 
 def test_counts_in_names() -> None:

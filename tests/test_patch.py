@@ -29,7 +29,7 @@ from genae.metrics.recognition import freeze, read_off, recognise, sections
 from genae.model import load
 from genae.networks.patch import placed, pooled
 from genae.networks.residual import Pyramid, ResidualTrunk
-from genae.reports import figures, part_figures, tables
+from genae.reports import figures, tables
 from genae.training.config import resolve
 from genae.training.start import train
 
@@ -291,38 +291,6 @@ def test_parts_are_written_as_numbers_and_files(trained: Path, tmp_path: Path, m
         assert np.array_equal(np.array(written), np.array(figures.to_picture(expected)))
 
 
-def test_crops_at_random_are_of_images_where_the_part_is_likely(trained: Path) -> None:
-    model = load(trained)
-    data = model.open_data()
-    everything = data.split("train")
-    with torch.no_grad():  # half of the images have no likely place of a part
-        surest = model.parts(data.images(everything))[1].flatten(2).amax(2).logit()  # [M, N]
-        model.autoencoder.heads.convolution.bias[-3:] -= surest.median(0).values  # type: ignore[union-attr,operator,index]
-    for part in range(3):
-        (found,) = part_figures.part_crops(model, data, everything, [part], 4, seed=1)
-        (again,) = part_figures.part_crops(model, data, everything, [part], 4, seed=1)
-        (other,) = part_figures.part_crops(model, data, everything, [part], 4, seed=2)
-        likely = (model.parts(data.images(everything))[1][:, part].flatten(1).amax(1) > 0.5).sum()
-        assert len(found.images) == min(4, int(likely))
-        assert (found.scores > 0.5).all()
-        assert torch.equal(found.images, again.images)
-        assert not torch.equal(found.images, other.images)
-        (most,) = part_figures.part_crops(model, data, everything, [part], len(everything), seed=1)
-        assert len(most.images) == likely
-        assert 0.25 < likely / len(everything) < 0.75
-
-
-def test_a_share_shows_on_black_as_on_white() -> None:
-    for value in (-1.0, 1.0):
-        image = torch.full((1, 3, 4, 4), value)
-        none, half, full = (figures.lit(image, torch.full((1, 1, 4, 4), share)) for share in (0.0, 0.5, 1.0))
-        assert (full - none).abs().amax() > 0.5
-        assert (full[:, 0] - full[:, 2] > half[:, 0] - half[:, 2] + 0.3).all(), "the more orange, the likelier"
-        assert none.min() >= -1
-        assert full.max() <= 1
-    assert figures.lit(torch.zeros(2, 1, 4, 4), torch.ones(2, 1, 4, 4)).shape == (2, 3, 4, 4)
-
-
 def test_wrong_requests_for_parts(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -560,15 +528,3 @@ def test_parts_of_shapes_are_scored_and_others_refused(trained: Path, tmp_path: 
     train(resolve("patch-vae", settings | {"size": "32x64"}, {}, AUTOENCODERS), tmp_path / "wide")
     with pytest.raises(GenaeError, match="square images of shapes; this model has a grid of 4 x 8 cells"):
         api.evaluate(tmp_path / "wide", metrics=["localisation"])
-
-
-def test_the_report_of_a_run_shows_its_parts(trained: Path, tmp_path: Path) -> None:
-    from genae.reports.page import draw_figures, render
-
-    model = load(trained)
-    data = model.open_data()
-    drawn = draw_figures(model, data, seed=0)
-    assert {"parts-maps", "parts-crops", "parts-swaps"} <= drawn.keys()
-    page = render(model, data, [], [], drawn)
-    assert "<h2>Parts</h2>" in page
-    assert all(f'alt="{name}"' in page for name in drawn), "every figure that was drawn is on the page"

@@ -184,7 +184,7 @@ def mix(
     """Style mixing of real images: coarse, middle or fine styles of one in another (ALAE Fig. 9). Needs styles."""
     import torch
 
-    from genae.reports.page import mixing_example
+    from genae.latent.mixing import mixing_example
 
     expect_ending(out, ".png")
     model = load_run(run)
@@ -194,7 +194,7 @@ def mix(
     source, indices = images_of(model, data, data_root, split, skip_bad)
     if len(indices) < 2:
         raise GenaeError(f"{source.name} has {len(indices)} images in this split; mixing needs at least 2")
-    into, rows = mixing_example(model, source.images(indices[:12]), chosen)
+    into, rows = mixing_example(source.images(indices[:12]), model.layers, chosen)
     if destinations:
         into = source.images(indices[numbers_of("destinations", destinations, len(indices))])
     if sources:

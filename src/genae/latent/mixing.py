@@ -1,5 +1,7 @@
 """Codes of every layer: style mixing by resolution, and truncation."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -47,3 +49,16 @@ def truncate(codes: Tensor, centre: Tensor, psi: float) -> Tensor:
     if codes.ndim == 2:
         return near
     return torch.cat([near[:, :TRUNCATED_LAYERS], codes[:, TRUNCATED_LAYERS:]], 1)
+
+
+def mixing_example(images: Tensor, layers: int, bands: Sequence[str] = ()) -> tuple[Tensor, dict[str, Tensor]]:
+    """An example to show: up to six of the images [N, C, H, W] as destinations, and for each band (by default all that
+    a model of so many layers has) two others that give their styles."""
+    highest = 4 * 2 ** ((layers - 1) // 2)
+    bands = bands or [band for band, (low, _) in BANDS.items() if low <= highest]
+    destinations = images[: min(6, len(images) // 2)]
+    sources = {}
+    for place, band in enumerate(bands):
+        numbers = [(len(destinations) + 2 * place + i) % len(images) for i in (0, 1)]
+        sources[band] = images[numbers]
+    return destinations, sources

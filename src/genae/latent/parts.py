@@ -38,13 +38,13 @@ def crops(images: Tensor, cells: Tensor, scale: int) -> Tensor:
     side = crop_side(scale)
     around = side // 2
     padded = F.pad(images, (around,) * 4, mode="reflect" if around < min(images.shape[2:]) else "replicate")
-    found = []
-    for image, (row, column) in zip(padded, cells.tolist(), strict=True):
+    cut = images.new_empty(len(images), images.shape[1], side, side)
+    for number, (row, column) in enumerate(cells.tolist()):
         top, left = (
             round((place + 0.5) * scale) for place in (row, column)
         )  # in the padded image: minus and plus half
-        found.append(image[:, top : top + side, left : left + side])
-    return torch.stack(found)
+        cut[number] = padded[number, :, top : top + side, left : left + side]
+    return cut
 
 
 def swapped(appearance: Tensor, source: Tensor, part: int, from_part: int | None = None) -> Tensor:

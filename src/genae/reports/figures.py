@@ -1,9 +1,8 @@
-"""Pictures: labelled grids of images, and training curves."""
+"""Pictures: labelled grids of images."""
 
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from PIL import Image, ImageDraw, ImageFont
@@ -165,44 +164,3 @@ def in_colour(images: Tensor) -> Tensor:
     return (
         images[..., :3, :, :] if images.shape[-3] > 2 else images[..., :1, :, :].expand(*images.shape[:-3], 3, -1, -1)
     )
-
-
-def curves(history: Sequence[Mapping[str, Any]]) -> str:
-    """Validation MSE and training losses over images, as an SVG that reads on light and dark (SWAE Fig. 4)."""
-    from matplotlib.figure import Figure
-
-    ink = "#7d8590"
-    figure = Figure(figsize=(9.6, 3.4), layout="constrained")
-    figure.patch.set_alpha(0)
-    left, right = figure.subplots(1, 2)
-    validations = [h for h in history if "validation" in h]
-    for name in validations[0]["validation"] if validations else ():
-        label = space_title("code" if name == "mse" else name.removeprefix("mse_"))
-        line = [(h["images"], h["validation"][name]) for h in validations if name in h["validation"]]
-        left.plot(*zip(*line, strict=True), marker="o", markersize=3, label=label)
-    losses = [h for h in history if "losses" in h]
-    for name in losses[0]["losses"] if losses else ():
-        line = [(h["images"], h["losses"][name]["loss"]) for h in losses if name in h["losses"]]
-        right.plot(*zip(*line, strict=True), linewidth=1, label=_short(name))
-    for axes, title in ((left, "Validation MSE in [-1, 1]"), (right, "Training losses")):
-        axes.set_title(title, color=ink, fontsize=10)
-        axes.set_yscale("log")
-        axes.set_xlabel("images", color=ink, fontsize=9)
-        axes.tick_params(which="both", colors=ink, labelsize=8)
-        axes.set_facecolor("none")
-        axes.grid(alpha=0.25)
-        for spine in axes.spines.values():
-            spine.set_color(ink)
-        if axes.lines:
-            axes.legend(fontsize=7, framealpha=0, labelcolor=ink)
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
-    return buffer.getvalue()[buffer.getvalue().index("<svg") :]
-
-
-def _short(update: str) -> str:
-    """``priors.normal.encoder+priors.normal.decoder`` -> ``normal: encoder+decoder``."""
-    parts = update.split("+")
-    prior = parts[0].split(".")[1] if parts[0].startswith("priors.") else ""
-    names = "+".join(part.rsplit(".", 1)[-1] for part in parts)
-    return f"{prior}: {names}" if prior else names

@@ -47,23 +47,28 @@ def part_crops(
 ) -> Iterator[Crops]:
     """For every part, crops around its likeliest places, the surest first, unpicked; with a seed, of images drawn at
     random among those where it is more likely than not."""
-    scale = int(model.autoencoder.scale)  # type: ignore[arg-type]
+    scale = _cell_side(model, data.images(indices[:1]))
     places = model.part_places(data, indices, len(indices) if seed is not None else count)
     for part in parts:
-        chosen = torch.arange(len(places.images[part]))
+        shown = torch.arange(len(places.images[part]))
         if seed is not None:
-            likely = chosen[places.scores[part] > 0.5]
-            chosen = likely[torch.randperm(len(likely), generator=torch.Generator().manual_seed(seed))[:count]]
-        numbers, cells = indices[places.images[part, chosen]], places.cells[part, chosen]
-        yield Crops(part, numbers, cells, places.scores[part, chosen], crops(data.images(numbers), cells, scale))
+            likely = shown[places.scores[part] > 0.5]
+            shown = likely[torch.randperm(len(likely), generator=torch.Generator().manual_seed(seed))[:count]]
+        numbers, cells = indices[places.images[part, shown]], places.cells[part, shown]
+        yield Crops(part, numbers, cells, places.scores[part, shown], crops(data.images(numbers), cells, scale))
 
 
-def save_crops(found: Iterable[Crops], data: ImageData, folder: Path) -> int:
+def _cell_side(model: Model, image: Tensor) -> int:
+    """Side in pixels of a cell of the grid on which parts occur; of one image [1, C, H, W]."""
+    return image.shape[2] // model.parts(image)[1].shape[2]
+
+
+def save_crops(crops_of_parts: Iterable[Crops], data: ImageData, folder: Path) -> int:
     """Write crops as ``part-NN/NNN.png``, the first being the surest, and ``crops.csv`` with where each is from: part,
     probability, number (and name) of the image in the data set, its class, row and column of the cell. Returns how
     many were written."""
     lines = []
-    for part, numbers, cells, scores, images in found:
+    for part, numbers, cells, scores, images in crops_of_parts:
         for place, image in enumerate(images):
             file, number = f"part-{part:02d}/{place:03d}.png", int(numbers[place])
             save_picture(to_picture(image), folder / file)
@@ -81,13 +86,13 @@ def crop_grid(
     model: Model, data: ImageData, indices: Tensor, parts: Sequence[int], count: int = 10, seed: int | None = None
 ) -> Image.Image:
     """A row of crops for every part (PatchVAE Fig. 4), with the probability of the first and the last."""
+    side = crop_side(_cell_side(model, data.images(indices[:1])))
     labels, rows = [], []
-    for found in part_crops(model, data, indices, parts, count, seed):
-        ends = f": {found.scores.max():.2f} to {found.scores.min():.2f}" if len(found.scores) else ": nowhere"
-        labels.append(f"part {found.part}{ends}")
-        side, channels = crop_side(int(model.autoencoder.scale)), model.image_shape[0]  # type: ignore[arg-type]
-        blank = torch.ones(min(count, len(indices)) - len(found.crops), channels, side, side)
-        rows.append(torch.cat([found.crops, blank]))
+    for part, _, _, scores, images in part_crops(model, data, indices, parts, count, seed):
+        ends = f": {scores.max():.2f} to {scores.min():.2f}" if len(scores) else ": nowhere"
+        labels.append(f"part {part}{ends}")
+        blank = torch.ones(min(count, len(indices)) - len(images), model.image_shape[0], side, side)
+        rows.append(torch.cat([images, blank]))
     title = "The likeliest places of each part, the surest first"
     return grid(
         torch.stack(rows), labels, title=title if seed is None else f"Places of each part, at random, seed {seed}"

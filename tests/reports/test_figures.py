@@ -1,0 +1,25 @@
+"""Grids of images."""
+
+import pytest
+import torch
+
+from genae.reports import figures
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 13])
+def test_pictures_of_any_channel_count(channels: int) -> None:
+    images = torch.rand(2, 3, channels, 6, 9) * 2 - 1
+    sheet = figures.grid(images, ["a", "b"], ["1", "2", "3"], "title")
+    assert sheet.mode == "RGB"
+    assert sheet.width >= 3 * 9 * 7
+
+
+def test_a_share_shows_on_black_as_on_white() -> None:
+    for value in (-1.0, 1.0):
+        image = torch.full((1, 3, 4, 4), value)
+        none, half, full = (figures.lit(image, torch.full((1, 1, 4, 4), share)) for share in (0.0, 0.5, 1.0))
+        assert (full - none).abs().amax() > 0.5
+        assert (full[:, 0] - full[:, 2] > half[:, 0] - half[:, 2] + 0.3).all(), "the more orange, the likelier"
+        assert none.min() >= -1
+        assert full.max() <= 1
+    assert figures.lit(torch.zeros(2, 1, 4, 4), torch.ones(2, 1, 4, 4)).shape == (2, 3, 4, 4)
