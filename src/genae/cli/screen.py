@@ -1,24 +1,39 @@
-"""What the terminal shows: settings, progress, tables; quiet when piped."""
+"""What the terminal shows: settings, progress, tables.
+
+Results go to standard output, notes and progress to standard error.
+
+On a terminal progress is a line that changes; in a log it is a line at the start of a piece of work, another after
+`FIRST_REPORT` seconds, and then one every `REPORT_EVERY` seconds.
+"""
 
 import os
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, Self
+from threading import Event, Lock, Thread
+from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+if TYPE_CHECKING:
+    from genae.training.config import Config
+    from genae.training.memory import Footprint
+
+FIRST_REPORT = 10.0
+REPORT_EVERY = 60.0
+
 console = Console(highlight=False)
-_notes = Console(highlight=False, stderr=True)
+_stderr = Console(highlight=False, stderr=True)
 
 
 def note(message: str) -> None:
     """A remark beside the result: on standard error, so that a table can be piped."""
-    _notes.print(f"note: {escape(message)}", soft_wrap=True)
+    _stderr.print(f"note: {escape(message)}", soft_wrap=True)
 
 
-def print_settings(config: Any) -> None:
+def print_settings(config: "Config") -> None:
     """The resolved configuration."""
     flat = {k: v for k, v in asdict(config).items() if k != "options"} | dict(config.options)
     if not console.is_terminal:
@@ -30,37 +45,109 @@ def print_settings(config: Any) -> None:
     console.print(table)
 
 
-def print_footprints(found: Sequence[Any]) -> None:
-    """What training takes up: `training.memory.Footprint` of every stage."""
+def print_footprints(footprints: "Sequence[Footprint]") -> None:
+    """What training takes up, a row for every stage."""
     header = ["pixels", "from image", "batch", "learning rate", "weights, Adam", "activations", "together"]
     rows = [
         [
             str(f.stage.resolution), f"{f.begins:,}", str(f.stage.batch_size), f"{f.stage.learning_rate:g}",
             *(f"{size / 1e6:,.0f} MB" for size in (f.weights, f.activations, f.weights + f.activations)),
         ]
-        for f in found
+        for f in footprints
     ]  # fmt: skip
     print_table(header, rows)
 
 
+def duration(seconds: float) -> str:
+    """``40 s``, ``3 min``, ``2 h 5 min``."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+class _Log:
+    """Progress as lines in a log, from a thread of its own: a long step that reports nothing gets its lines too."""
+
+    def __init__(self) -> None:
+        self.message, self.unit, self.extra = "", "", ""
+        self.done: int | None = None
+        """None until it is known: a training that is resumed does not begin at 0."""
+        self.total = 0
+        self.begun = self.due = 0.0
+        self.baseline: tuple[int, float] | None = None
+        """What was done at which time, from where the speed is counted."""
+        self.ended = Event()
+        self.lock = Lock()
+        self.thread = Thread(target=self._watch, daemon=True)
+
+    def update(self, message: str, done: int | None, total: int, unit: str = "", extra: str = "") -> None:
+        """Take what is known; a new message gets a line at once."""
+        with self.lock:
+            now = time.monotonic()
+            self.done, self.total, self.unit, self.extra = done, total, unit, extra
+            if message != self.message:
+                self.message, self.baseline = message, None
+                self.begun, self.due = now, now + FIRST_REPORT
+                count = self._count()
+                _print_progress(f"{message}: {count}" if count else f"{message} ...")
+            if self.baseline is None and done is not None:
+                self.baseline = done, now
+
+    def _count(self) -> str:
+        if self.total <= 1:
+            return ""
+        total = f"{self.total:,}{self.unit}"
+        return total if self.done is None else f"{self.done:,} of {total}"
+
+    def _line(self, now: float) -> str:
+        """What is done, how far it is, and the time that it has left at the speed of so far."""
+        first, since = self.baseline or (0, now)
+        done = self.done or 0
+        left = (now - since) * (self.total - done) / (done - first) if done > first else None
+        time_left = f"{duration(now - self.begun)} so far" if left is None else f"about {duration(left)} left"
+        return f"{self.message}: {', '.join(part for part in (self._count(), self.extra, time_left) if part)}"
+
+    def _watch(self) -> None:
+        while not self.ended.wait(min(1.0, FIRST_REPORT, REPORT_EVERY)):
+            with self.lock:
+                now = time.monotonic()
+                if self.message and now >= self.due:
+                    self.due = now + REPORT_EVERY
+                    _print_progress(self._line(now))
+
+
+def _print_progress(line: str) -> None:
+    _stderr.print(escape(line), soft_wrap=True)
+
+
 class _Line:
-    """A line that changes while a ``with`` block lasts; nothing when piped, or in processes that do not write."""
+    """Progress while a ``with`` block lasts: a bar on a terminal, lines in a log; only the first process shows it."""
 
     def __init__(self, *columns: str, total: float) -> None:
         from rich import progress
 
         first, *rest = (progress.TextColumn(text) for text in columns)
         shown = (first, progress.BarColumn(24), *rest, progress.TimeRemainingColumn())
-        silent = not console.is_terminal or int(os.environ.get("RANK", 0)) > 0
-        self.line = progress.Progress(*shown, console=console, disable=silent)
-        self.task = self.line.add_task("", total=total, rate="-", losses="")
+        writes = int(os.environ.get("RANK", 0)) == 0
+        self.log = _Log() if writes and not _stderr.is_terminal else None
+        # Only what goes to the same terminal may be drawn above the bar: a piped result must stay in its pipe.
+        self.bar = progress.Progress(
+            *shown, console=_stderr, disable=not writes or self.log is not None, redirect_stdout=console.is_terminal
+        )
+        self.task = self.bar.add_task("", total=total, rate="-", losses="")
 
     def __enter__(self) -> Self:
-        self.line.start()
+        self.bar.start()
+        if self.log:
+            self.log.thread.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self.line.stop()
+        self.bar.stop()
+        if self.log:
+            self.log.ended.set()
+            self.log.thread.join()
 
 
 class Progress(_Line):
@@ -71,6 +158,12 @@ class Progress(_Line):
             "{task.completed:,.0f} / {task.total:,.0f} images", "{task.fields[rate]} images/s  {task.fields[losses]}",
             total=total,
         )  # fmt: skip
+        self.total = total
+
+    def __enter__(self) -> Self:
+        if self.log:
+            self.log.update("training", None, self.total, " images")
+        return super().__enter__()
 
     def show(self, event: Mapping[str, Any]) -> None:
         """Take a line of the log."""
@@ -80,11 +173,13 @@ class Progress(_Line):
             console.print(line, soft_wrap=True)
             for warning in event["warnings"]:
                 console.print(f"{'':>10} warning: {escape(warning)}", soft_wrap=True)
-        else:
-            terms = {key: value for term in event["losses"].values() for key, value in term.items() if key == "mse"}
-            losses = "  ".join(f"{key} {value:.4f}" for key, value in terms.items())
-            done = min(event["images"], int(self.line.tasks[0].total or 0))
-            self.line.update(self.task, completed=done, rate=f"{event['images_per_second']:.0f}", losses=losses)
+            return
+        terms = {key: value for term in event["losses"].values() for key, value in term.items() if key == "mse"}
+        losses = "  ".join(f"{key} {value:.4f}" for key, value in terms.items())
+        done, rate = min(event["images"], self.total), f"{event['images_per_second']:.0f}"
+        self.bar.update(self.task, completed=done, rate=rate, losses=losses)
+        if self.log:
+            self.log.update("training", done, self.total, " images", f"{rate} images/s")
 
 
 class Work(_Line):
@@ -98,8 +193,10 @@ class Work(_Line):
         """Show that ``done`` of ``total`` is done; another message begins another bar."""
         if message != self.message:
             self.message = message
-            self.line.reset(self.task, total=total, description=escape(message))
-        self.line.update(self.task, completed=done)
+            self.bar.reset(self.task, total=total, description=escape(message))
+        self.bar.update(self.task, completed=done)
+        if self.log:
+            self.log.update(message, done, total)
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
