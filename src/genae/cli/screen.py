@@ -81,18 +81,22 @@ class _Log:
         self.lock = Lock()
         self.thread = Thread(target=self._watch, daemon=True)
 
-    def update(self, message: str, done: int | None, total: int, unit: str = "", extra: str = "") -> None:
+    def begin(self, message: str, total: int, unit: str = "") -> None:
+        """A piece of work that is announced elsewhere: its first line comes after `FIRST_REPORT` seconds."""
+        self.message, self.total, self.unit, self.extra = message, total, unit, ""
+        self.done = self.baseline = None
+        self.begun = time.monotonic()
+        self.due = self.begun + FIRST_REPORT
+
+    def update(self, message: str, done: int, total: int, extra: str = "") -> None:
         """Take what is known; a new message gets a line at once."""
         with self.lock:
-            now = time.monotonic()
-            self.done, self.total, self.unit, self.extra = done, total, unit, extra
-            if message != self.message:
-                self.message, self.baseline = message, None
-                self.begun, self.due = now, now + FIRST_REPORT
-                count = self._count()
-                _print_progress(f"{message}: {count}" if count else f"{message} ...")
-            if self.baseline is None and done is not None:
-                self.baseline = done, now
+            if new := message != self.message:
+                self.begin(message, total)
+            self.done, self.total, self.extra = done, total, extra
+            self.baseline = self.baseline or (done, time.monotonic())
+            if new:
+                _print_progress(f"{message}: {self._count()}" if total > 1 else f"{message} ...")
 
     def _count(self) -> str:
         if self.total <= 1:
@@ -162,7 +166,7 @@ class Progress(_Line):
 
     def __enter__(self) -> Self:
         if self.log:
-            self.log.update("training", None, self.total, " images")
+            self.log.begin("training", self.total, " images")
         return super().__enter__()
 
     def show(self, event: Mapping[str, Any]) -> None:
@@ -179,7 +183,7 @@ class Progress(_Line):
         done, rate = min(event["images"], self.total), f"{event['images_per_second']:.0f}"
         self.bar.update(self.task, completed=done, rate=rate, losses=losses)
         if self.log:
-            self.log.update("training", done, self.total, " images", f"{rate} images/s")
+            self.log.update("training", done, self.total, f"{rate} images/s")
 
 
 class Work(_Line):
