@@ -2,13 +2,16 @@
 
 from typing import Any
 
+Preset = dict[str, Any]
+"""Values of settings by name."""
+
 
 def by_processes(one: str, two: str, eight: str) -> dict[int, str]:
     """A setting that depends on the number of processes; four take that of eight."""
     return {1: one, 2: two, 4: eight, 8: eight}
 
 
-_SWAE: dict[str, Any] = {
+_SWAE: Preset = {
     # SWAE Section 4, "Experiment setup": Adam 1e-4, lambda 0.001, k = 2, batch 64, early stopping on the validation
     # reconstruction error. Betas and layers: AAAE appendix B, Table III (h0 in R^128, z in R^64).
     "batch_size": 64,
@@ -23,14 +26,14 @@ _SWAE: dict[str, Any] = {
     "patience": 10,
 }
 
-_CELEBA: dict[str, Any] = _SWAE | {"size": "64", "fit": "crop", "images": 25 * 162_770}
+_CELEBA: Preset = _SWAE | {"size": "64", "fit": "crop", "images": 25 * 162_770}
 
 # Priors that learn in minutes: few latent dimensions, which a Gaussian can fill, initial weights that let signals
 # through, and a stronger pull towards p_Z.
-_SMALL: dict[str, Any] = {"prior_dim": 8, "prior_weight": 3.0, "prior_initial": "kaiming", "patience": 0}
+_SMALL: Preset = {"prior_dim": 8, "prior_weight": 3.0, "prior_initial": "kaiming", "patience": 0}
 
 # A training of MNIST in half an hour on one processor core.
-_ONE_CORE: dict[str, Any] = {
+_ONE_CORE: Preset = {
     "images": 400_000,
     "anneal": 400_000,
     "width": 16,
@@ -41,7 +44,7 @@ _ONE_CORE: dict[str, Any] = {
 
 # AAAE Section IV and appendix B, Table III: Adam 1e-4, lambda_1 = 0.001, lambda_2 = 10, k = 2, batch 100, 200 epochs at
 # most with early stopping; c in R^128, z in R^64.
-_AAAE: dict[str, Any] = {
+_AAAE: Preset = {
     "batch_size": 100,
     "learning_rate": 1e-4,
     "critic_weight": 0.001,
@@ -54,9 +57,9 @@ _AAAE: dict[str, Any] = {
     "patience": 10,
 }
 
-_AAAE64: dict[str, Any] = _AAAE | {"size": "64", "fit": "crop", "images": 25 * 162_770}
+_AAAE64: Preset = _AAAE | {"size": "64", "fit": "crop", "images": 25 * 162_770}
 
-_ALAE: dict[str, Any] = {
+_ALAE: Preset = {
     "batch_size": 128,
     "learning_rate": 0.002,
     "slope_weight": 3.0,
@@ -68,24 +71,24 @@ _ALAE: dict[str, Any] = {
 
 # StyleALAE: the authors' configurations (docs/models/style-alae.md): R1 with gamma = 10, mixing 0.9, averages with a
 # half-life of 10,000 images. Batch sizes of the levels from 4 x 4 up depend on the number of processes.
-_STYLEGAN: dict[str, Any] = {"mapping_rate": 0.01}
-_STYLE: dict[str, Any] = {"flip": True, "fit": "crop", "average": 10_000, "mapping_layers": 8, "patience": 0}
-_CELEBA128: dict[str, Any] = _STYLE | {
+_STYLEGAN: Preset = {"mapping_rate": 0.01}
+_STYLE: Preset = {"flip": True, "fit": "crop", "average": 10_000, "mapping_layers": 8, "patience": 0}
+_CELEBA128: Preset = _STYLE | {
     "size": "128", "images": 80 * 182_637, "growth": 3 * 182_637, "code_dim": 256, "width": 64, "most_channels": 256,
     "learning_rate": "0.0015",
     "batch_size": by_processes("128,128,128,64,32,16", "128,128,128,64,32,32", "512,256,128,64,32,32"),
 }  # fmt: skip
-_CELEBA256: dict[str, Any] = _STYLE | {
+_CELEBA256: Preset = _STYLE | {
     "size": "256", "images": 280 * 29_000, "growth": 15 * 29_000, "code_dim": 512, "width": 64, "most_channels": 512,
     "learning_rate": "0.0015",
     "batch_size": by_processes("128,128,128,64,32,16,16", "128,128,128,64,32,32,16", "512,256,128,64,32,32,32"),
 }  # fmt: skip
-_BEDROOM: dict[str, Any] = _STYLE | {
+_BEDROOM: Preset = _STYLE | {
     "size": "256", "images": 112 * 758_260, "growth": 758_260, "code_dim": 512, "width": 32, "most_channels": 512,
     "learning_rate": "0.0015,0.0015,0.0015,0.0015,0.0015,0.0015,0.002",
     "batch_size": by_processes("512,256,128,64,32,16,16", "512,256,128,64,32,32,16", "512,256,128,64,32,32,32"),
 }  # fmt: skip
-_FFHQ: dict[str, Any] = _STYLE | {
+_FFHQ: Preset = _STYLE | {
     "size": "1024", "images": 147 * 60_000, "growth": 8 * 60_000, "code_dim": 512, "width": 16, "most_channels": 512,
     "learning_rate": "0.0015,0.0015,0.0015,0.0015,0.0015,0.0015,0.002,0.003,0.003",
     "batch_size": by_processes(
@@ -94,15 +97,15 @@ _FFHQ: dict[str, Any] = _STYLE | {
 }  # fmt: skip
 # Not in the paper: 32 x 32 pixels and narrow, for one processor core and an hour. gamma = 10 is for images of a
 # thousand times as many pixels: here it keeps D from seeing more than colours (docs/models/style-alae.md).
-_TINY: dict[str, Any] = _STYLE | {
+_TINY: Preset = _STYLE | {
     "data": "cifar10", "images": 300_000, "growth": 10_000, "code_dim": 128, "width": 16, "most_channels": 128,
     "batch_size": 16, "slope_weight": 0.1, "validate_every": 20_000, "checkpoint_every": 20_000,
 }  # fmt: skip
 
 # PatchVAE Section 4.1, and the authors' code where it is silent: Adam 1e-4, batch 128; N = 16 parts of d_p = 6 numbers;
 # betas 1 and 10. Epochs are of 50,000 images.
-_PARTS: dict[str, Any] = {"batch_size": 128, "learning_rate": 1e-4, "patience": 0}
-PARTS_DATA: dict[str, dict[str, Any]] = {
+_PARTS: Preset = {"batch_size": 128, "learning_rate": 1e-4, "patience": 0}
+PARTS_DATA: dict[str, Preset] = {
     "cifar10": {"data": "cifar10", "images": 90 * 50_000},
     "cifar100": {"data": "cifar100", "images": 90 * 50_000},
     # Give folders with --data: docs/models/patch-vae.md.
@@ -114,15 +117,15 @@ PARTS_DATA: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 """Each data set of PatchVAE's tables, and how it is trained on."""
-_BOTTLENECK: dict[str, dict[str, Any]] = {
+_BOTTLENECK: dict[str, Preset] = {
     "patch-vae": {"imagenet": {"parts": 64, "part_dim": 16}},
     "trunk-vae": {"imagenet": {"code_dim": 1024}},
 }
-EDGES: dict[str, Any] = {"edges": True}
+EDGES: Preset = {"edges": True}
 """+ L_w of PatchVAE's tables."""
-CRITIC: dict[str, Any] = {"critic_weight": 300.0}
+CRITIC: Preset = {"critic_weight": 300.0}
 """-GAN. The authors' 1 changes nothing beside a sum of squares: docs/models/patch-vae.md."""
-VARIANTS: dict[str, dict[str, Any]] = {"": {}, "-lw": EDGES, "-gan": CRITIC, "-gan-lw": EDGES | CRITIC}
+VARIANTS: dict[str, Preset] = {"": {}, "-lw": EDGES, "-gan": CRITIC, "-gan-lw": EDGES | CRITIC}
 ABLATIONS: dict[str, tuple[float, ...]] = {
     "parts": (4, 8, 16, 32, 64), "part_dim": (3, 6, 9), "occurrence_rate": (0.01, 0.05, 0.1),
     "beta_occurrence": (1.0, 5.0, 10.0),
@@ -130,7 +133,7 @@ ABLATIONS: dict[str, tuple[float, ...]] = {
 """PatchVAE Tables 3 to 6: option -> its values."""
 
 
-def _parts_presets() -> dict[str, dict[str, Any]]:
+def _parts_presets() -> dict[str, Preset]:
     """``patch-vae/indoor67-gan-lw``, ``trunk-vae/cifar10``, ``patch-vae/cifar100-parts-32``, ..."""
     made = {
         f"{model}/{data}{suffix}": _PARTS | settings | sizes.get(data, {}) | variant
@@ -147,7 +150,7 @@ def _parts_presets() -> dict[str, dict[str, Any]]:
     return made
 
 
-PRESETS: dict[str, dict[str, Any]] = {
+PRESETS: dict[str, Preset] = {
     # Not in the paper: a laptop's first run, in about a minute.
     "stacked-wae/digits": _SWAE
     | _SMALL
@@ -265,7 +268,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     **_parts_presets(),
 }
 
-FITTED: dict[str, dict[str, Any]] = {
+FITTED: dict[str, Preset] = {
     # What beat the paper's own prior on its codes: benchmarks/prior_levers.py, docs/models/aaae.md.
     "aaae/mnist-plus": {"name": "plus", "kind": "mixture", "components": 200, "temperature": 0.7},
 }
