@@ -23,8 +23,8 @@ from genae.autoencoders import AUTOENCODERS
 from genae.autoencoders.alae import AdversarialLatentAutoencoder
 from genae.data.sources import open_data
 from genae.errors import GenaeError
+from genae.metrics.encoder_features import features_of
 from genae.metrics.probes import linear_svm, one_nn
-from genae.metrics.probing import features_of
 from genae.networks.equalised import LEAK
 from genae.protocol import Update
 from genae.settings.catalogue import Entry

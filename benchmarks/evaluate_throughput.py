@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from genae.metrics.judges import BATCH, Judges
 from PIL import Image
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
@@ -21,7 +22,6 @@ from genae.data.sources import open_data
 from genae.data.stream import open_stream
 from genae.metrics.backbones import open_network
 from genae.metrics.features import FeatureNetwork
-from genae.metrics.judges import BATCH, Judges
 from genae.networks.inception import FidInception
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from genae import api
 from genae.data.transforms import to_uint8
 from genae.metrics.frechet import Moments, moments
-from genae.metrics.inception import inception_score
+from genae.metrics.inception_score import inception_score
 from genae.model import load
 from genae.training.fit import Fit, fit
 

@@ -19,9 +19,9 @@ from genae.data.sources import ImageData, open_data
 from genae.data.stream import open_stream, stream_of
 from genae.errors import GenaeError
 from genae.metrics import METRICS, explain, kind_of
+from genae.metrics.encoder_features import layers
 from genae.metrics.features import FeatureNetwork
 from genae.metrics.frechet import moments
-from genae.metrics.probing import layers
 from genae.model import load
 from genae.protocol import Part
 from genae.reports import tables
@@ -382,8 +382,9 @@ def test_the_codes_of_a_run_are_measured(run: Path) -> None:
 
 
 def test_a_model_that_makes_nan_is_refused(run: Path) -> None:
-    from genae.metrics import evaluate as measuring
     from genae.metrics.judges import Judges
+
+    from genae.metrics import evaluate as measuring
 
     model = load(run)
     data = model.open_data()
@@ -437,9 +438,10 @@ def test_two_networks_of_one_name_do_not_share_a_column(tmp_path: Path) -> None:
 
 
 def test_the_cache_tells_seeds_subsets_and_networks_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from genae.metrics.judges import Judges
+
     from genae.metrics import judges as judging
     from genae.metrics.features import Observed
-    from genae.metrics.judges import Judges
 
     monkeypatch.setenv("GENAE_CACHE", str(tmp_path / "cache"))
     stream = open_stream(str(pictures(tmp_path / "a", 20)))

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from genae.data.sampler import mix_seed
 from genae.latent.interpolate import lerp, slerp
-from genae.metrics.codes import code_statistics
+from genae.metrics.code_statistics import code_statistics
 from genae.metrics.frechet import Moments, frechet_distance, moments
-from genae.metrics.inception import SplitScores, inception_score
+from genae.metrics.inception_score import SplitScores, inception_score
 from genae.metrics.kernel import kernel_distance, polynomial_mmd
 from genae.metrics.neighbours import coverage, memorisation, nearest, neighbour_radii
 from genae.metrics.path_length import path_lengths, trimmed_mean

@@ -13,9 +13,9 @@ from genae import api
 from genae.data.sampler import mix_seed
 from genae.data.sources import open_data
 from genae.errors import GenaeError
-from genae.metrics.classifier import load_classifier, train_classifier
 from genae.metrics.cost import costs
-from genae.metrics.judges import short_count
+from genae.metrics.data_classifier import load_classifier, train_classifier
+from genae.metrics.records import short_count
 from genae.model import Model, load
 from genae.reports import tables
 from genae.reports.page import write_report

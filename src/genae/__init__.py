@@ -29,7 +29,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; the same names as in _H
     from genae.data.stream import open_stream as open_stream
     from genae.metrics import METRICS as METRICS
     from genae.metrics.backbones import open_network as open_network
-    from genae.metrics.classifier import train_classifier as train_classifier
+    from genae.metrics.data_classifier import train_classifier as train_classifier
     from genae.metrics.frechet import frechet_distance as frechet_distance
     from genae.model import Model as Model
     from genae.model import load as load
@@ -66,7 +66,7 @@ _HOMES = {
     "report": "genae.api",
     "reproduce": "genae.reproduction.table",
     "train": "genae.api",
-    "train_classifier": "genae.metrics.classifier",
+    "train_classifier": "genae.metrics.data_classifier",
 }
 
 __all__ = ["GenaeError", "__version__", *_HOMES]

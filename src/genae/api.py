@@ -1,15 +1,14 @@
 """The verbs that work on runs, as Python functions: what the command line calls."""
 
 import json
-import math
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
-import torch
+from torch import nn
 
 from genae import distributed
 from genae.autoencoders import AUTOENCODERS
@@ -17,17 +16,13 @@ from genae.data.sources import ImageData
 from genae.data.stream import ImageStream, open_stream
 from genae.errors import GenaeError, nearest
 from genae.metrics import METRICS
-from genae.metrics.backbones import open_network
-from genae.metrics.classifier import classifier_path, load_classifier, train_classifier
-from genae.metrics.cost import costs
-from genae.metrics.evaluate import evaluate_model
-from genae.metrics.evaluate_images import evaluate_images as measure_images
-from genae.metrics.features import FeatureNetwork
-from genae.metrics.judges import Judges, networks_needed
-from genae.metrics.lpips import open_lpips
-from genae.metrics.path_length import by_features, by_lpips
-from genae.metrics.recognition import FROZEN, HEADS, Layers, calibrate, freeze, read_off, recognise, sections
-from genae.metrics.reconstruction import CODE
+from genae.metrics.backbones import Networks
+from genae.metrics.evaluation import Request, opened
+from genae.metrics.of_images import ImageEvaluation
+from genae.metrics.of_model import ModelEvaluation, Subject, offers_of
+from genae.metrics.probe import ProbeRequest, probe_encoder
+from genae.metrics.recognition import sections
+from genae.metrics.records import CODE, Record
 from genae.model import Model, load
 from genae.progress import Progress, silent
 from genae.reports import tables
@@ -41,8 +36,35 @@ from genae.training.start import build_model
 from genae.training.start import train as train_run
 from genae.version import VERSION
 
-RUN_METRICS = ("mse", "psnr", "ssim", "icp", "fd", "nearest", "codes", "cost")
-IMAGE_METRICS = ("fid", "kid", "prdc")
+
+class ImageSettings(TypedDict, total=False):
+    """Fields of `Request`."""
+
+    networks: Sequence[str]
+    weights: Mapping[str, Path]
+    split: str
+    seed: int
+
+
+class EvaluationSettings(ImageSettings, total=False):
+    """The same, and those for models alone."""
+
+    samples: int
+    priors: Sequence[str] | None
+    features: Sequence[str]
+    train_data: ImageData | None
+    train_split: str
+
+
+class ProbeSettings(TypedDict, total=False):
+    """Fields of `ProbeRequest`."""
+
+    frozen: str
+    heads: Sequence[str]
+    random_trunk: bool
+    epochs: int
+    drop_every: int | None
+    seeds: Sequence[int]
 
 
 def train(model: str, run: Path | str, **settings: Any) -> Model:
@@ -89,75 +111,48 @@ def fit_preset_prior(preset: str, run: Path | str, progress: Progress = silent) 
         ) from None
 
 
-def classifier_for(data: ImageData, device: torch.device, progress: Progress = silent) -> FeatureNetwork:
-    """The classifier that scores samples of labelled data, trained and cached when it is first needed."""
-
-    def train_once() -> None:
-        if not classifier_path(data).exists():
-            train_classifier(data, device, progress=progress)
-
-    distributed.writer_first(train_once)
-    return load_classifier(data, device)
-
-
 def evaluate(
-    run: Path | str,
+    run: Path | str | Model,
     data: ImageData | None = None,
     *,
     metrics: Sequence[str] | None = None,
-    networks: Sequence[str] | None = None,
-    weights: Mapping[str, Path] | None = None,
-    priors: Sequence[str] | None = None,
-    split: str = "test",
-    samples: int = 10_000,
-    features: Sequence[str] = ("short",),
-    train_data: ImageData | None = None,
-    train_split: str = "train",
-    seed: int = 0,
     out: Path | None = None,
     progress: Progress = silent,
-) -> list[dict[str, Any]]:
-    """Measure a run on its own or on other data: see `genae.metrics.evaluate.evaluate_model` for the records.
+    **settings: Unpack[EvaluationSettings],
+) -> list[Record]:
+    """Measure a run, or a model that is open, on its own or on other data.
 
-    metrics: names in `METRICS`; by default `RUN_METRICS`, without ``icp`` and ``fd`` where data have no labels.
-    networks: those that fd, kid, prdc and fpl compare in: ``classifier`` (the default for labelled data),
-    ``inception``, ``pixels``, ``torchvision:NAME``, ``timm:NAME``. weights: network -> weight file that replaces its
-    download.
-    priors: those whose samples are measured, by default all.
-    features: the layers that 1nn, knn, svm and logistic read: ``short`` is the code, ``long`` the layer before it, or
-    the name of any module of the encoder (`genae.metrics.probing.layers`). train_data, train_split: the labelled
-    images that those probes learn from, by default the training images of what they are tested on.
+    Records have ``of`` (``real data``, ``code``: through the code, or a prior's name), ``metric``, ``value``, for
+    scores over splits ``deviation``, and ``fingerprint``.
+
+    metrics: names in `METRICS`; by default those that say so there and that this run, its data and the networks allow.
+    settings: fields of `Request`. networks: those that fd, kid, prdc, swd, vendi and fpl compare in: ``classifier``
+    (the default for labelled data), ``inception``, ``pixels``, ``torchvision:NAME``, ``timm:NAME``.
 
     Records are appended to ``out``, by default the run's ``metrics.jsonl``. Under torchrun, processes share the work
     and the result is that of one. Raises `GenaeError`.
     """
-    model = load(run)
-    for name in priors or ():
+    model = _model_of(run)
+    for name in settings.get("priors") or ():
         model.check_prior(name)
     data = data or model.open_data()
     labelled = data.labels is not None
+    networks = settings.get("networks") or (["classifier"] if labelled else ["inception"])
+    request = Request(**(settings | {"networks": networks}))
+    subject = Subject(model.autoencoder, model.sample_codes, model.digest, model.trained_on, model.name, model.folder)
     if metrics is None:
+        offers = offers_of(subject, data)
         metrics = [
-            metric
-            for metric in RUN_METRICS
-            if (labelled or metric not in ("icp", "fd"))
-            and (data.digest == model.trained_on or metric != "nearest")
-            and (Path(run).is_dir() or metric != "cost")
-            and (model.autoencoder.has_encoder or METRICS[metric].of not in ("pairs", "codes", "labels"))
+            metric.name
+            for metric in opened(name for name, entry in METRICS.items() if entry.of_runs)
+            if metric.needs <= offers
+            and (labelled or "classifier" not in metric.networks(networks))
+            and (settings.get("networks") or not metric.downloads(networks))
         ]
-    if "cost" in metrics and not Path(run).is_dir():
-        raise GenaeError(f"the cost is read from the log of a run folder; {run} is a file: leave out cost")
-    if "nearest" in metrics and data.digest != model.trained_on:
-        raise GenaeError(f"nearest compares samples with the training images of {run}; leave out --data {data.name}")
-    networks = networks or (["classifier"] if labelled else ["inception"])
-    out = out or (Path(run) / "metrics.jsonl" if Path(run).is_dir() else None)
+    out = out or (model.folder / "metrics.jsonl" if model.folder else None)
     _prepare(out)
-    judges = _judges(metrics, networks, weights or {}, lambda: data, model.device, seed, progress)
-    records = evaluate_model(
-        model.autoencoder, model.sample_codes, data, judges, metrics, weights=model.digest, priors=priors, split=split,
-        samples=samples, features=features, train_data=train_data, train_split=train_split,
-        spent=costs(Path(run), model.digest) if "cost" in metrics else {},
-    )  # fmt: skip
+    sources = Networks(model.device, request.weights, lambda: data, progress)
+    records = ModelEvaluation(subject, data, opened(metrics), request, sources, progress).run()
     _keep(records, out)
     return records
 
@@ -167,135 +162,59 @@ def evaluate_images(
     reference: ImageStream,
     *,
     labelled: Callable[[], ImageData] | None = None,
-    metrics: Sequence[str] = IMAGE_METRICS,
-    networks: Sequence[str] = ("inception",),
-    weights: Mapping[str, Path] | None = None,
-    split: str = "all",
+    metrics: Sequence[str] | None = None,
     samples: int | None = None,
-    seed: int = 0,
     device: str = "auto",
     out: Path | None = None,
     progress: Progress = silent,
-) -> list[dict[str, Any]]:
+    **settings: Unpack[ImageSettings],
+) -> list[Record]:
     """Measure anybody's images against reference images; no genae model is needed.
 
     labelled: opens the labelled data whose classifier ``icp`` and the network ``classifier`` use. samples: at most so
     many images, drawn at random. out: file of JSON lines that records are appended to. The rest as in `evaluate`.
     """
-    device_used = distributed.start(device)
+    request = Request(**({"split": "all"} | settings))
+    metrics = metrics or [name for name, entry in METRICS.items() if entry.of_images]
+    networks = Networks(distributed.start(device), request.weights, labelled, progress)
     _prepare(out)
-    judges = _judges(metrics, networks, weights or {}, labelled, device_used, seed, progress)
-    chosen = images.take(samples, seed) if samples else images
-    records = measure_images(chosen, reference, judges, metrics, split=split)
+    measured = images.take(samples, request.seed) if samples else images
+    records = ImageEvaluation(measured, reference, opened(metrics), request, networks, progress).run()
     _keep(records, out)
     return records
 
 
 def probe(
-    run: Path | str,
+    run: Path | str | Model,
     data: ImageData | None = None,
     *,
-    frozen: str = "conv1-5",
-    heads: Sequence[str] = ("mlp",),
-    random_trunk: bool = False,
-    epochs: int = 90,
-    drop_every: int | None = None,
-    seeds: Sequence[int] = (0,),
     progress: Progress = silent,
-) -> list[dict[str, Any]]:
+    **settings: Unpack[ProbeSettings],
+) -> list[Record]:
     """Recognition on the layers of a run's encoder: records ``top1-FROZEN`` and ``top5-FROZEN`` of every seed.
 
-    ``heads`` is of `HEADS`: ``mlp`` is that of `genae.metrics.recognition.recognise`, the others are probes of the
-    frozen features, with records such as ``knn-FROZEN``; the features are computed once. With ``random_trunk`` the same
-    trunk with fresh weights, others for every seed: the row that every other has to beat, and with ``frozen`` none that
-    of supervised training. The learning rate is divided by 10 every ``drop_every`` epochs, by default after each third
-    of them. Raises `GenaeError`.
+    settings: fields of `ProbeRequest`. heads: ``mlp`` is that of `genae.metrics.recognition.recognise`, the others are
+    probes of the frozen features, with records such as ``knn-FROZEN``. With ``random_trunk`` the same trunk with fresh
+    weights, others for every seed: the row that every other has to beat, and with ``frozen`` none that of supervised
+    training. Raises `GenaeError`.
     """
-    if not heads or isinstance(heads, str):
-        raise GenaeError(f"heads are {heads!r}; expected a list of some of {', '.join(HEADS)}")
-    for head in heads:
-        if head not in HEADS:
-            raise GenaeError(f"head is {head!r}; {nearest(head, HEADS)}")
-    if epochs < 1:
-        raise GenaeError(f"epochs is {epochs}; expected at least 1")
-    expect_seeds(seeds)
-    if FROZEN.get(frozen) == 0 and (others := [head for head in heads if head != "mlp"]):
-        raise GenaeError(f"{others[0]} reads frozen layers, and with frozen {frozen!r} there are none; freeze some")
-    model = load(run)
-    data = data or model.open_data()
-    of = "random trunk" if random_trunk else CODE
-    fingerprint = {
-        "data": data.name, "data_digest": data.digest, "split": "test", "count": len(data.split("test")),
-        "weights": tables.FRESH if random_trunk else model.digest, "frozen": frozen, "genae": VERSION,
-    }  # fmt: skip
-    records: list[dict[str, Any]] = []
+    request = ProbeRequest(**settings)
+    model = _model_of(run)
 
-    def keep(named: Mapping[str, float], more: Mapping[str, Any], epoch: int | None = None) -> None:
-        best = {} if epoch is None else {"epoch": epoch}
-        new = [
-            {"of": of, "metric": f"{name}-{frozen}", "value": value, **best, "fingerprint": {**fingerprint, **more}}
-            for name, value in named.items()
-        ]
-        _keep(new, Path(run) / "metrics.jsonl" if Path(run).is_dir() else None)
-        records.extend(new)
+    def trunk(seed: int | None) -> nn.ModuleList:
+        if seed is None:
+            return sections(model.autoencoder)
+        return sections(build_model(replace(model.config, seed=seed), model.image_shape).to(model.device))
 
-    layers: Layers | None = None
-    protocol = {"epochs": epochs} | ({"drop_every": drop_every} if drop_every else {})
-    for seed in seeds:
-        first = layers is None
-        if random_trunk:
-            fresh = build_model(replace(model.config, seed=seed), model.image_shape).to(model.device)
-            trunk = sections(fresh)
-            calibrate(trunk, data)
-            layers = freeze(trunk, data, frozen, progress)
-        elif layers is None:
-            layers = freeze(sections(model.autoencoder), data, frozen, progress)
-        for head in heads:
-            if head == "mlp":
-                every = drop_every or math.ceil(epochs / 3)
-                found = recognise(layers, epochs=epochs, drop_every=every, seed=seed, progress=progress)
-                accuracies = {"top1": found.top1} | ({"top5": found.top5} if layers.classes > 5 else {})
-                keep(accuracies, {**protocol, "seed": seed}, found.epoch)
-            elif first or random_trunk:  # a probe knows no chance: one figure for one trunk
-                progress(f"{head} of the frozen features", 0, 1)
-                keep({head: read_off(layers, head)}, {"seed": seed} if random_trunk else {})
+    records = []
+    for record in probe_encoder(trunk, model.digest, data or model.open_data(), request, progress):
+        _keep([record], model.folder / "metrics.jsonl" if model.folder else None)
+        records.append(record)
     return records
 
 
-def expect_seeds(seeds: Sequence[int]) -> None:
-    """Raises `GenaeError` for what would count a run twice, or none."""
-    if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
-        raise GenaeError(f"seeds are {list(seeds)}; expected different whole numbers from 0 up")
-
-
-def _judges(
-    metrics: Sequence[str],
-    networks: Sequence[str],
-    weights: Mapping[str, Path],
-    labelled: Callable[[], ImageData] | None,
-    device: torch.device,
-    seed: int,
-    progress: Progress,
-) -> Judges:
-    """Open every network that the metrics need."""
-    opened, perceivers = [], []
-    for name, kinds in networks_needed(metrics, networks).items():
-        if name == "classifier":
-            if labelled is None:
-                raise GenaeError("the classifier needs labelled reference data (class sub-folders would be labels)")
-            network = classifier_for(labelled(), device, progress)
-        else:
-            progress(f"opening {name}", 0, 1)
-            network = open_network(name, device, weights)
-        if "fpl" in kinds:
-            perceivers.append(by_features(network))
-        if kinds - {"fpl"}:
-            opened.append((network, kinds - {"fpl"}))
-    pairs = [metric for metric in metrics if METRICS[metric].of == "pairs"]
-    lpips = open_lpips(device, weights) if {"lpips", "ppl"} & set(metrics) else None
-    if lpips and "ppl" in metrics:
-        perceivers.append(by_lpips(lpips))
-    return Judges(opened, lpips if "lpips" in pairs else None, pairs, perceivers, seed, progress)
+def _model_of(run: Path | str | Model) -> Model:
+    return run if isinstance(run, Model) else load(run)
 
 
 def _prepare(out: Path | None) -> None:
@@ -308,7 +227,7 @@ def _prepare(out: Path | None) -> None:
     distributed.by_writer(try_it)
 
 
-def _keep(records: Iterable[Mapping[str, Any]], out: Path | None) -> None:
+def _keep(records: Iterable[Record], out: Path | None) -> None:
     if out and distributed.rank() == 0:
         for record in records:
             append_line(out, record)
@@ -355,7 +274,7 @@ def fit_prior(
     return path
 
 
-def measurements(run: Path | str) -> list[dict[str, Any]]:
+def measurements(run: Path | str) -> Sequence[Record]:
     """Every record of a run's ``metrics.jsonl``, or of such a file. Raises `GenaeError` where nothing was measured."""
     path = Path(run)
     if not path.exists():
@@ -371,9 +290,9 @@ def compare(runs: Sequence[Path | str]) -> tuple[list[str], list[list[str]], lis
     return tables.compare({str(run): measurements(run) for run in runs})
 
 
-def report(run: Path | str, data: ImageData | None = None, seed: int = 0) -> Path:
+def report(run: Path | str | Model, data: ImageData | None = None, seed: int = 0) -> Path:
     """Draw every figure of a run and write its ``report.html``; returns its path."""
-    if not Path(run).is_dir():
+    model = _model_of(run)
+    if model.folder is None:
         raise GenaeError(f"{run} is not a run folder; a report needs one")
-    model = load(run)
-    return write_report(model, data or model.open_data(), run, seed)
+    return write_report(model, data or model.open_data(), model.folder, seed)

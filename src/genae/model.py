@@ -42,6 +42,7 @@ class Model:
         device: torch.device,
         name: str,
         trained_on: str,
+        folder: Path | None = None,
     ) -> None:
         self.digest = weights_digest(autoencoder)
         """Hash of the weights, without those of priors that were fitted later."""
@@ -51,6 +52,8 @@ class Model:
         self.name = name
         self.trained_on = trained_on
         """`ImageData.digest` of the training data."""
+        self.folder = folder
+        """Of the run; None for a weights file."""
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -341,7 +344,9 @@ def load(run: Path | str, device: str = "auto", *, with_fitted_priors: bool = Tr
     channels, height, width = json.loads(metadata["image_shape"])
     model = build_model(config, (channels, height, width))
     load_weights(model, tensors, weights)
-    loaded = Model(model, config, distributed.start(device), path.name, metadata["data"])
+    loaded = Model(
+        model, config, distributed.start(device), path.name, metadata["data"], path if path.is_dir() else None
+    )
     if with_fitted_priors:
         loaded.add_priors(fitted_priors(path / "priors", loaded.digest))
     return loaded

@@ -109,10 +109,9 @@ def expect_format(format: str) -> None:
 
 def weight_files(given: Sequence[str], metrics: Sequence[str], networks: Sequence[str]) -> dict[str, Path]:
     """``NETWORK=FILE`` or, where one network alone is downloaded, ``FILE`` -> network and file."""
-    from genae.metrics.judges import networks_needed
+    from genae.metrics.evaluation import opened
 
-    names = [name for name in networks_needed(metrics, networks) if name not in ("classifier", "pixels")]
-    names += ["vgg16", "lpips"] if {"lpips", "ppl"} & set(metrics) else []
+    names = list(dict.fromkeys(name for metric in opened(metrics) for name in metric.downloads(networks)))
     files = {}
     for text in given:
         name, equals, file = text.partition("=")

@@ -84,6 +84,7 @@ def evaluate(
     from genae import api, distributed
     from genae.data.sources import open_data
     from genae.data.stream import open_stream
+    from genae.metrics import METRICS
     from genae.model import is_run
     from genae.reports import tables
     from genae.training.config import parse_range
@@ -104,10 +105,10 @@ def evaluate(
         taught = model.open_data(train_data, data_root, skip_bad=skip_bad or None) if train_data else None
         taught_split = "train" if train_data in (None, data) else default_split(model, train_data, "train")
         used = networks or (["inception"] if source.labels is None else ["classifier"])
-        files = weight_files(weights or [], wanted or api.RUN_METRICS, used)
+        files = weight_files(weights or [], wanted or [name for name, entry in METRICS.items() if entry.of_runs], used)
         with Work() as progress:
             records = api.evaluate(
-                subject, source, metrics=wanted, networks=networks, weights=files,
+                model, source, metrics=wanted, networks=networks or [], weights=files,
                 priors=names_of("prior", prior),
                 split=split or default_split(model, data), samples=samples or 10_000, seed=seed,
                 features=names_of("features", features) or (),
@@ -123,7 +124,10 @@ def evaluate(
             raise GenaeError(f"--{given[0]} is for runs; {subject} is a source of images")
         if skip_bad:
             raise GenaeError("--skip-bad is for runs; among images that are measured none may be missing")
-        wanted, networks = wanted or list(api.IMAGE_METRICS), networks or ["inception"]
+        wanted, networks = (
+            wanted or [name for name, entry in METRICS.items() if entry.of_images],
+            networks or ["inception"],
+        )
         files = weight_files(weights or [], wanted, networks)
         low_high = parse_range(value_range) if value_range else None
         shape |= {"fit": fit or "crop", "value_range": low_high, "data_root": data_root}
@@ -166,10 +170,11 @@ def probe(
 
     if trunk not in ("trained", "random"):
         raise GenaeError(f"--trunk is {trunk!r}; expected trained or random")
-    source = load_run(run).open_data(data, data_root)
+    model = load_run(run)
+    source = model.open_data(data, data_root)
     with Work() as progress:
         records = api.probe(
-            run, source, frozen=frozen, heads=names_of("heads", heads) or (),
+            model, source, frozen=frozen, heads=names_of("heads", heads) or (),
             random_trunk=trunk == "random", epochs=epochs,
             seeds=seeds_of(seeds), progress=progress,
         )  # fmt: skip
@@ -233,5 +238,6 @@ def report(run: Run, data_root: DataRoot = None, seed: Seed = 0) -> None:
     """Draw every figure of a run and write its report.html."""
     from genae.api import report as write
 
-    data = load_run(run).open_data(None, data_root) if data_root else None
-    console.print(f"report: {escape(str(write(run, data, seed)))}", soft_wrap=True)
+    model = load_run(run)
+    data = model.open_data(None, data_root) if data_root else None
+    console.print(f"report: {escape(str(write(model, data, seed)))}", soft_wrap=True)

@@ -143,7 +143,7 @@ def train_classifier_command(
 ) -> None:
     """Train the classifier that scores samples of a data set; kept in genae's cache. Flags as for genae data."""
     from genae import distributed
-    from genae.metrics.classifier import classifier_path, train_classifier
+    from genae.metrics.data_classifier import classifier_path, train_classifier
 
     source = open_source(data, context.args)
     with Work() as progress:

@@ -1,130 +1,125 @@
-"""Numbers that can be trusted: one function per metric on tensors, `METRICS` for the evaluation of images and runs."""
+"""Numbers that can be trusted: a file for each metric, and `METRICS`, which lists them."""
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, NamedTuple
 
-from genae.metrics.codes import code_statistics
-from genae.metrics.cost import costs
-from genae.metrics.frechet import Moments, frechet_distance, moments
-from genae.metrics.inception import inception_score
-from genae.metrics.kernel import kernel_distance, polynomial_mmd
-from genae.metrics.localisation import average_precision, localisation
-from genae.metrics.lpips import Lpips
-from genae.metrics.neighbours import coverage, memorisation, nearest
-from genae.metrics.path_length import path_lengths, trimmed_mean
-from genae.metrics.probes import knn, linear_svm, logistic, one_nn
-from genae.metrics.reconstruction import ms_ssim, mse, normalised_psnr, psnr, ssim
-
-__all__ = [
-    "METRICS", "Metric", "Moments", "average_precision", "code_statistics", "costs", "coverage", "frechet_distance",
-    "inception_score", "kernel_distance", "linear_svm", "localisation", "logistic", "memorisation", "moments",
-    "ms_ssim", "mse", "nearest", "normalised_psnr", "one_nn", "path_lengths", "polynomial_mmd", "psnr", "ssim",
-    "trimmed_mean",
-]  # fmt: skip
+if TYPE_CHECKING:
+    from genae.metrics.metric import Metric
 
 
-class Metric(NamedTuple):
-    """One choice of ``genae evaluate --metrics``."""
+class Entry(NamedTuple):
+    """A metric, without its code: what it takes to list and to explain it."""
 
-    function: Callable[..., Any]
-    """What it computes, on tensors."""
-    of: str
-    """``pairs`` (an image and its reconstruction), ``paths`` (between a prior's samples), ``features``,
-    ``probabilities``, ``pixels``, ``codes``, ``labels`` (of features) or ``run``."""
-    records: dict[str, str]
+    home: str
+    """Module in `genae.metrics`, and class."""
+    records: Mapping[str, str]
     """How the names of its numbers begin, and what each says."""
+    of_runs: bool = False
+    """Whether ``genae evaluate RUN`` measures it without being asked, where it can."""
+    of_images: bool = False
+    """The same of ``genae evaluate IMAGES``."""
 
 
-METRICS: dict[str, Metric] = {
-    "mse": Metric(mse, "pairs", {"mse": "mean squared error per value in [-1, 1], lower is better"}),
-    "psnr": Metric(psnr, "pairs", {"psnr": "peak signal-to-noise ratio in dB, higher is better"}),
-    "normalised_psnr": Metric(
-        normalised_psnr, "pairs", {"normalised_psnr": "PSNR of ImageNet-normalised values with a peak of 1 (PatchVAE)"}
+METRICS: dict[str, Entry] = {
+    "mse": Entry(
+        "reconstruction:Mse", {"mse": "mean squared error per value in [-1, 1], lower is better"}, of_runs=True
     ),
-    "ssim": Metric(ssim, "pairs", {"ssim": "structural similarity, 1 is identical"}),
-    "ms_ssim": Metric(ms_ssim, "pairs", {"ms_ssim": "structural similarity over five scales, 1 is identical"}),
-    "lpips": Metric(Lpips, "pairs", {"lpips": "learned perceptual distance (VGG-16), lower is better"}),
-    "fid": Metric(
-        frechet_distance,
-        "features",
+    "psnr": Entry("reconstruction:Psnr", {"psnr": "peak signal-to-noise ratio in dB, higher is better"}, of_runs=True),
+    "normalised_psnr": Entry(
+        "reconstruction:NormalisedPsnr",
+        {"normalised_psnr": "PSNR of ImageNet-normalised values with a peak of 1 (PatchVAE)"},
+    ),
+    "ssim": Entry("reconstruction:Ssim", {"ssim": "structural similarity, 1 is identical"}, of_runs=True),
+    "ms_ssim": Entry("reconstruction:MsSsim", {"ms_ssim": "structural similarity over five scales, 1 is identical"}),
+    "lpips": Entry("lpips:LpipsDistance", {"lpips": "learned perceptual distance (VGG-16), lower is better"}),
+    "fid": Entry(
+        "frechet:Fid",
         {"fid": "Fréchet distance in the features of Inception-v3, lower is better"},
+        of_images=True,
     ),
-    "fd": Metric(
-        frechet_distance,
-        "features",
-        {"fd": "Fréchet distance in the features of the network named, lower is better"},
+    "fd": Entry(
+        "frechet:Fd", {"fd": "Fréchet distance in the features of the network named, lower is better"}, of_runs=True
     ),
-    "kid": Metric(
-        kernel_distance,
-        "features",
-        {"kid": "kernel distance in the features of a network, lower is better"},
+    "kid": Entry(
+        "kernel:Kid", {"kid": "kernel distance in the features of a network, lower is better"}, of_images=True
     ),
-    "prdc": Metric(
-        coverage,
-        "features",
+    "prdc": Entry(
+        "prdc:Prdc",
         {
             "precision": "share of samples among the real images, higher is better",
             "recall": "share of real images among the samples, higher is better",
             "density": "how densely real images surround the samples, higher is better",
             "coverage": "share of real images with a sample near, higher is better",
         },
+        of_images=True,
     ),
-    "is": Metric(
-        inception_score, "probabilities", {"is": "inception score with Inception-v3, higher is better"}
+    "swd": Entry(
+        "sliced_wasserstein:Swd",
+        {"swd": "sliced Wasserstein distance in the features of a network, lower is better"},
     ),
-    "icp": Metric(
-        inception_score,
-        "probabilities",
+    "vendi": Entry(
+        "vendi:Vendi",
+        {"vendi": "Vendi score: effective number of different images in a network's features, higher is more varied"},
+    ),
+    "is": Entry("inception_score:Is", {"is": "inception score with Inception-v3, higher is better"}),
+    "icp": Entry(
+        "inception_score:Icp",
         {"icp": "inception score with genae's classifier of this data, higher is better"},
+        of_runs=True,
     ),
-    "nearest": Metric(
-        memorisation,
-        "pixels",
+    "nearest": Entry(
+        "memorisation:Nearest",
         {
             "nearest": "median distance to the nearest training image, root mean square per value",
             "copies": "share of samples nearer to a training image than 99 % of held-out images; honest: 0.01",
         },
+        of_runs=True,
     ),
-    "codes": Metric(
-        code_statistics,
-        "codes",
+    "codes": Entry(
+        "code_statistics:Codes",
         {
             "code_std": "standard deviation of the codes, 0 is collapse",
             "code_rank": "effective rank of the codes",
             "code_fd": "Fréchet distance between codes and the codes that a prior samples, lower is better",
         },
+        of_runs=True,
     ),
-    "cost": Metric(
-        costs,
-        "run",
+    "cost": Entry(
+        "cost:Cost",
         {"train_images": "images or codes seen in training", "train_seconds": "seconds of training"},
+        of_runs=True,
     ),
-    "ppl": Metric(
-        path_lengths, "paths", {"ppl": "perceptual path length (LPIPS) in a prior's z or in codes w, lower is smoother"}
+    "ppl": Entry(
+        "path_length:Ppl",
+        {"ppl": "perceptual path length (LPIPS) in a prior's z or in codes w, lower is smoother"},
     ),
-    "fpl": Metric(
-        path_lengths,
-        "paths",
+    "fpl": Entry(
+        "path_length:Fpl",
         {"fpl": "path length in the features of the network named; a stand-in, no ppl; lower is smoother"},
     ),
-    "1nn": Metric(one_nn, "labels", {"1nn": "accuracy of the nearest neighbour's label among an encoder's features"}),
-    "knn": Metric(knn, "labels", {"knn": "accuracy of a vote of the 20 nearest neighbours among features"}),
-    "svm": Metric(linear_svm, "labels", {"svm": "accuracy of a linear support vector machine on features"}),
-    "localisation": Metric(
-        average_precision,
-        "labels",
+    "1nn": Entry("probes:OneNn", {"1nn": "accuracy of the nearest neighbour's label among an encoder's features"}),
+    "knn": Entry("probes:Knn", {"knn": "accuracy of a vote of the 20 nearest neighbours among features"}),
+    "svm": Entry("probes:Svm", {"svm": "accuracy of a linear support vector machine on features"}),
+    "localisation": Entry(
+        "localisation:Localised",
         {"localisation": "average precision of a model's parts as detectors of the true ones (shapes), 1 is perfect"},
     ),
-    "occurrence": Metric(
-        mse,
-        "labels",
+    "occurrence": Entry(
+        "occurrence:Occurrence",
         {"occurrence": "MSE where parts are drawn, or there or not, instead of likely: what soft maps let through"},
     ),
-    "logistic": Metric(logistic, "labels", {"logistic": "accuracy of logistic regression on standardised features"}),
-}  # fmt: skip
+    "logistic": Entry("probes:Logistic", {"logistic": "accuracy of logistic regression on standardised features"}),
+}
 
 
-_TEXTS = {start: text for metric in METRICS.values() for start, text in metric.records.items()}
+def metric_class(name: str) -> "type[Metric]":
+    """The class of a metric in `METRICS`."""
+    module, _, cls = METRICS[name].home.partition(":")
+    return getattr(import_module(f"genae.metrics.{module}"), cls)
+
+
+_TEXTS = {start: text for entry in METRICS.values() for start, text in entry.records.items()}
 _TEXTS |= {  # of genae probe
     "top1": "accuracy of a head and what is trained above an encoder's frozen layers, on test images",
     "top5": "share of test images whose label is among its five likeliest",

@@ -1,6 +1,7 @@
-"""Feature networks by name: Inception-v3, torchvision's, timm's, raw pixels."""
+"""Feature networks by name: Inception-v3, torchvision's, timm's, raw pixels, and the classifier of the data."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,56 @@ from torchvision.models.inception import BasicConv2d
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as tv
 
+from genae.data.sources import ImageData
 from genae.data.transforms import to_unit_range
 from genae.errors import GenaeError, nearest, reason
+from genae.metrics.data_classifier import classifier_of
 from genae.metrics.features import FeatureNetwork
+from genae.metrics.lpips import Lpips, open_lpips
 from genae.metrics.weights import INCEPTION, Published, fetch, fill, is_published
 from genae.networks.inception import FidInception
+from genae.progress import Progress, silent
 from genae.storage import weights_digest
 
 NAMES = ("inception", "pixels", "torchvision:NAME", "timm:NAME")
+
+
+class Networks:
+    """Feature networks by name, each opened once, when it is first asked for."""
+
+    def __init__(
+        self,
+        device: torch.device,
+        weights: Mapping[str, Path] | None = None,
+        labelled: Callable[[], ImageData] | None = None,
+        progress: Progress = silent,
+    ) -> None:
+        self.device = device
+        self.weights = weights or {}
+        """Network -> weight file that replaces its download."""
+        self.labelled = labelled
+        """Opens the labelled images whose classifier is ``classifier``."""
+        self.progress = progress
+        self._opened: dict[str, FeatureNetwork] = {}
+
+    @cached_property
+    def lpips(self) -> Lpips:
+        """LPIPS with its published weights, or those that were given. Raises `GenaeError`."""
+        return open_lpips(self.device, self.weights)
+
+    def __getitem__(self, name: str) -> FeatureNetwork:
+        """A network of `NAMES`, or ``classifier``. Raises `GenaeError`."""
+        if name not in self._opened:
+            self._opened[name] = self._open(name)
+        return self._opened[name]
+
+    def _open(self, name: str) -> FeatureNetwork:
+        if name == "classifier":
+            if self.labelled is None:
+                raise GenaeError("the classifier needs labelled reference data (class sub-folders would be labels)")
+            return classifier_of(self.labelled(), self.device, self.progress)
+        self.progress(f"opening {name}", 0, 1)
+        return open_network(name, self.device, self.weights)
 
 
 def open_network(name: str, device: torch.device, weights: Mapping[str, Path] | None = None) -> FeatureNetwork:

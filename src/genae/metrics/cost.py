@@ -1,8 +1,28 @@
 """What a run took to train: images and seconds, of the autoencoder and of each prior that was fitted later."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from genae.metrics.metric import Measured, ModelMetric
+from genae.metrics.records import CODE
 from genae.storage import load_tensors, read_lines
+
+if TYPE_CHECKING:
+    from genae.metrics.of_model import ModelEvaluation
+
+
+class Cost(ModelMetric):
+    """``train_images`` and ``train_seconds``, from the log of the run and the files of its priors."""
+
+    needs = frozenset({"run"})
+
+    def measure_model(self, evaluation: "ModelEvaluation") -> Iterator[Measured]:
+        """Both numbers of the autoencoder and of each prior that is measured."""
+        assert evaluation.subject.folder is not None
+        for of, numbers in costs(evaluation.subject.folder, evaluation.subject.digest).items():
+            if of == CODE or of in evaluation.priors:
+                yield from (Measured(of, name, number) for name, number in numbers.items())
 
 
 def costs(run: Path, weights: str) -> dict[str, dict[str, float]]:
@@ -12,14 +32,14 @@ def costs(run: Path, weights: str) -> dict[str, dict[str, float]]:
     the autoencoder are part of its time. Seconds are those of the machine that trained: set beside each other only runs
     of one kind of machine.
     """
-    found: dict[str, dict[str, float]] = {}
+    spent: dict[str, dict[str, float]] = {}
     lines = read_lines(run / "log.jsonl", "seconds")
     if lines:
-        found["code"] = {"train_images": lines[-1]["images"], "train_seconds": lines[-1]["seconds"]}
+        spent[CODE] = {"train_images": lines[-1]["images"], "train_seconds": lines[-1]["seconds"]}
     for file in sorted((run / "priors").glob("*.safetensors")):
         metadata = load_tensors(file)[1]
         if metadata.get("weights") == weights:
-            found[file.stem] = {
+            spent[file.stem] = {
                 f"train_{key}": float(metadata[key]) for key in ("images", "seconds") if key in metadata
             }
-    return found
+    return spent

@@ -1,12 +1,18 @@
 """Fréchet distance between Gaussians: float64, real, and exact also for singular covariances."""
 
-from collections.abc import Mapping
-from typing import Self
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import torch
 from scipy.linalg.lapack import dpstrf
 from torch import Tensor
+
+from genae.metrics.metric import FeatureMetric, Measured
+
+if TYPE_CHECKING:
+    from genae.metrics.features import FeatureNetwork
+    from genae.metrics.tally import Tally
 
 CHUNK = 4096
 
@@ -25,6 +31,24 @@ def frechet_distance(mean1: Tensor, covariance1: Tensor, mean2: Tensor, covarian
         shapes = ", ".join(str(list(t.shape)) for t in (mean1, covariance1, mean2, covariance2))
         raise ValueError(f"frechet_distance: shapes {shapes}; expected [D], [D, D], [D], [D, D]")
     return _distance(mean1, _factor(covariance1), mean2, _factor(covariance2))
+
+
+class Fd(FeatureMetric):
+    """``fd``: Fréchet distance in the features of the networks that were chosen; in Inception-v3's it is ``fid``."""
+
+    keeps = "moments"
+    least_images = 2
+
+    def compare(self, images: "Tally", real: "Tally", network: "FeatureNetwork", seed: int) -> Iterator[Measured]:
+        """One number."""
+        yield Measured("", "fd" if network.suffix else "fid", images.moments.distance(real.moments))
+
+
+class Fid(Fd):
+    """``fid``: Fréchet inception distance (Heusel et al. 2017)."""
+
+    network = "inception"
+    stand_in = "fd"
 
 
 class Moments:

@@ -1,9 +1,31 @@
 """Kernel distance (KID): the squared maximum mean discrepancy under a cubic kernel, float64."""
 
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
 from genae.data.sampler import mix_seed
+from genae.metrics.metric import FeatureMetric, Measured
+
+if TYPE_CHECKING:
+    from genae.metrics.features import FeatureNetwork
+    from genae.metrics.tally import Tally
+
+
+class Kid(FeatureMetric):
+    """``kid``: kernel distance, over 100 subsets of at most 1,000 images; over all at once where there are no more."""
+
+    keeps = "rows"
+    least_images = 2
+
+    def compare(self, images: "Tally", real: "Tally", network: "FeatureNetwork", seed: int) -> Iterator[Measured]:
+        """One number and its deviation over subsets."""
+        size = min(1000, images.count, real.count)
+        subsets = 1 if size == images.count == real.count else 100  # one is all there are
+        value, deviation = kernel_distance(images.rows, real.rows, subsets, size, seed)
+        yield Measured("", "kid", value, {"subsets": subsets, "subset_size": size}, deviation)
 
 
 def kernel_distance(

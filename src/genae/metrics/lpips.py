@@ -1,15 +1,20 @@
 """Learned perceptual image patch similarity (LPIPS) with VGG-16."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torchvision.models import vgg16
 
 from genae.errors import GenaeError
+from genae.metrics.metric import PairMetric
 from genae.metrics.weights import LPIPS_VGG, VGG16, fetch, fill, is_published
 from genae.storage import weights_digest
+
+if TYPE_CHECKING:
+    from genae.metrics.backbones import Networks
 
 SLICES = (4, 9, 16, 23, 30)  # after relu1_2, relu2_2, relu3_3, relu4_3, relu5_3
 CHANNELS = (64, 128, 256, 512, 512)
@@ -53,6 +58,37 @@ class Lpips(nn.Module):
     def protocol(self) -> dict[str, str]:
         """Its part of a fingerprint."""
         return {"network": "lpips-vgg16-v0.1", "network_digest": weights_digest(self)}
+
+
+WEIGHTS = ("vgg16", "lpips")
+"""What is downloaded, or given as files."""
+
+
+class LpipsDistance(PairMetric):
+    """``lpips``, or ``lpips-other-weights``."""
+
+    least_side = LPIPS_SIDE
+
+    def downloads(self, chosen: Sequence[str]) -> Sequence[str]:
+        """VGG-16's weights and LPIPS' own."""
+        return WEIGHTS
+
+    def open(self, networks: "Networks", chosen: Sequence[str]) -> None:
+        """Read them."""
+        self.network = networks.lpips
+
+    @property
+    def recorded(self) -> str:
+        """With other weights than the published ones, the name says so."""
+        return self.network.name
+
+    def error(self, x_hat: Tensor, x: Tensor) -> Tensor:
+        """`Lpips`."""
+        return self.network(x_hat, x)
+
+    def protocol(self) -> Mapping[str, object]:
+        """Name and hash of the network."""
+        return self.network.protocol
 
 
 def open_lpips(device: torch.device, weights: Mapping[str, Path] | None = None) -> Lpips:

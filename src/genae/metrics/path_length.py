@@ -1,7 +1,7 @@
 """Perceptual path length: how abruptly images change along paths between codes."""
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -9,9 +9,16 @@ from torch import Tensor
 
 from genae.data.sampler import mix_seed
 from genae.latent.interpolate import lerp, slerp
+from genae.metrics.backbones import Networks
+from genae.metrics.evaluation import check_finite
 from genae.metrics.features import FeatureNetwork
-from genae.metrics.lpips import Lpips
+from genae.metrics.lpips import LPIPS_SIDE, WEIGHTS, Lpips
+from genae.metrics.metric import Measured, ModelMetric
+from genae.metrics.records import short_count
 from genae.protocol import Prior
+
+if TYPE_CHECKING:
+    from genae.metrics.of_model import ModelEvaluation
 
 STEP = 1e-4
 BATCH = 16  # pairs
@@ -45,11 +52,9 @@ def trimmed_mean(lengths: Tensor) -> float:
 class Perceiver(NamedTuple):
     """What perceives the differences along paths."""
 
-    metric: str
-    """How its numbers begin: ``ppl`` with LPIPS, ``fpl`` with any other network."""
     suffix: str
     """How they end: the network's name; empty for LPIPS with its published weights."""
-    protocol: Mapping[str, Any]
+    protocol: Mapping[str, object]
     """Its part of a fingerprint."""
     distance: Callable[[Tensor, Tensor], Tensor]
     """Images [B, C, H, W] in [-1, 1], two of them -> [B]."""
@@ -62,7 +67,7 @@ def by_lpips(lpips: Lpips) -> Perceiver:
         times = max(1, min(x.shape[2:]) // 256)
         return lpips(*(F.avg_pool2d(image, times) if times > 1 else image for image in (x, y)))
 
-    return Perceiver("ppl", lpips.name.removeprefix("lpips").removeprefix("-"), lpips.protocol, distance)
+    return Perceiver(lpips.name.removeprefix("lpips").removeprefix("-"), lpips.protocol, distance)
 
 
 def by_features(network: FeatureNetwork) -> Perceiver:
@@ -76,7 +81,65 @@ def by_features(network: FeatureNetwork) -> Perceiver:
             a, b = (network.compute((image + 1) * 127.5)[0] for image in (x, y))
         return (a.double() - b.double()).square().flatten(1).mean(1)
 
-    return Perceiver("fpl", network.suffix, network.protocol, distance)
+    return Perceiver(network.suffix, network.protocol, distance)
+
+
+class PathMetric(ModelMetric):
+    """Path lengths of each prior with latent variables: four numbers, as `prior_path_lengths` names them."""
+
+    needs = frozenset({"paths"})
+    perceivers: Sequence[Perceiver] = ()
+
+    def measure_model(self, evaluation: "ModelEvaluation") -> Iterator[Measured]:
+        """Four numbers for every prior and perceiver."""
+        priors = evaluation.subject.autoencoder.priors
+        for prior in (name for name in evaluation.priors if priors[name].has_latent):
+            for perceiver in self.perceivers:
+                yield from self.lengths(evaluation, prior, perceiver)
+
+    def lengths(self, evaluation: "ModelEvaluation", prior: str, perceiver: Perceiver) -> Iterator[Measured]:
+        """The four numbers of one."""
+        model, request = evaluation.subject.autoencoder, evaluation.request
+        lengths: dict[str, list[Tensor]] = {}
+        with torch.no_grad():
+            for kind, values in prior_path_lengths(
+                model.priors[prior], model.decode, perceiver.distance, request.samples, request.seed
+            ):
+                check_finite(values[:, None], f"{prior} path lengths")
+                lengths.setdefault(kind, []).append(values)
+                evaluation.progress(f"paths of {prior}", sum(map(len, lengths[kind])), request.samples)
+        more = {"images": request.samples, "seed": request.seed, "step": STEP, "crop": "none", **perceiver.protocol}
+        ending = f"-{perceiver.suffix}" if perceiver.suffix else ""
+        for kind, parts in lengths.items():
+            name = f"{self.name}_{kind}{short_count(request.samples)}{ending}"
+            yield Measured(prior, name, trimmed_mean(torch.cat(parts)), more)
+
+
+class Ppl(PathMetric):
+    """``ppl``: perceptual path length, with LPIPS."""
+
+    least_side = LPIPS_SIDE
+    stand_in = "fpl"
+
+    def downloads(self, chosen: Sequence[str]) -> Sequence[str]:
+        """LPIPS' weights."""
+        return WEIGHTS
+
+    def open(self, networks: Networks, chosen: Sequence[str]) -> None:
+        """Read them."""
+        self.perceivers = [by_lpips(networks.lpips)]
+
+
+class Fpl(PathMetric):
+    """``fpl``: the same in the features of the networks that were chosen."""
+
+    def networks(self, chosen: Sequence[str]) -> Sequence[str]:
+        """Those that were chosen."""
+        return chosen
+
+    def open(self, networks: Networks, chosen: Sequence[str]) -> None:
+        """Open them."""
+        self.perceivers = [by_features(networks[name]) for name in chosen]
 
 
 def prior_path_lengths(

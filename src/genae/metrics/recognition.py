@@ -169,12 +169,12 @@ def _features(fixed: nn.Module, data: ImageData, split: str, device: torch.devic
                 f"the features of {len(indices)} {split} images take {need / 1e9:.1f} GB and this machine has "
                 f"{there / 1e9:.1f} GB of memory; take fewer or smaller images"
             )
-        found = torch.empty(len(indices), *shape)
+        features = torch.empty(len(indices), *shape)
         for start in range(0, len(indices), 256):
             rows = slice(start, min(start + 256, len(indices)))
-            found[rows] = fixed(data.images(indices[rows]).to(device))
+            features[rows] = fixed(data.images(indices[rows]).to(device))
             progress(f"features of the {split} images", rows.stop, len(indices))
-    return found
+    return features
 
 
 def _accuracies(network: nn.Module, features: Tensor, labels: Tensor, device: torch.device) -> tuple[float, float]:

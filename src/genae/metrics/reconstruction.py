@@ -6,11 +6,62 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from genae.metrics.metric import PairMetric
+from genae.metrics.records import CODE
 from genae.protocol import Autoencoder
 
-CODE = "code"
+PSNR_OF_EQUALS = 100.0  # dB
 MS_SSIM_SIDE = 16 * 11  # the window still fits after four halvings
 MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+
+
+class Mse(PairMetric):
+    """``mse``."""
+
+    value_range = "[-1, 1]"
+
+    def error(self, x_hat: Tensor, x: Tensor) -> Tensor:
+        """`mse`."""
+        return mse(x_hat, x)
+
+
+class Psnr(PairMetric):
+    """``psnr``."""
+
+    most = PSNR_OF_EQUALS
+
+    def error(self, x_hat: Tensor, x: Tensor) -> Tensor:
+        """`psnr`."""
+        return psnr(x_hat, x)
+
+
+class NormalisedPsnr(PairMetric):
+    """``normalised_psnr``."""
+
+    value_range = "ImageNet-normalised, peak 1"
+    most = PSNR_OF_EQUALS
+
+    def error(self, x_hat: Tensor, x: Tensor) -> Tensor:
+        """`normalised_psnr`."""
+        return normalised_psnr(x_hat, x)
+
+
+class Ssim(PairMetric):
+    """``ssim``."""
+
+    def error(self, x_hat: Tensor, x: Tensor) -> Tensor:
+        """`ssim`."""
+        return ssim(x_hat, x)
+
+
+class MsSsim(PairMetric):
+    """``ms_ssim``."""
+
+    least_side = MS_SSIM_SIDE
+
+    def error(self, x_hat: Tensor, x: Tensor) -> Tensor:
+        """`ms_ssim`."""
+        return ms_ssim(x_hat, x)
 
 
 def mse(x: Tensor, y: Tensor) -> Tensor:

@@ -1,18 +1,25 @@
 """What is kept of a stream of images under one feature network; the reference's is cached."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Self
 
 import torch
 from torch import Tensor
 
+from genae import distributed
 from genae.data.builtin import cache_folder
+from genae.data.sampler import mix_seed
+from genae.data.stream import ImageStream
 from genae.errors import GenaeError
-from genae.metrics.features import Observed
+from genae.metrics.features import FeatureNetwork, Observed
 from genae.metrics.frechet import Moments
-from genae.metrics.inception import SplitScores
+from genae.metrics.inception_score import SplitScores
+from genae.metrics.metric import BATCH
+from genae.progress import Progress
 from genae.storage import load_tensors, save_tensors
+from genae.version import VERSION
 
 
 class Tally:
@@ -98,6 +105,42 @@ class Tally:
                 scores.marginals = tensors[f"scores{splits}.marginals"]
                 scores.negentropies = tensors[f"scores{splits}.negentropies"]
         return tally
+
+
+def cached_tallies(
+    stream: ImageStream, watched: Sequence[tuple[FeatureNetwork, set[str]]], seed: int, progress: Progress
+) -> list[Tally]:
+    """Of real images, what is to be kept for each network; from the cache where it is there, otherwise put there."""
+    what = [
+        (stream.digest, stream.indices.tolist(), network.protocol, seed, VERSION, torch.__version__)
+        for network, _ in watched
+    ]
+    keys = [f"{mix_seed(repr(each)):016x}" for each in what]
+    tallies = [
+        distributed.by_writer(partial(Tally.cached, key, len(stream), keeps, seed))
+        for key, (_, keeps) in zip(keys, watched, strict=True)
+    ]
+    # What the cache has already is made again with what it lacks: the file that replaces it loses nothing.
+    missing = {
+        number: Tally(len(stream), watched[number][1] | Tally.kept(keys[number]), seed)
+        for number, tally in enumerate(tallies)
+        if tally is None
+    }
+
+    def look(pixels: Tensor) -> list[Observed]:
+        return [watched[number][0](pixels) for number in missing]
+
+    done = 0
+    for observed in distributed.in_order(stream.indices.split(BATCH) if missing else (), stream.read, look):
+        done = min(done + BATCH, len(stream))
+        progress(f"features of {stream.name}", done, len(stream))
+        for tally, features in zip(missing.values(), observed, strict=True):
+            tally.add(features)
+    for number, tally in missing.items():
+        tallies[number] = tally.finish()
+        if distributed.rank() == 0:
+            tally.save(keys[number])
+    return [tally for tally in tallies if tally is not None]
 
 
 def _path(key: str) -> Path:

@@ -5,12 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from genae.metrics import position
-from genae.metrics.judges import REAL
+from genae.metrics.records import FRESH, REAL, SUBJECT, Record
 
-Records = Sequence[Mapping[str, Any]]
-# The part of a fingerprint that says what was measured, or found, not how.
-SUBJECT = {"weights", "prior_weights", "files", "part"}
-FRESH = "random"  # the weights of a fresh trunk, which belongs to every training of a run
+Records = Sequence[Record]
 
 
 def newest(records: Records) -> list[Mapping[str, Any]]:

@@ -10,7 +10,7 @@ from genae import api
 from genae.autoencoders import AUTOENCODERS
 from genae.data.sources import ImageData
 from genae.errors import GenaeError
-from genae.metrics.reconstruction import CODE
+from genae.metrics.records import CODE
 from genae.priors import PRIORS
 from genae.protocol import Autoencoder
 from genae.reproduction import records

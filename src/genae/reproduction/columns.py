@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from genae.metrics import METRICS
+from genae.metrics import metric_class
 from genae.metrics.recognition import FROZEN
 from genae.reproduction.budgets import DATA
 
@@ -34,7 +34,7 @@ class Measure(NamedTuple):
     @property
     def compares_pairs(self) -> bool:
         """Whether images are compared with their reconstructions."""
-        return not self.is_recognition and METRICS[self.metric].of == "pairs"
+        return not self.is_recognition and "pairs" in metric_class(self.metric).needs
 
 
 def measure_of(column: str) -> Measure:

@@ -6,18 +6,14 @@ from typing import Any, NamedTuple
 
 from genae import api
 from genae.errors import GenaeError
-from genae.metrics import METRICS
-from genae.metrics.judges import REAL
-from genae.metrics.reconstruction import CODE
+from genae.metrics import metric_class
+from genae.metrics.probe import RANDOM_TRUNK
+from genae.metrics.records import CODE, FRESH, REAL, SUBJECT
 from genae.model import load
-from genae.reports.tables import FRESH, SUBJECT
 from genae.reproduction.budgets import DATA, DROP_EVERY, EPOCHS, SAMPLES
 from genae.reproduction.columns import Measure
 from genae.reproduction.published import Row
 from genae.storage import read_lines, weights_digest
-
-STAND_INS = {"is": "icp", "fid": "fd", "ppl": "fpl"}
-"""Metrics that need published weights -> what a smoke test, which needs none, measures instead."""
 
 
 class Lookup(NamedTuple):
@@ -68,7 +64,7 @@ def recognition(row: Row, measure: Measure, budget: str, seed: int, run: Path) -
         "split": "test", "frozen": frozen, "seed": seed, "epochs": epochs, "drop_every": drop_every,
     }  # fmt: skip
     return Lookup(
-        "random trunk" if row.random_trunk else CODE,
+        RANDOM_TRUNK if row.random_trunk else CODE,
         f"{measure.metric}-{frozen}",
         fingerprint,
         lambda: api.probe(
@@ -81,7 +77,9 @@ def recognition(row: Row, measure: Measure, budget: str, seed: int, run: Path) -
 def evaluation(row: Row, measure: Measure, budget: str, run: Path) -> Lookup:
     """The value of a metric of the run (`api.evaluate`)."""
     trained = load(run)
-    metric = STAND_INS.get(measure.metric, measure.metric) if budget == "smoke" else measure.metric
+    metric = measure.metric
+    if budget == "smoke":  # what needs no published weights
+        metric = metric_class(metric).stand_in or metric
     of_codes = row.reconstructions or measure.features or (measure.compares_pairs and not row.through_prior)
     of = REAL if not row.model else CODE if of_codes else row.prior
     fingerprint: dict[str, object] = {"weights": trained.digest, "split": "test", "data_digest": trained.trained_on}
@@ -101,4 +99,4 @@ def _recorded_name(metric: str, row: Row, path: str) -> str:
     """How the name of a metric begins in records: with the space of a path, with ``r`` for reconstructions."""
     if path:
         return f"{metric}_{row.space}_{path}"
-    return f"r{metric}" if row.reconstructions and METRICS[metric].of == "features" else metric
+    return f"r{metric}" if row.reconstructions and metric_class(metric).compares else metric

@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from genae import api
 from genae.data.sources import open_data
 from genae.errors import GenaeError, nearest
+from genae.metrics.probe import expect_seeds
 from genae.reproduction.budgets import BUDGETS, DATA
 from genae.reproduction.cells import Request, measure_cell
 from genae.reproduction.columns import measure_of
@@ -43,7 +43,7 @@ def reproduce(
     """
     sources = sources or {}
     _check(table, budget, rows, columns, sources)
-    api.expect_seeds(seeds)
+    expect_seeds(seeds)
     Path(out).mkdir(parents=True, exist_ok=True)  # after the checks, before the work
     path = Path(out) / f"{table.replace('/', '-')}{'-smoke' if budget == 'smoke' else ''}.json"
     command = _command_line(table, [

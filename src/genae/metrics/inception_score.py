@@ -1,11 +1,61 @@
 """Inception score over the class probabilities of any classifier."""
 
-from typing import Self
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Self
 
 import torch
 from torch import Tensor
 
 from genae.data.sampler import mix_seed
+from genae.metrics.metric import FeatureMetric, Measured
+from genae.metrics.records import short_count
+
+if TYPE_CHECKING:
+    from genae.metrics.features import FeatureNetwork
+    from genae.metrics.tally import Tally
+
+
+class Is(FeatureMetric):
+    """``is``: inception score with Inception-v3, over one split and, from 1,000 images on, over ten."""
+
+    network = "inception"
+    keeps = "scores"
+    compares = False
+    stand_in = "icp"
+
+    def compare(self, images: "Tally", real: "Tally", network: "FeatureNetwork", seed: int) -> Iterator[Measured]:
+        """A number for each count of splits."""
+        for splits, scores in images.scores.items():
+            value, deviation = scores.result()
+            name = f"{self.name}{'-1split' if splits == 1 else ''}"
+            yield Measured("", name, value, {"splits": splits}, deviation if splits > 1 else None)
+
+    def label(self, name: str, of: str, count: int, network: "FeatureNetwork") -> str:
+        """``is10k-1split-NETWORK``; a score of reconstructions has no ``r``."""
+        start, _, one_split = name.partition("-")
+        return "-".join(filter(None, [f"{start}{short_count(count)}", one_split, self.ending(network)]))
+
+    def ending(self, network: "FeatureNetwork") -> str:
+        """The network, where it is not the one that the score is defined with."""
+        return network.suffix
+
+
+class Icp(Is):
+    """``icp``: inception score with genae's classifier of the data; over ten splits alone, where there are enough."""
+
+    network = "classifier"
+    stand_in = ""
+
+    def compare(self, images: "Tally", real: "Tally", network: "FeatureNetwork", seed: int) -> Iterator[Measured]:
+        """The score over most splits."""
+        most = max(images.scores)
+        yield from (
+            number for number in super().compare(images, real, network, seed) if number.protocol["splits"] == most
+        )
+
+    def ending(self, network: "FeatureNetwork") -> str:
+        """None: the name says which network."""
+        return ""
 
 
 def inception_score(probabilities: Tensor, splits: int = 10, seed: int | None = None) -> tuple[float, float]:

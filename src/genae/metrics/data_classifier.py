@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from genae import distributed
 from genae.data.builtin import cache_folder
 from genae.data.sampler import mix_seed, shuffled
 from genae.data.sources import ImageData
@@ -39,6 +40,17 @@ def load_classifier(data: ImageData, device: torch.device) -> FeatureNetwork:
 
     details = {"accuracy": float(metadata["accuracy"])}
     return FeatureNetwork(metadata["name"], "classifier", digest, "none", compute, details)
+
+
+def classifier_of(data: ImageData, device: torch.device, progress: Progress = silent) -> FeatureNetwork:
+    """The classifier of labelled data, trained and cached when it is first needed. Raises `GenaeError`."""
+
+    def train_once() -> None:
+        if not classifier_path(data).exists():
+            train_classifier(data, device, progress=progress)
+
+    distributed.writer_first(train_once)
+    return load_classifier(data, device)
 
 
 def train_classifier(

@@ -1,0 +1,193 @@
+"""The evaluation of a model: reconstructions of a split, samples of its priors, codes, layers, paths."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from genae.data.sources import ImageData
+from genae.data.stream import stream_of
+from genae.data.transforms import to_uint8
+from genae.errors import GenaeError
+from genae.metrics.backbones import Networks
+from genae.metrics.encoder_features import features_of
+from genae.metrics.evaluation import Evaluation, Pass, Request, check_finite
+from genae.metrics.lesson import Lesson, lesson
+from genae.metrics.memorisation import FIRST
+from genae.metrics.metric import ENCODED, Batch, Metric, Need
+from genae.metrics.reconstruction import reconstructions
+from genae.metrics.records import CODE
+from genae.progress import Progress, silent
+from genae.protocol import Autoencoder, PartCoder
+from genae.storage import weights_digest
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A trained model as evaluations see it."""
+
+    autoencoder: Autoencoder
+    sample_codes: Callable[[int, int, str], Tensor]
+    """Count, seed and prior -> codes [count, D]."""
+    digest: str
+    """Hash of the weights."""
+    trained_on: str
+    """`ImageData.digest` of the training data."""
+    name: str
+    folder: Path | None = None
+    """Of its run, where it has one."""
+
+
+class ModelEvaluation(Evaluation):
+    """Images are rounded to 8 bits before any feature network sees them, as files would be."""
+
+    def __init__(
+        self,
+        subject: Subject,
+        data: ImageData,
+        metrics: Sequence[Metric],
+        request: Request,
+        networks: Networks,
+        progress: Progress = silent,
+    ) -> None:
+        super().__init__(metrics, request, stream_of(data, data.split(request.split)), networks, progress)
+        self.subject = subject
+        self.data = data
+        self.device = next(subject.autoencoder.parameters()).device
+        self.priors = list(subject.autoencoder.priors) if request.priors is None else list(request.priors)
+        self.offers = offers_of(subject, data)
+        self.base |= {"weights": subject.digest}
+
+    @property
+    def parts(self) -> PartCoder:
+        """How the model's codes say which parts occur where. Raises `GenaeError` for a model without parts."""
+        parts = self.subject.autoencoder.parts
+        if parts is None:
+            raise GenaeError(self.refusal("parts", "this metric"))
+        return parts
+
+    @property
+    def name(self) -> str:
+        """Of the model."""
+        return self.subject.name
+
+    def as_model(self) -> "ModelEvaluation":
+        """Itself."""
+        return self
+
+    def fingerprint(self, of: str) -> Mapping[str, object]:
+        """The weights of a prior."""
+        return {"prior_weights": self._prior_digests[of]} if of in self._prior_digests else {}
+
+    @cached_property
+    def _prior_digests(self) -> dict[str, str]:
+        return {name: weights_digest(self.subject.autoencoder.priors[name]) for name in self.priors}
+
+    def sets(self) -> Mapping[str, int]:
+        """The split, and the samples."""
+        images = {f"the {self.request.split} split of {self.data.name}": len(self.reference)}
+        return images | ({"each sample of a prior": self.request.samples} if self.subject.autoencoder.priors else {})
+
+    def refusal(self, need: Need, metrics: str) -> str:
+        """Why these metrics cannot have what they need."""
+        if need in ENCODED and not self.subject.autoencoder.has_encoder:
+            return f"this model has no encoder; {metrics} need one"
+        if need == "training":
+            return (
+                f"{metrics} compares samples with the training images of {self.name}; leave out --data {self.data.name}"
+            )
+        if need == "run":
+            return f"the {metrics} is read from the log of a run folder; {self.name} is a file: leave out {metrics}"
+        return f"{type(self.subject.autoencoder).__name__} has no parts; {metrics}: expected a patch-vae"
+
+    def check(self) -> None:
+        """Refuse what cannot be measured. Raises `GenaeError`."""
+        super().check()
+        request = self.request
+        if self.wanting("labels"):
+            _ = self.lesson
+        elif request.train_data or request.train_split != "train" or tuple(request.features) != ("short",):
+            raise GenaeError(
+                "layers and training images are chosen for metrics that learn from labels, such as 1nn; "
+                f"{', '.join(metric.name for metric in self.metrics)} do not: leave them out"
+            )
+
+    @cached_property
+    def lesson(self) -> Lesson:
+        """What the metrics of labels learn from, and are tested on. Raises `GenaeError`."""
+        names = [metric.name for metric in self.wanting("labels")]
+        return lesson(names, self.data, self.reference.indices, self.request.train_data, self.request.train_split)
+
+    @cached_property
+    def layer_features(self) -> list[tuple[str, Tensor, Tensor]]:
+        """Name of each layer that was chosen, its features of the images that are learnt from, and of the tested."""
+        model, names = self.subject.autoencoder, self.request.features
+        learnt = features_of(model, self.lesson.data, self.lesson.learn, names, "training images", self.progress)
+        tested = features_of(model, self.data, self.reference.indices, names, "held-out images", self.progress)
+        return list(zip(names, learnt, tested, strict=True))
+
+    def passes(self) -> Iterator[Pass]:
+        """Held-out images through the model, and samples of every prior."""
+        featured = bool(self.kept)
+        count = len(self.reference)
+        if self.subject.autoencoder.has_encoder and (featured or self.wanting("pairs", "codes")):
+            indices = self.reference.indices
+            yield Pass(
+                CODE, "reconstructions", count,
+                lambda part: (int(part[0]), self.data.images(indices[part])), self._reconstructed, featured,
+            )  # fmt: skip
+        for prior in self.priors if featured or self.wanting("samples", "codes") else ():
+            whole = featured or self.wanting("codes")
+            count = self.request.samples if whole else min(FIRST, self.request.samples)
+            decoded = self.request.samples if featured else FIRST if self.wanting("samples") else 0
+            drawn = self.subject.sample_codes(self.request.samples, self.request.seed, prior)
+            check_finite(drawn, "codes")
+            yield Pass(
+                prior, f"{prior} samples", count,
+                partial(_numbered, drawn), partial(self._sampled, decoded), featured,
+            )  # fmt: skip
+
+    def _reconstructed(self, numbered: tuple[int, Tensor]) -> Batch:
+        start, x = numbered[0], numbered[1].to(self.device)
+        through = self.priors if self.wanting("pairs") else ()
+        with torch.no_grad():
+            codes = self.subject.autoencoder.encode(x)
+            decoded = reconstructions(self.subject.autoencoder, codes, through)
+        for name, x_hat in decoded.items():
+            check_finite(x_hat, f"reconstructions through {name}")
+        pixels = to_uint8(decoded[CODE]).cpu() if self.kept else None
+        return Batch(x, decoded, pixels, codes.cpu(), start)
+
+    def _sampled(self, decoded: int, numbered: tuple[int, Tensor]) -> Batch:
+        """``decoded``: how many samples are wanted as images."""
+        start, codes = numbered
+        if start >= decoded:
+            return Batch(codes=codes, start=start)
+        with torch.no_grad():
+            images = self.subject.autoencoder.decode(codes.to(self.device))
+        check_finite(images, "samples")
+        return Batch(pixels=to_uint8(images).cpu(), codes=codes, start=start)
+
+
+def _numbered(rows: Tensor, part: Tensor) -> tuple[int, Tensor]:
+    return int(part[0]), rows[part]
+
+
+def offers_of(subject: Subject, data: ImageData) -> frozenset[Need]:
+    """What this model and these data have for metrics."""
+    model = subject.autoencoder
+    has: dict[Need, bool] = {
+        "pairs": model.has_encoder,
+        "features": True,
+        "samples": True,
+        "codes": model.has_encoder,
+        "training": data.digest == subject.trained_on,
+        "labels": model.has_encoder,
+        "parts": model.has_encoder and model.parts is not None,
+        "paths": True,
+        "run": subject.folder is not None,
+    }
+    return frozenset(need for need, there in has.items() if there)
