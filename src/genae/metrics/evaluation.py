@@ -214,7 +214,8 @@ def opened(names: Iterable[str]) -> list[Metric]:
     from genae.errors import nearest
     from genae.metrics import METRICS, metric_class
 
-    for name in names:
+    wanted = list(names)
+    for name in wanted:
         if name not in METRICS:
             raise GenaeError(f"there is no metric {name!r}; {nearest(name, METRICS)}")
-    return [metric_class(name)(name) for name in METRICS if name in set(names)]
+    return [metric_class(name)(name) for name in METRICS if name in wanted]
