@@ -23,6 +23,7 @@ from genae.metrics.encoder_features import layers
 from genae.metrics.features import FeatureNetwork
 from genae.metrics.frechet import moments
 from genae.model import load
+from genae.progress import silent
 from genae.protocol import Part
 from genae.reports import tables
 from genae.storage import read_lines
@@ -298,8 +299,8 @@ def test_bad_images_are_refused_in_one_sentence(
         ("GOOD --data GOOD --train-data GOOD", "--train-data is for runs"),
         ("GOOD --data GOOD --features long", "--features is for runs"),
         ("RUN --metrics 1nn --data digits --split all", "1nn would be tested on images that they learn from"),
-        ("RUN --metrics mse --train-data digits", "chosen for 1nn, knn, svm, logistic, of which none is asked for"),
-        ("RUN --metrics mse --features long", "chosen for 1nn, knn, svm, logistic, of which none is asked for"),
+        ("RUN --metrics mse --train-data digits", "chosen for metrics that learn from labels, such as 1nn"),
+        ("RUN --metrics mse --features long", "chosen for metrics that learn from labels, such as 1nn"),
         ("RUN --metrics ,", "--metrics is ','; expected names separated by commas"),
         ("RUN --size 9", "--size is for images"),
         ("RUN --data shapes --metrics nearest", "nearest compares samples with the training images"),
@@ -382,19 +383,12 @@ def test_the_codes_of_a_run_are_measured(run: Path) -> None:
 
 
 def test_a_model_that_makes_nan_is_refused(run: Path) -> None:
-    from genae.metrics.judges import Judges
-
-    from genae.metrics import evaluate as measuring
-
     model = load(run)
-    data = model.open_data()
     with torch.no_grad():
         for parameter in model.autoencoder.decoder.parameters():  # type: ignore[union-attr]
             parameter.fill_(torch.nan)
     with pytest.raises(GenaeError, match=r"64 of 64 reconstructions through code hold NaN .*training went wrong"):
-        measuring.evaluate_model(
-            model.autoencoder, model.sample_codes, data, Judges(pairs=["mse"]), ["mse"], weights="", samples=10
-        )
+        api.evaluate(model, metrics=["mse"], samples=10)
 
 
 def test_unlike_numbers_are_named_in_every_respect(run: Path) -> None:
@@ -438,9 +432,7 @@ def test_two_networks_of_one_name_do_not_share_a_column(tmp_path: Path) -> None:
 
 
 def test_the_cache_tells_seeds_subsets_and_networks_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from genae.metrics.judges import Judges
-
-    from genae.metrics import judges as judging
+    from genae.metrics import tally
     from genae.metrics.features import Observed
 
     monkeypatch.setenv("GENAE_CACHE", str(tmp_path / "cache"))
@@ -453,8 +445,8 @@ def test_the_cache_tells_seeds_subsets_and_networks_apart(tmp_path: Path, monkey
 
         return FeatureNetwork("toy", "toy", digest, "none", compute)
 
-    def tallied(stream: Any, factor: float = 1, digest: str = "a", seed: int = 0, kinds: Any = ("fd", "kid")) -> Any:
-        return Judges([(network(factor, digest), set(kinds))], seed=seed).reference(stream)[0]
+    def tallied(stream: Any, factor: float = 1, digest: str = "a", seed: int = 0, keeps: Any = ("moments", "rows")) -> Any:
+        return tally.cached_tallies(stream, [(network(factor, digest), set(keeps))], seed, silent)[0]
 
     whole = tallied(stream)
     assert torch.equal(tallied(stream).rows, whole.rows)
@@ -462,18 +454,18 @@ def test_the_cache_tells_seeds_subsets_and_networks_apart(tmp_path: Path, monkey
     assert len(tallied(stream.take(10, 0)).rows) == 10
     assert not torch.equal(tallied(stream.take(10, 1)).rows, tallied(stream.take(10, 0)).rows)
     assert len(list((tmp_path / "cache" / "references").iterdir())) == 4
-    tallied(stream, kinds=["score"])
+    tallied(stream, keeps=["scores"])
     monkeypatch.setattr(Observed, "__new__", None)
-    for kinds in (["fd"], ["kid"], ["score"]):
-        tallied(stream, kinds=kinds)  # nothing is computed again
-    monkeypatch.setattr(judging, "VERSION", "another")
+    for keeps in (["moments"], ["rows"], ["scores"]):
+        tallied(stream, keeps=keeps)  # nothing is computed again
+    monkeypatch.setattr(tally, "VERSION", "another")
     with pytest.raises(TypeError):
         tallied(stream)
 
 
 def test_kernel_distance_and_memorisation_of_a_run_are_those_of_their_functions(run: Path) -> None:
     from genae.metrics.kernel import kernel_distance
-    from genae.metrics.neighbours import training_distances
+    from genae.metrics.memorisation import training_distances
 
     model = load(run)
     data = model.open_data()
@@ -572,16 +564,11 @@ def test_probes_learn_from_another_source_by_the_names_of_its_classes(run: Path)
     assert 0.5 < few < expected
 
 
-def test_a_solver_that_did_not_converge_is_said(run: Path) -> None:
-    from genae.metrics.evaluate import evaluate_model
-    from genae.metrics.judges import Judges
-
+def test_a_solver_that_did_not_converge_is_said(run: Path, tmp_path: Path) -> None:
     model = load(run)
     with torch.no_grad():
         model.autoencoder.encoder.linear.weight.mul_(1e5)  # type: ignore[union-attr,operator]
-    (record,) = evaluate_model(
-        model.autoencoder, model.sample_codes, model.open_data(), Judges(), ["svm"], weights="", samples=10
-    )
+    (record,) = api.evaluate(model, metrics=["svm"], out=tmp_path / "metrics.jsonl")
     assert record["fingerprint"]["converged"] is False
     assert "svm: the solver stopped before it had converged" in tables.cautions([record])[0]
     assert not tables.cautions(api.evaluate(run, metrics=["svm"]))
@@ -609,5 +596,5 @@ def test_probes_are_not_tested_on_what_they_learnt(run: Path) -> None:
         accuracy(run, digits, train_data=replace(digits, name="small", labels=None))
     with pytest.raises(GenaeError, match=r"digits has images of \(1, 4, 8\), digits of \(1, 8, 8\)"):
         accuracy(run, digits, train_data=replace(digits, pixels=digits.pixels[:, :, :4]))
-    with pytest.raises(GenaeError, match="of which none is asked for"):
+    with pytest.raises(GenaeError, match="metrics that learn from labels"):
         api.evaluate(run, digits, metrics=["mse"], train_data=digits)

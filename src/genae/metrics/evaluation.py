@@ -103,7 +103,7 @@ class Evaluation:
         """Every set of images that a metric needs to see."""
         raise NotImplementedError
 
-    def sets(self) -> Mapping[str, int]:
+    def sets(self) -> Sequence[tuple[str, int]]:
         """What has to have enough images, and how many it has."""
         raise NotImplementedError
 
@@ -137,7 +137,7 @@ class Evaluation:
                     f"these are {self.reference.image_shape} (C, H, W)"
                 )
         least = max((metric.least_images for metric in self.metrics), default=1)
-        for what, count in self.sets().items():
+        for what, count in self.sets():
             if count < least:
                 names = ", ".join(metric.name for metric in self.metrics if metric.least_images > count)
                 raise GenaeError(

@@ -44,9 +44,9 @@ class ImageEvaluation(Evaluation):
         """Of the source of the images."""
         return self.images.name
 
-    def sets(self) -> Mapping[str, int]:
+    def sets(self) -> Sequence[tuple[str, int]]:
         """The images and the reference."""
-        return {self.images.name: len(self.images), self.reference.name: len(self.reference)}
+        return [(stream.name, len(stream)) for stream in (self.images, self.reference)]
 
     def check(self) -> None:
         """Refuse what cannot be measured. Raises `GenaeError`."""

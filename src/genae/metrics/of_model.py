@@ -86,10 +86,11 @@ class ModelEvaluation(Evaluation):
     def _prior_digests(self) -> dict[str, str]:
         return {name: weights_digest(self.subject.autoencoder.priors[name]) for name in self.priors}
 
-    def sets(self) -> Mapping[str, int]:
+    def sets(self) -> Sequence[tuple[str, int]]:
         """The split, and the samples."""
-        images = {f"the {self.request.split} split of {self.data.name}": len(self.reference)}
-        return images | ({"each sample of a prior": self.request.samples} if self.subject.autoencoder.priors else {})
+        images = (f"the {self.request.split} split of {self.data.name}", len(self.reference))
+        samples = ("each sample of a prior", self.request.samples)
+        return [images, samples] if self.subject.autoencoder.priors else [images]
 
     def refusal(self, need: Need, metrics: str) -> str:
         """Why these metrics cannot have what they need."""
