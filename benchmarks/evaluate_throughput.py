@@ -14,14 +14,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from genae.metrics.judges import BATCH, Judges
 from PIL import Image
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
 from genae.data.sources import open_data
 from genae.data.stream import open_stream
-from genae.metrics.backbones import open_network
+from genae.metrics.backbones import Networks, open_network
+from genae.metrics.evaluation import Request
 from genae.metrics.features import FeatureNetwork
+from genae.metrics.frechet import Fd
+from genae.metrics.metric import BATCH
+from genae.metrics.of_images import ImageEvaluation
 from genae.networks.inception import FidInception
 
 
@@ -32,6 +35,17 @@ def open_inception(weights: str | None, folder: Path) -> FeatureNetwork:
         network = FidInception()
         torch.save({key.replace("head.", "fc."): value for key, value in network.state_dict().items()}, path)
     return open_network("inception", torch.device("cpu"), {"inception": path})
+
+
+class Given(Networks):
+    """One network under every name."""
+
+    def __init__(self, network: FeatureNetwork) -> None:
+        super().__init__(torch.device("cpu"))
+        self.network = network
+
+    def __getitem__(self, name: str) -> FeatureNetwork:
+        return self.network
 
 
 def main() -> None:
@@ -53,14 +67,13 @@ def main() -> None:
         if arguments.network == "inception":
             network = open_inception(arguments.weights, folder)
         else:
-            from genae.api import classifier_for
+            from genae.metrics.data_classifier import classifier_of
 
             data = open_data("shapes", size=arguments.side)
-            network = classifier_for(data, torch.device("cpu"))
+            network = classifier_of(data, torch.device("cpu"))
         stream = open_stream(str(folder / "images"))
         batches = [stream.read(part) for part in stream.indices.split(BATCH)]
         network(batches[0])
-        judges = Judges([(network, {"fd"})])
         ratios, rates = [], []
         for _ in range(arguments.repeats):
             begun = time.perf_counter()
@@ -68,7 +81,10 @@ def main() -> None:
                 network(batch)
             bare = time.perf_counter() - begun
             begun = time.perf_counter()
-            judges.watch("", open_stream(str(folder / "images")))
+            images = open_stream(str(folder / "images"))
+            evaluation = ImageEvaluation(images, images, [Fd("fd")], Request(), Given(network))
+            for each in evaluation.passes():
+                evaluation.go_through(each)
             whole = time.perf_counter() - begun
             ratios.append(whole / bare)
             rates.append((arguments.count / bare, arguments.count / whole))

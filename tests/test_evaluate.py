@@ -431,6 +431,9 @@ def test_two_networks_of_one_name_do_not_share_a_column(tmp_path: Path) -> None:
     assert set(found) == {"fd8-torchvision-resnet18", "fd8-timm-resnet18"}
 
 
+BOTH = ("moments", "rows")
+
+
 def test_the_cache_tells_seeds_subsets_and_networks_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from genae.metrics import tally
     from genae.metrics.features import Observed
@@ -445,7 +448,9 @@ def test_the_cache_tells_seeds_subsets_and_networks_apart(tmp_path: Path, monkey
 
         return FeatureNetwork("toy", "toy", digest, "none", compute)
 
-    def tallied(stream: Any, factor: float = 1, digest: str = "a", seed: int = 0, keeps: Any = ("moments", "rows")) -> Any:
+    def tallied(
+        stream: Any, factor: float = 1, digest: str = "a", seed: int = 0, keeps: Any = ("moments", "rows")
+    ) -> Any:
         return tally.cached_tallies(stream, [(network(factor, digest), set(keeps))], seed, silent)[0]
 
     whole = tallied(stream)

@@ -21,8 +21,8 @@ from genae.metrics.inception_score import SplitScores, inception_score
 from genae.metrics.kernel import kernel_distance, polynomial_mmd
 from genae.metrics.memorisation import memorisation
 from genae.metrics.neighbours import nearest
-from genae.metrics.prdc import coverage, neighbour_radii
 from genae.metrics.path_length import path_lengths, trimmed_mean
+from genae.metrics.prdc import coverage, neighbour_radii
 from genae.metrics.probes import linear_svm, logistic, one_nn
 from genae.metrics.reconstruction import ms_ssim, mse, normalised_psnr, psnr, ssim
 from genae.priors.gaussian import GaussianPrior

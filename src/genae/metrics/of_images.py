@@ -1,7 +1,7 @@
 """The evaluation of images of any origin against reference images; no model."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 
 import torch
