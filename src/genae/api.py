@@ -14,7 +14,7 @@ from genae import distributed
 from genae.autoencoders import AUTOENCODERS
 from genae.data.sources import ImageData
 from genae.data.stream import ImageStream, open_stream
-from genae.errors import GenaeError, nearest
+from genae.errors import GenaeError
 from genae.metrics import METRICS
 from genae.metrics.backbones import Networks
 from genae.metrics.evaluation import Request, opened
