@@ -54,6 +54,15 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     return tensors, metadata
 
 
+def read_metadata(path: Path) -> dict[str, str]:
+    """The metadata of a safetensors file, without its tensors; a file that is none raises `GenaeError`."""
+    try:
+        with safe_open(path, "pt") as file:
+            return file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise GenaeError(f"{path} is not a readable safetensors file: {error}") from None
+
+
 def load_weights(model: nn.Module, tensors: Mapping[str, Tensor], where: Path) -> None:
     """Copy named tensors into a model; missing, unknown or misshapen ones raise `GenaeError`."""
     state = model.state_dict()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from genae import api
 from genae.model import load
+from genae.reports.course import Course
 from genae.reports.gallery import draw_figures
 from genae.reports.page import render, write_report
 
@@ -26,6 +27,6 @@ def test_the_report_of_a_run_shows_its_parts(patched: Path) -> None:
     data = model.open_data()
     drawn = draw_figures(model, data, seed=0)
     assert {"parts-maps", "parts-crops", "parts-swaps"} <= drawn.keys()
-    page = render(model, data, [], [], drawn)
+    page = render(model, data, [], Course(), drawn)
     assert "<h2>Parts</h2>" in page
     assert all(f'alt="{name}"' in page for name in drawn), "every figure that was drawn is on the page"

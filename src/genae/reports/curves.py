@@ -12,15 +12,18 @@ if TYPE_CHECKING:
 INK = "#7d8590"
 """Of text and axes: reads on light and on dark pages."""
 
+LEGEND_COLUMNS = 3
+
 Log = Sequence[Mapping[str, Any]]
 """The lines of a run's ``log.jsonl``."""
 
 
 def curves(history: Log) -> str:
     """Validation MSE and training losses over images, as an SVG for light and dark pages (SWAE Fig. 4)."""
+    from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9.6, 3.4), layout="constrained")
+    figure = Figure(figsize=(9.6, 3.9), layout="constrained")
     figure.patch.set_alpha(0)
     left, right = figure.subplots(1, 2)
     _draw_validations(left, [line for line in history if "validation" in line])
@@ -28,7 +31,8 @@ def curves(history: Log) -> str:
     for axes, title in ((left, "Validation MSE in [-1, 1]"), (right, "Training losses")):
         _style(axes, title)
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
+    with rc_context({"svg.hashsalt": "genae"}):  # the same curves are the same text
+        figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
     return buffer.getvalue()[buffer.getvalue().index("<svg") :]
 
 
@@ -54,8 +58,15 @@ def _style(axes: "Axes", title: str) -> None:
     axes.grid(alpha=0.25)
     for spine in axes.spines.values():
         spine.set_color(INK)
-    if axes.lines:
-        axes.legend(fontsize=7, framealpha=0, labelcolor=INK)
+    if axes.lines:  # below the axes: over them it would cover curves
+        axes.legend(
+            fontsize=7,
+            framealpha=0,
+            labelcolor=INK,
+            loc="upper center",
+            bbox_to_anchor=(0.5, -0.2),
+            ncols=LEGEND_COLUMNS,
+        )
 
 
 def _short(update: str) -> str:

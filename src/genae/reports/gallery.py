@@ -50,7 +50,8 @@ def draw_figures(model: Model, data: ImageData, seed: int) -> Gallery:
     if not model.spaces:  # no encoder: there is nothing between images to show
         return drawn
     reconstructions = Drawing(
-        figures.reconstruction_grid(model, images), "Held-out images and what each path gives back."
+        figures.reconstruction_grid(model, images),
+        "Held-out images and their reconstructions, through the code and through every prior with an encoder.",
     )
     drawn = {"reconstructions": reconstructions} | drawn | _between(model, images)
     if model.layers > 1 and len(images) >= 2:

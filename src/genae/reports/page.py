@@ -10,6 +10,7 @@ from genae.data.sources import ImageData
 from genae.metrics import explain, kind_of
 from genae.model import Model
 from genae.reports import figures, tables
+from genae.reports.course import Course, course_of
 from genae.reports.curves import Log, curves
 from genae.reports.gallery import HEADINGS, Drawing, Gallery, draw_figures
 from genae.storage import read_lines, write_atomically
@@ -25,9 +26,10 @@ body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(
 h1 { margin-bottom: 0 } h2 { margin-top: 2.5rem; font-size: 1.15rem } p, figcaption { color: var(--soft) }
 .scroll { overflow-x: auto } table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9rem }
 th, td { padding: .35rem .8rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap }
-th:first-child, td:first-child { text-align: left }
+th:first-child, td:first-child { text-align: left; position: sticky; left: 0; background: var(--paper) }
 figure { margin: 1rem 0 } img, svg { max-width: 100%; height: auto } img { border-radius: 4px; background: #fff }
-.samples { display: flex; flex-wrap: wrap; gap: 1rem } .samples figure { flex: 1 1 20rem } 
+.samples { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(18rem, 100%), 1fr)); gap: 1rem }
+.samples figure { margin: 0 }
 pre { background: var(--panel); padding: 1rem; overflow-x: auto; font-size: .8rem }
 """
 
@@ -40,18 +42,18 @@ def write_report(model: Model, data: ImageData, run: Path | str, seed: int = 0) 
         figures.save_picture(drawing.picture, folder.path / "figures" / f"{name}.png")
     records = tables.newest(read_lines(folder.path / "metrics.jsonl", "fingerprint"))
     page = folder.path / "report.html"
-    write_atomically(page, render(model, data, records, folder.history(), gallery))
+    write_atomically(page, render(model, data, records, course_of(folder), gallery))
     return page
 
 
-def render(model: Model, data: ImageData, records: tables.Records, history: Log, gallery: Gallery) -> str:
+def render(model: Model, data: ImageData, records: tables.Records, course: Course, gallery: Gallery) -> str:
     """The page as text."""
     parts = [
-        *_headed(model, data, history),
+        *_headed(model, data, course),
         "<h2>Measured</h2>",
-        _measured(records),
+        _measured(records, model.digest),
         "<h2>Training</h2>",
-        *_trained(history),
+        *_trained(course),
         *_shown(gallery),
         *("<h2>Data</h2>", "<ul>", *(f"<li>{html.escape(note)}</li>" for note in data.describe()), "</ul>"),
         *("<h2>Configuration</h2>", f"<pre>{html.escape(_settings(model.config))}</pre>"),
@@ -65,26 +67,19 @@ def render(model: Model, data: ImageData, records: tables.Records, history: Log,
     )
 
 
-def _headed(model: Model, data: ImageData, history: Log) -> list[str]:
-    """What the model is, and how long it was trained."""
-    losses = [line for line in history if "losses" in line]
-    trained = (
-        f"{losses[-1]['images']:,} images in {losses[-1]['seconds'] / 60:.1f} minutes" if losses else "no training log"
-    )
+def _headed(model: Model, data: ImageData, course: Course) -> list[str]:
+    """What the model is, how long it was trained, and which of its weights are shown."""
     channels, height, width = model.image_shape
-    return [
-        f"<h1>{html.escape(model.name)}</h1>",
-        f"<p>{html.escape(model.config.model)} on {html.escape(data.name)} "
-        f"({channels} × {height} × {width}), trained on {trained}.</p>",
-    ]
+    what = f"{model.config.model} on {data.name} ({channels} × {height} × {width})."
+    return [f"<h1>{html.escape(model.name)}</h1>", f"<p>{html.escape(' '.join([what, *course.sentences]))}</p>"]
 
 
-def _trained(history: Log) -> list[str]:
-    """The curves, and what the training said of itself."""
-    if not history:
-        return ["<p>No training log.</p>"]
+def _trained(course: Course) -> list[str]:
+    """The curves, what the training said of itself, and what is wrong with its log."""
     caption = "Validation error through the code and through each prior (SWAE Fig. 4, left), and the training losses."
-    return [f"<figure>{curves(history)}<figcaption>{caption}</figcaption></figure>", *_diagnosed(history)]
+    figure = f"<figure>{curves(course.log)}<figcaption>{caption}</figcaption></figure>"
+    trouble = [f"<p>{course.trouble}</p>"] if course.trouble else []
+    return [*([figure] if course.log else []), *trouble, *_diagnosed(course.log)]
 
 
 def _shown(gallery: Gallery) -> list[str]:
@@ -97,7 +92,8 @@ def _shown(gallery: Gallery) -> list[str]:
     return parts
 
 
-def _measured(records: tables.Records) -> str:
+def _measured(records: tables.Records, weights: str) -> str:
+    """The table of measurements; ``weights`` is the hash of those that the report shows."""
     if not records:
         return "<p>Nothing measured yet: run <code>genae evaluate</code>.</p>"
     header, rows = tables.table(records)
@@ -107,7 +103,10 @@ def _measured(records: tables.Records) -> str:
     legend = "; ".join(f"<b>{kind}</b>: {explain(kind)}" for kind in kinds if kind)
     if any(row[0].startswith(f"r{kind_of(row[0])}") for row in rows):
         legend += "; names that begin with <b>r</b> are of reconstructions"
-    notes = "".join(f"<p>Note: {html.escape(note)}.</p>" for note in tables.cautions(records))
+    cautions = tables.cautions(records)
+    if weights not in {record["fingerprint"].get("weights") for record in records}:
+        cautions.append("these numbers are of other weights than the pictures; genae evaluate measures those again")
+    notes = "".join(f"<p>Note: {html.escape(caution)}.</p>" for caution in cautions)
     protocols = "".join(
         f"<p>{html.escape(name)}: {html.escape(how)}.</p>" for name, how in tables.protocols(records).items()
     )
@@ -117,18 +116,22 @@ def _measured(records: tables.Records) -> str:
     )
 
 
-def _diagnosed(history: Log) -> list[str]:
+def _diagnosed(log: Log) -> list[str]:
     """The latest diagnostics of the training, and every warning that it gave."""
-    checks = [h for h in history if h.get("diagnostics")]
+    checks = [line for line in log if line.get("diagnostics")]
     if not checks:
         return []
     numbers = ", ".join(f"{key.replace('_', ' ')} {value:.3g}" for key, value in checks[-1]["diagnostics"].items())
-    said = [f"at {h['images']:,} images: {text}" for h in checks for text in h["warnings"]]
+    warnings = [
+        f"<li>warning at {line['images']:,} images: {html.escape(text)}</li>"
+        for line in checks
+        for text in line.get("warnings", ())
+    ]
     return [
-        f"<p>At the end: {html.escape(numbers)}. (Code std and rank: spread and effective dimensions of the codes; "
-        "hole: how far a prior’s samples are from the codes, in units of the codes’ variance; diversity: spread of "
-        "samples over that of real images.)</p>",
-        *(["<ul>", *(f"<li>warning {html.escape(text)}</li>" for text in said), "</ul>"] if said else []),
+        f"<p>At the end of the training: {html.escape(numbers)}. Code std and code rank are the spread and the "
+        "effective dimensions of the codes. Hole is how far a prior’s samples are from the codes, in units of the "
+        "codes’ variance. Diversity is the spread of samples over that of real images.</p>",
+        *(["<ul>", *warnings, "</ul>"] if warnings else []),
     ]
 
 
