@@ -193,6 +193,7 @@ def test_a_damaged_copy_is_named(tmp_path: Path) -> None:
 
 
 def test_downloads_come_from_torchvisions_mirrors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GENAE_CACHE", str(tmp_path / "cache"))
     import hashlib
     import threading
     from functools import partial
@@ -208,22 +209,24 @@ def test_downloads_come_from_torchvisions_mirrors(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(torchvision.datasets.MNIST, "mirrors", [f"http://127.0.0.1:{server.server_port}/"])
     monkeypatch.setattr(torchvision.datasets.MNIST, "resources", files)
     try:
-        data = open_data("mnist", data_root=str(tmp_path / "root"))
+        data = open_data("mnist")
     finally:
         server.shutdown()
     assert len(data.pixels) == 25
+    assert (tmp_path / "cache" / "data" / "MNIST" / "raw").is_dir()
 
 
 def test_neither_copy_nor_network_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import torchvision
 
     monkeypatch.setattr(torchvision.datasets.MNIST, "mirrors", ["http://127.0.0.1:9/"])
+    monkeypatch.setenv("GENAE_CACHE", str(tmp_path / "a" / "b"))
     with pytest.raises(
         GenaeError, match=r"mnist is not in .* could not be downloaded .*refused.* --data-root"
     ) as caught:
-        open_data("mnist", data_root=str(tmp_path / "a" / "b"))
+        open_data("mnist")
     assert "\n" not in str(caught.value)
-    assert not (tmp_path / "a").exists(), "a mistyped path leaves nothing behind"
+    assert not (tmp_path / "a").exists(), "a failed download leaves nothing behind"
 
 
 def folder_with(tmp_path: Path, **files: object) -> str:
@@ -322,11 +325,11 @@ def test_bytes_survive_the_models_range() -> None:
 
 def test_attribute_tables(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("file,smile,hat\nx/1.png,1,no\n0.png,-1,yes\n")
-    table = read_attributes(str(tmp_path / "a.csv"), ["0.png", "x/1.png"], 2)
+    table, _ = read_attributes(str(tmp_path / "a.csv"), ["0.png", "x/1.png"], 2)
     assert table["smile"].tolist() == [False, True]
     assert table["hat"].tolist() == [True, False]
     (tmp_path / "celeba.txt").write_text("2\nBald Young\n000001.jpg -1  1\n000002.jpg  1 -1\n")
-    table = read_attributes(str(tmp_path / "celeba.txt"), ["img/000002.jpg", "img/000001.jpg"], 2)
+    table, _ = read_attributes(str(tmp_path / "celeba.txt"), ["img/000002.jpg", "img/000001.jpg"], 2)
     assert table["Bald"].tolist() == [True, False]
 
 

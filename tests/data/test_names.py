@@ -8,7 +8,7 @@ from genae.data import builtin, names
 
 def test_every_name_has_a_loader() -> None:
     assert tuple(builtin._OFFLINE) == names.OFFLINE
-    assert tuple(builtin._TORCHVISION) == names.DOWNLOADED
+    assert tuple(builtin._DOWNLOADED) == names.DOWNLOADED
 
 
 def test_names_need_no_torch() -> None:

@@ -1,11 +1,11 @@
 """Data sets by name: two that need no network, and torchvision's."""
 
-import gzip
 import math
 import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -14,37 +14,26 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from genae.data.idx import find_idx, read_idx
+from genae.data.raw import Raw
 from genae.errors import GenaeError
-
-
-@dataclass(frozen=True)
-class Raw:
-    """Images as a source holds them."""
-
-    pixels: Tensor
-    """[N, C, H, W], uint8 or float32."""
-    labels: Tensor | None = None
-    classes: tuple[str, ...] = ()
-    splits: dict[str, Tensor] = field(default_factory=dict)
-    """The source's own splits; empty where it has none."""
-    depth: int | None = None
-    """Largest value of an integer type deeper than 8 bits."""
-    attributes: dict[str, Tensor] = field(default_factory=dict)
-    names: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    format: str = "lossless"
-    """What the files did to the pixels: ``lossless``, ``jpeg``, ..."""
-    resize: str = "none"
-    """How they were resized: ``none``, or filter, fit and size."""
 
 
 def digits() -> Raw:
     """1,797 real handwritten digits, 8 x 8, that scikit-learn ships (Alpaydin and Kaynak 1998, UCI, CC BY 4.0)."""
-    from sklearn.datasets import load_digits
+    package = find_spec("sklearn")
+    folders = package.submodule_search_locations if package else None
+    path = Path((folders or ["."])[0]) / "datasets" / "data" / "digits.csv.gz"
+    if path.exists():  # without scikit-learn's import, which takes as long as all the rest
+        values = np.loadtxt(path, delimiter=",")
+        images, target = values[:, :-1].reshape(-1, 8, 8), values[:, -1]
+    else:
+        from sklearn.datasets import load_digits
 
-    bunch = load_digits()
-    pixels = torch.from_numpy(np.rint(bunch.images * (255 / 16)).astype(np.uint8))[:, None]
-    labels = torch.from_numpy(bunch.target.astype(np.int64))
+        bunch = load_digits()
+        images, target = bunch.images, bunch.target
+    pixels = torch.from_numpy(np.rint(images * (255 / 16)).astype(np.uint8))[:, None]
+    labels = torch.from_numpy(target.astype(np.int64))
     return Raw(pixels, labels, tuple("0123456789"), notes=("1,797 handwritten digits of scikit-learn, CC BY 4.0",))
 
 
@@ -130,41 +119,29 @@ def shape_places(cells: int, count: int = 4096) -> Tensor:
     return places
 
 
-def _mnist_like(name: str, folder: str, classes: tuple[str, ...]) -> Callable[[Path], Raw]:
-    def load_from(root: Path) -> Raw:
-        raw = root / folder / "raw"
-        stems = [f"{part}-{kind}" for part in ("train", "t10k") for kind in ("images-idx3-ubyte", "labels-idx1-ubyte")]
-        if not all((raw / stem).exists() or (raw / f"{stem}.gz").exists() for stem in stems):
+def _mnist_like(name: str, classes: tuple[str, ...]) -> Callable[[Path | None], Raw]:
+    def load_from(root: Path | None) -> Raw:
+        try:
+            files = find_idx(root or _downloads(), name)
+        except GenaeError:
+            if root:
+                raise
             import torchvision
 
-            dataset = {"mnist": torchvision.datasets.MNIST, "fashion-mnist": torchvision.datasets.FashionMNIST}[name]
-            _download(name, root, lambda: dataset(str(root), download=True))
-        train, train_labels, test, test_labels = (_read_idx(raw, stem) for stem in stems)
+            data_set = {"mnist": torchvision.datasets.MNIST, "fashion-mnist": torchvision.datasets.FashionMNIST}[name]
+            _download(name, lambda: data_set(str(_downloads()), download=True))
+            files = find_idx(_downloads(), name)
+        train, train_labels, test, test_labels = read_idx(files)
         return _official(torch.cat([train, test])[:, None], torch.cat([train_labels, test_labels]), len(train), classes)
 
     return load_from
 
 
-def _read_idx(folder: Path, stem: str) -> Tensor:
-    """Read an IDX file (LeCun's format: type and rank, big-endian sizes, values), plain or gzipped."""
-    path = folder / stem
-    if not path.exists():
-        path = folder / f"{stem}.gz"
-    try:
-        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-        rank = data[3]
-        shape = [int.from_bytes(data[4 + 4 * i : 8 + 4 * i], "big") for i in range(rank)]
-        values = np.frombuffer(data, np.uint8, offset=4 + 4 * rank).reshape(shape)
-    except (OSError, EOFError, ValueError, IndexError) as error:
-        raise GenaeError(f"{path} is not a complete IDX file ({error}); delete it and try again") from None
-    return torch.from_numpy(values.copy())
-
-
-def _writers(same: bool) -> Callable[[Path], Raw]:
+def _writers(same: bool) -> Callable[[Path | None], Raw]:
     """The two protocols of ALAE's Table 2: training and test digits by the same writers, or by different ones."""
 
-    def load_from(root: Path) -> Raw:
-        raw = _TORCHVISION["mnist"](root)
+    def load_from(root: Path | None) -> Raw:
+        raw = _DOWNLOADED["mnist"](root)
         train, test = raw.splits["train"], raw.splits["test"]
         order = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))
         held_out = train[order[: len(train) // 6]].sort().values
@@ -179,21 +156,34 @@ def _writers(same: bool) -> Callable[[Path], Raw]:
     return load_from
 
 
-def _cifar(name: str) -> Callable[[Path], Raw]:
-    def load_from(root: Path) -> Raw:
+def _cifar(name: str) -> Callable[[Path | None], Raw]:
+    def load_from(root: Path | None) -> Raw:
         import torchvision
 
-        dataset = {"cifar10": torchvision.datasets.CIFAR10, "cifar100": torchvision.datasets.CIFAR100}[name]
+        data_set = {"cifar10": torchvision.datasets.CIFAR10, "cifar100": torchvision.datasets.CIFAR100}[name]
+        folder = _holding(data_set.base_folder, root or _downloads())
         try:
-            parts = [dataset(str(root), train=train) for train in (True, False)]
+            parts = [data_set(str(folder), train=train) for train in (True, False)]
         except RuntimeError:  # torchvision's word for: not there, or damaged
-            _download(name, root, lambda: dataset(str(root), download=True))
-            parts = [dataset(str(root), train=train) for train in (True, False)]
+            if root:
+                raise GenaeError(
+                    f"{name} is not below {root}: looked for a complete folder {data_set.base_folder}; correct "
+                    "--data-root, or leave it out to download the data set"
+                ) from None
+            _download(name, lambda: data_set(str(folder), download=True))
+            parts = [data_set(str(folder), train=train) for train in (True, False)]
         pixels = torch.from_numpy(np.concatenate([part.data for part in parts])).permute(0, 3, 1, 2).contiguous()
         labels = torch.tensor([target for part in parts for target in part.targets])
         return _official(pixels, labels, len(parts[0].data), tuple(parts[0].classes))
 
     return load_from
+
+
+def _holding(folder: str, root: Path) -> Path:
+    """The place at or below ``root`` that holds ``folder``; ``root`` itself where there is none."""
+    if root.name == folder:
+        return root.parent
+    return min((path.parent for path in root.rglob(folder)), key=lambda path: (len(path.parts), path), default=root)
 
 
 def _official(pixels: Tensor, labels: Tensor, train: int, classes: tuple[str, ...]) -> Raw:
@@ -208,22 +198,28 @@ def _official(pixels: Tensor, labels: Tensor, train: int, classes: tuple[str, ..
     )
 
 
-def _download(name: str, root: Path, fetch: Callable[[], object]) -> None:
+def _downloads() -> Path:
+    return cache_folder() / "data"
+
+
+def _download(name: str, fetch: Callable[[], object]) -> None:
+    """Fetch a data set into genae's cache; a user's own folders are never written to."""
+    root = _downloads()
     new = [folder for folder in (root, *root.parents) if not folder.exists()]
     try:
         root.mkdir(parents=True, exist_ok=True)
         fetch()
-    except Exception as error:
+    except Exception as error:  # whatever torchvision and the network raise
         if new:
             _remove_empty(new[-1])
         raise GenaeError(
             f"{name} is not in {root} and could not be downloaded ({' '.join(str(error).split())}); "
-            "give a folder that holds torchvision's copy with --data-root"
+            "name a folder that holds a copy with --data-root"
         ) from None
 
 
 def _remove_empty(folder: Path) -> None:
-    """What a mistyped path leaves behind; files of a broken download stay."""
+    """Remove the empty folders that a failed download leaves; its files stay."""
     for path, _, _ in os.walk(folder, topdown=False):
         with suppress(OSError):
             os.rmdir(path)
@@ -231,11 +227,11 @@ def _remove_empty(folder: Path) -> None:
 
 GARMENTS = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 _OFFLINE: dict[str, Callable[[], Raw]] = {"digits": digits, "shapes": shapes}
-_TORCHVISION: dict[str, Callable[[Path], Raw]] = {
-    "mnist": _mnist_like("mnist", "MNIST", tuple("0123456789")),
+_DOWNLOADED: dict[str, Callable[[Path | None], Raw]] = {
+    "mnist": _mnist_like("mnist", tuple("0123456789")),
     "mnist-sw": _writers(same=True),
     "mnist-dw": _writers(same=False),
-    "fashion-mnist": _mnist_like("fashion-mnist", "FashionMNIST", GARMENTS),
+    "fashion-mnist": _mnist_like("fashion-mnist", GARMENTS),
     "cifar10": _cifar("cifar10"),
     "cifar100": _cifar("cifar100"),
 }
@@ -247,7 +243,13 @@ def cache_folder() -> Path:
 
 
 def load(name: str, root: Path | None) -> Raw:
-    """A data set of `names.NAMES`; ``root`` is where torchvision's sets are, or are downloaded to."""
+    """Load a data set of `names.NAMES`.
+
+    ``root`` is a folder below which its files are looked for; nothing is written there. Without it, the data set is
+    read from genae's cache, into which it is downloaded once. Raises `GenaeError`.
+    """
     if name in _OFFLINE:
         return _OFFLINE[name]()
-    return _TORCHVISION[name](root or cache_folder() / "data")
+    if root and not root.is_dir():
+        raise GenaeError(f"there is no folder {root}; expected one that holds {name} (--data-root)")
+    return _DOWNLOADED[name](root)

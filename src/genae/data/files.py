@@ -1,177 +1,289 @@
-"""Images from picture files, in a folder or in a zip of one."""
+"""Images from picture files: in a folder, in a zip of one, or in a list."""
 
-import io
+import os
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 
-import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from genae.data.builtin import Raw
+from genae.data.decoding import (
+    EXTENSIONS,
+    Picture,
+    bring_to,
+    channel_conversion,
+    formats_name,
+    read_picture,
+    to_8_bits,
+)
 from genae.data.lists import SPLIT_FOLDERS, Lists, is_list, read_lists
+from genae.data.raw import Raw, allocate, expect_room
 from genae.data.transforms import FITS, RESIZE, resize, resize_name, size_of
-from genae.errors import GenaeError
+from genae.errors import GenaeError, reason
 
-EXTENSIONS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm"}
-MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+AHEAD = 1024  # pictures that threads may decode before they are taken
+T = TypeVar("T")
 
 
-def list_pictures(path: Path) -> tuple[list[str], Callable[[str], bytes]]:
-    """The names of every picture below a folder, or in a zip of one, sorted; and how to read one.
+@dataclass(frozen=True)
+class Files:
+    """Pictures and how to read them."""
+
+    where: str
+    """What they are called in messages."""
+    names: list[str]
+    read: Callable[[str], bytes | Image.Image]
+    """The contents of a file, or a picture in memory."""
+    lists: list[str] = field(default_factory=list)
+    """Files that may be lists of splits."""
+    in_folders: bool = True
+    """Whether the folders in names are splits and classes."""
+
+    def bytes(self, name: str) -> bytes:
+        """The contents of a file; `GenaeError` where it cannot be read."""
+        try:
+            content = self.read(name)
+        except Exception as error:  # what a damaged archive raises is up to its library
+            raise self.unreadable(name, error) from None
+        assert isinstance(content, bytes), "pictures in memory are not asked for their bytes"
+        return content
+
+    def unreadable(self, name: str, error: Exception) -> GenaeError:
+        """The error that names an unreadable file."""
+        return GenaeError(f"{name} in {self.where} is unreadable ({reason(error)}); mend or remove it")
+
+
+def find_pictures(path: Path) -> Files:
+    """Every picture below a folder, in a zip of one, or the single picture that ``path`` is; sorted by name.
 
     In a zip, a folder that holds all of them is opened, as unpacking and entering it would. Raises `GenaeError` where
     there are none.
     """
-    names, read = _files(path)
-    pictures = [name for name in names if _is_picture(name)]
+    if path.is_dir():
+        names, read = list(_below(path)), lambda name: (path / name).read_bytes()
+    elif is_picture(path.name):
+        return Files(str(path), [path.name], lambda name: (path.parent / name).read_bytes(), in_folders=False)
+    else:
+        names, read = _in_zip(path)
+    pictures = sorted(filter(is_picture, names))
     if not pictures:
         raise GenaeError(f"{path} holds no images; expected files ending in {', '.join(sorted(EXTENSIONS))}")
-    return pictures, read
+    return Files(str(path), pictures, read, sorted(name for name in names if not is_picture(name)))
 
 
-def _files(path: Path) -> tuple[list[str], Callable[[str], bytes]]:
-    """Pictures and lists of splits, sorted by name."""
+def listed_pictures(items: Sequence[str | Path | Image.Image]) -> Files:
+    """The pictures of a list of paths or Pillow's images, in its order."""
+    contents: Mapping[str, str | Path | Image.Image] = {
+        f"number {number}" if isinstance(item, Image.Image) else str(item): item for number, item in enumerate(items)
+    }
+    if len(contents) < len(items):
+        raise GenaeError(f"the list of {len(items)} pictures names {len(items) - len(contents)} of them twice")
 
-    def wanted(name: str) -> bool:
-        hidden = any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(name).parts)
-        return not hidden and (_is_picture(name) or is_list(name))
+    def read(name: str) -> bytes | Image.Image:
+        item = contents[name]
+        return item if isinstance(item, Image.Image) else Path(item).expanduser().read_bytes()
 
-    if path.is_dir():
-        found = (f.relative_to(path).as_posix() for f in path.rglob("*"))
-        return sorted(filter(wanted, found)), lambda name: (path / name).read_bytes()
+    return Files(f"the list of {len(items)} pictures", list(contents), read, in_folders=False)
+
+
+def is_picture(name: str) -> bool:
+    """Whether a file's name ends as pictures' names do."""
+    return os.path.splitext(name)[1].lower() in EXTENSIONS
+
+
+def _below(root: Path) -> Iterator[str]:
+    """Pictures and lists of splits below a folder, as POSIX paths; links to folders are not followed."""
+    for folder, _, names in os.walk(root):
+        above = "" if folder == str(root) else Path(folder).relative_to(root).as_posix() + "/"
+        yield from filter(_is_wanted, (above + name for name in names))
+
+
+def _in_zip(path: Path) -> tuple[list[str], Callable[[str], bytes]]:
+    """Pictures and lists of splits in a zip, and how to read one."""
     try:
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError) as error:
-        raise GenaeError(f"{path} is not a readable zip file: {error}") from None
-    stored = list(filter(wanted, archive.namelist()))
-    tops = {n.split("/")[0] + "/" if "/" in n else "" for n in stored}
+        raise GenaeError(f"{path} is not a readable zip file: {reason(error)}") from None
+    stored = list(filter(_is_wanted, archive.namelist()))
+    tops = {name.partition("/")[0] + "/" if "/" in name else "" for name in stored}
     top = tops.pop() if len(tops) == 1 else ""
     if top.lower().rstrip("/") in SPLIT_FOLDERS:
         top = ""
-    return sorted(n.removeprefix(top) for n in stored), lambda name: archive.read(top + name)
+    return [name.removeprefix(top) for name in stored], lambda name: archive.read(top + name)
 
 
-def _is_picture(name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() in EXTENSIONS
+def _is_wanted(name: str) -> bool:
+    hidden = any(part.startswith((".", "__MACOSX")) for part in name.split("/"))
+    return not hidden and (is_picture(name) or is_list(name))
 
 
-def read_pictures(source: Path, size: tuple[int, int] | None, fit: str, channels: int | None, skip_bad: bool) -> Raw:
-    """Every picture below a folder, or in a zip of one."""
-    names, read = list_pictures(source)
-    lists = read_lists(_files(source)[0], names, read)
-    total = len(names)
-    if lists.splits:
-        names = sorted({name for split in lists.splits.values() for name in split})
-    images: list[Tensor] = []
-    kept: list[str] = []
-    bad: list[str] = []
-    formats: set[str] = set()
-    sizes: Counter[str] = Counter()
-    depths: Counter[int] = Counter()
-    for name in names:
+def in_threads(function: Callable[[str], T], names: Sequence[str]) -> Iterator[T]:
+    """``function`` of every name, in order, computed by several threads; few results wait at a time."""
+    with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
+        for start in range(0, len(names), AHEAD):
+            yield from pool.map(function, names[start : start + AHEAD])
+
+
+def read_pictures(files: Files, size: tuple[int, int] | None, fit: str, channels: int | None, skip_bad: bool) -> Raw:
+    """Decode pictures, and bring them to ``size`` and, where they differ, to ``channels`` and one depth.
+
+    Pictures of 8 bits are brought to ``channels`` as they are read. Deeper ones keep their channels unless they differ;
+    they keep their depth unless some pictures have 8 bits. Raises `GenaeError` for what is unreadable or does not fit
+    together.
+    """
+    lists = read_lists(files.lists, files.names, files.bytes)
+    names = sorted({name for split in lists.splits.values() for name in split}) if lists.splits else files.names
+    if size:
+        expect_room(len(names), (channels or 1, *size), 1, files.where)
+
+    def load(name: str) -> tuple[Picture, str] | str:
+        """A picture and the size that it had, or why it is unreadable."""
         try:
-            data = read(name)
-            image = decode(data, channels)
+            picture = read_picture(files.read(name), channels)
+            before = size_of(picture.pixels)
+            return (picture._replace(pixels=resize(picture.pixels, size, fit)) if size else picture), before
         except UnidentifiedImageError:
-            bad.append(f"{name} (not a picture)")
-        except Exception as error:
-            bad.append(f"{name} ({error})")
+            return "not a picture"
+        except Exception as error:  # what a damaged picture or archive raises is up to its library
+            return reason(error)
+
+    stack = _Stack(files.where, len(names), channels)
+    bad: list[str] = []
+    for name, loaded in zip(names, in_threads(load, names), strict=True):
+        if isinstance(loaded, str):
+            bad.append(f"{name} ({loaded})")
         else:
-            sizes[size_of(image)] += 1
-            depths[image.shape[0]] += 1
-            images.append(resize(image, size, fit) if size else image)
-            kept.append(name)
-            with Image.open(io.BytesIO(data)) as opened:
-                formats.add(file_format(opened))
+            stack.add(name, *loaded)
     if bad and not skip_bad:
         shown = "; ".join(bad[:3]) + ("; ..." if len(bad) > 3 else "")
-        raise GenaeError(f"{len(bad)} of {len(names)} files in {source} are unreadable: {shown} (--skip-bad goes on)")
-    if not images:
-        raise GenaeError(f"none of the {len(names)} files in {source} is a readable image")
-    if len(depths) > 1:
-        found = ", ".join(f"{n} with {c}" for c, n in sorted(depths.items()))
-        raise GenaeError(f"{source} mixes channel counts ({found}); choose one with --channels 1, 3 or 4")
-    if not size and len(sizes) > 1:
         raise GenaeError(
-            f"{source} holds images of {len(sizes)} sizes (most often {sizes.most_common(1)[0][0]}); "
-            "choose one with --size, for example --size 64"
+            f"{len(bad)} of {len(names)} files in {files.where} are unreadable: {shown} (--skip-bad goes on)"
         )
-    if len({image.dtype for image in images}) > 1:
-        raise GenaeError(f"{source} mixes 8-bit and deeper images; convert them to one depth")
-    pixels = torch.stack(images)
-    depth = 65535 if pixels.dtype == torch.int32 else None
-    labels, classes, splits = _labels_and_splits(kept, lists)
-    listed = f" of {total}, as {' and '.join(lists.splits)} lists say" if lists.splits else ""
-    notes = [f"{len(kept)}{listed} image files, {next(iter(sizes)) if len(sizes) == 1 else f'{len(sizes)} sizes'}"]
-    resized = resize_name(size, fit) if size and set(sizes) != {f"{size[0]}x{size[1]}"} else "none"
+    if not stack.names:
+        raise GenaeError(f"none of the {len(names)} files in {files.where} is a readable image")
+    pixels = stack.finish(size is not None)
+    labels, classes, splits = _labels_and_splits(stack.names, lists) if files.in_folders else (None, (), {})
+    listed = f" of {len(files.names)}, as {' and '.join(lists.splits)} lists say" if lists.splits else ""
+    sizes = next(iter(stack.sizes)) if len(stack.sizes) == 1 else f"{len(stack.sizes)} sizes"
+    notes = [f"{len(stack.names)}{listed} image files, {sizes}"]
+    resized = resize_name(size, fit) if size and set(stack.sizes) != {f"{size[0]}x{size[1]}"} else "none"
     if size and resized != "none":
         notes.append(f"resized to {size[0]}x{size[1]} ({RESIZE}): {FITS[fit]}")
     if bad:
         notes.append(f"{len(bad)} unreadable files skipped: {', '.join(bad[:3])}")
-    deep = pixels.float() if depth else pixels
     return Raw(
-        deep, labels, classes, splits, depth=depth, names=tuple(kept), notes=tuple(notes),
-        format=formats_name(formats), resize=resized,
+        pixels, labels, classes, splits, depth=stack.white, names=tuple(stack.names), notes=tuple(notes),
+        conversions=tuple(stack.conversions), format=formats_name(stack.formats), resize=resized,
     )  # fmt: skip
 
 
-def file_format(picture: Image.Image) -> str:
-    """``lossless`` for formats that keep every pixel; ``jpeg-qN`` with its quality, ``gif``, ... for others."""
-    tables = getattr(picture, "quantization", None)
-    if tables:  # the quality in libjpeg's scale, from the mean of the first table (57.625 at quality 50)
-        scale = 100 * sum(tables[0]) / len(tables[0]) / 57.625
-        return f"jpeg-q{round(5000 / scale if scale > 100 else (200 - scale) / 2)}"
-    if picture.format in ("PNG", "BMP", "PPM"):
-        return "lossless"
-    if picture.format == "TIFF" and "jpeg" not in str(picture.info.get("compression")):
-        return "lossless"
-    return str(picture.format).lower()
+class _Stack:
+    """Pictures that come one by one and become one tensor; those unlike the first are set aside until all are there."""
+
+    def __init__(self, where: str, count: int, channels: int | None) -> None:
+        self.where, self.count, self.channels = where, count, channels
+        self.names: list[str] = []
+        self.formats: set[str] = set()
+        self.sizes: Counter[str] = Counter()
+        self.conversions: list[str] = []
+        self.white: int | None = None
+        """The largest value of integers deeper than 8 bits."""
+        self._kinds: list[tuple[torch.dtype, int, int]] = []
+        """Of every picture: type, channels of the file, channels now."""
+        self._pixels: Tensor | None = None
+        self._others: dict[int, Tensor] = {}
+
+    def add(self, name: str, picture: Picture, size: str) -> None:
+        """Take the next picture; ``size`` is the one that its file has."""
+        pixels, number = picture.pixels, len(self.names)
+        self.names.append(name)
+        self.formats.add(picture.format)
+        self.sizes[size] += 1
+        self._kinds.append((pixels.dtype, picture.channels, len(pixels)))
+        if self._pixels is None:
+            self._pixels = allocate(self.count, pixels.shape, _stored(pixels.dtype), self.where)
+        if pixels.shape == self._pixels.shape[1:] and pixels.dtype == self._kinds[0][0]:
+            self._pixels[number] = pixels
+        else:
+            self._others[number] = pixels
+
+    def finish(self, resized: bool) -> Tensor:
+        """All pictures [N, C, H, W], uint8 or float32; raises `GenaeError` if they do not fit together."""
+        assert self._pixels is not None
+        total = len(self.names)
+        types, counts = Counter(kind[0] for kind in self._kinds), Counter(kind[2] for kind in self._kinds)
+        if len(counts) > 1 and self.channels not in (1, 3, 4):
+            parts = ", ".join(f"{number} with {count}" for count, number in sorted(counts.items()))
+            odd = self._example(2, min(counts, key=lambda count: counts[count]))
+            raise GenaeError(
+                f"{self.where} mixes channel counts ({parts}); choose one with --channels 1, 3 or 4 ({odd} differs)"
+            )
+        if len(self.sizes) > 1 and not resized:
+            raise GenaeError(
+                f"{self.where} holds images of {len(self.sizes)} sizes (most often {self.sizes.most_common(1)[0][0]}); "
+                "choose one with --size, for example --size 64"
+            )
+        if len(types) > 1:
+            self._check_depths(types)
+        if torch.uint8 in types or len(counts) > 1:  # else `open_data` converts all of them
+            self.conversions += channel_conversion(Counter(kind[1] for kind in self._kinds), self.channels)
+        pixels = self._fitted(len(types) > 1, len(counts) > 1) if self._others else self._pixels[:total]
+        if types.keys() == {torch.int32} and pixels.min() >= 0 and pixels.max() <= 65535:
+            self.white = 65535
+        return pixels
+
+    def _check_depths(self, types: Counter[torch.dtype]) -> None:
+        """Integers of 8 and 16 bits become 8 bits if channels are chosen; what cannot be refuses, by a file's name."""
+        if torch.float32 in types:
+            odd = self._example(0, torch.float32)
+            raise GenaeError(f"{self.where} mixes integers and floats: {odd} holds floats; convert or remove it")
+        deep, total = types[torch.int32], len(self.names)
+        if self.channels is None:
+            odd = self._example(0, torch.int32 if 2 * deep <= total else torch.uint8)
+            raise GenaeError(
+                f"{self.where} mixes 8-bit and deeper images ({deep} of {total} are deeper; {odd} differs from most); "
+                "choose --channels 1, 3 or 4 to bring all of them to 8 bits"
+            )
+        self.conversions.append(f"{deep} of {total} images scaled from 16 to 8 bits")
+
+    def _fitted(self, mixed_depths: bool, mixed_channels: bool) -> Tensor:
+        """The pictures in one new tensor, with those unlike the first brought to what all become."""
+        assert self._pixels is not None
+        first = self._pixels[0]
+        channels = self.channels if mixed_channels and self.channels else len(first)
+        dtype = torch.uint8 if mixed_depths else first.dtype
+        fitted = allocate(len(self.names), (channels, *first.shape[1:]), dtype, self.where)
+        for number, name in enumerate(self.names):
+            pixels = self._others.pop(number, self._pixels[number])
+            try:
+                fitted[number] = bring_to(to_8_bits(pixels) if mixed_depths else pixels, channels)
+            except ValueError as error:
+                raise GenaeError(f"{name} in {self.where} cannot be brought to 8 bits: {error}") from None
+        return fitted
+
+    def _example(self, field: int, value: object) -> str:
+        return next(name for name, kind in zip(self.names, self._kinds, strict=True) if kind[field] == value)
 
 
-def formats_name(formats: set[str]) -> str:
-    """The formats of many files, as fingerprints say it; more than three are ``various``."""
-    kinds = {kind.partition("-")[0] for kind in formats}
-    return "+".join(sorted(formats)) if len(formats) <= 3 else f"{'+'.join(sorted(kinds))} (various)"
-
-
-def decode(data: bytes, channels: int | None) -> Tensor:
-    """An encoded picture -> [C, H, W]: uint8, int32 for 16-bit files, or finite float32."""
-    with Image.open(io.BytesIO(data)) as opened:
-        opened.load()
-        picture = ImageOps.exif_transpose(opened)
-        if opened.format == "PNG" and data[24] == 16 and picture.mode in ("RGB", "RGBA", "LA"):
-            return _decode_deep(data)  # Pillow would cut it to 8 bits
-        if picture.mode in ("1", "CMYK", "YCbCr", "LAB", "HSV"):
-            picture = picture.convert("L" if picture.mode == "1" else "RGB")
-        elif picture.mode in ("P", "PA"):
-            picture = picture.convert("RGBA" if picture.mode == "PA" or "transparency" in picture.info else "RGB")
-        if channels in MODES and len(picture.getbands()) != channels and picture.mode in ("L", "LA", "RGB", "RGBA"):
-            picture = picture.convert(MODES[channels])
-        array = np.array(picture)
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise ValueError("it holds NaN or infinite values")
-    if array.dtype != np.uint8:
-        array = array.astype(np.float32 if array.dtype.kind == "f" else np.int32)
-    return torch.from_numpy(array if array.ndim == 3 else array[:, :, None]).permute(2, 0, 1).contiguous()
-
-
-def _decode_deep(data: bytes) -> Tensor:
-    from torchvision.io import ImageReadMode, decode_image
-
-    return decode_image(torch.frombuffer(bytearray(data), dtype=torch.uint8), ImageReadMode.UNCHANGED).to(torch.int32)
+def _stored(dtype: torch.dtype) -> torch.dtype:
+    """The type in which a stack keeps pictures: 16-bit integers as float32, which holds each of them."""
+    return torch.uint8 if dtype == torch.uint8 else torch.float32
 
 
 def _labels_and_splits(names: Sequence[str], lists: Lists) -> tuple[Tensor | None, tuple[str, ...], dict[str, Tensor]]:
     """Splits are those of lists, or of folders named train, val or test; class folders below become labels."""
     if lists.splits:
         place = {name: i for i, name in enumerate(names)}
-        splits = {s: torch.tensor([place[n] for n in found if n in place]) for s, found in lists.splits.items()}
+        numbers = {split: [place[name] for name in listed if name in place] for split, listed in lists.splits.items()}
+        splits = {split: torch.tensor(members) for split, members in numbers.items() if members}
         return *_labels([lists.class_of(name) for name in names]), splits
-    folders = [Path(name).parts[:-1] for name in names]
+    folders = [PurePosixPath(name).parts[:-1] for name in names]
     splits = {}
     if all(parts and parts[0].lower() in SPLIT_FOLDERS for parts in folders):
         tops = [SPLIT_FOLDERS[parts[0].lower()] for parts in folders]

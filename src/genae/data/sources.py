@@ -2,18 +2,22 @@
 
 import hashlib
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from genae.data import builtin
-from genae.data.arrays import read_array
+from genae.data.arrays import raw_of_array, read_array
 from genae.data.attributes import read_attributes
-from genae.data.files import read_pictures
+from genae.data.files import find_pictures, is_picture, listed_pictures, read_pictures
 from genae.data.names import NAMES
+from genae.data.raw import Raw, allocate
 from genae.data.sampler import mix_seed
 from genae.data.transforms import (
     FITS,
@@ -26,7 +30,7 @@ from genae.data.transforms import (
     to_uint8,
     to_unit_range,
 )
-from genae.errors import GenaeError, nearest
+from genae.errors import GenaeError, nearest, reason
 
 SPLITS = ("train", "validation", "test")
 
@@ -56,6 +60,8 @@ class ImageData:
     """What the files did to the pixels: ``lossless``, ``jpeg``, ..."""
     resize: str = "none"
     """How they were resized: ``none``, or filter, fit and size."""
+    conversions: tuple[str, ...] = ()
+    """Changes of channels and depth, one clause each; empty if the source has what was wanted."""
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -64,7 +70,11 @@ class ImageData:
         return channels, height, width
 
     def images(self, indices: Tensor) -> Tensor:
-        """Images [B, C, H, W] float32 in [-1, 1], on the device of the pixels; values outside the range are clamped."""
+        """Images [B, C, H, W] float32 in [-1, 1], on the device of the pixels; values outside the range are clamped.
+
+        ``indices`` [B] count from 0; others raise `GenaeError`.
+        """
+        check_indices(indices, len(self.pixels), self.name)
         return to_unit_range(self.pixels[indices.to(self.pixels.device)], self.low, self.high).clamp_(-1, 1)
 
     def pixel_rows(self, indices: Tensor) -> Tensor:
@@ -87,14 +97,14 @@ class ImageData:
 
     def describe(self) -> list[str]:
         """What was found, what was done to it, and what models will see, one clause each."""
-        return [*self.notes, f"values {self.low:g} to {self.high:g} become -1 to 1 inside models"]
+        return [*self.notes, *self.conversions, f"values {self.low:g} to {self.high:g} become -1 to 1 inside models"]
 
     @cached_property
     def digest(self) -> str:
         """Hash of pixels, value range, labels and splits: equal for equal data, whatever file it came from."""
         labels = None if self.labels is None else self.labels.tolist()
         digest = hashlib.sha256(repr((self.pixels.shape, self.low, self.high, self.classes, labels)).encode())
-        digest.update(self.pixels.cpu().numpy().tobytes())
+        digest.update(self.pixels.cpu().reshape(-1).numpy().data)
         for name in SPLITS:
             digest.update(self.splits[name].numpy().tobytes())
         return digest.hexdigest()[:16]
@@ -106,82 +116,158 @@ class ImageData:
         return self if self.pixels.device == device else replace(self, pixels=self.pixels.to(device))
 
 
+Source = str | Path | np.ndarray | Tensor | Sequence[str | Path | Image.Image]
+
+
+def check_indices(indices: Tensor, total: int, name: str) -> None:
+    """Raise `GenaeError` for indices that are not whole numbers from 0 to ``total`` - 1."""
+    if not isinstance(indices, Tensor) or indices.dtype.is_floating_point or indices.dtype == torch.bool:
+        kind = indices.dtype if isinstance(indices, Tensor) else type(indices).__name__
+        raise GenaeError(f"indices of images are {kind}; expected a tensor of integers, such as torch.arange(8)")
+    if indices.numel() and not 0 <= int(indices.min()) <= int(indices.max()) < total:
+        wrong = next(index for index in indices.flatten().tolist() if not 0 <= index < total)
+        raise GenaeError(f"there is no image {wrong} in {name}; expected indices from 0 to {total - 1}")
+
+
 def open_data(
-    source: str,
+    source: Source,
     *,
-    data_root: str | None = None,
+    data_root: str | Path | None = None,
     size: str | int | tuple[int, int] | None = None,
     fit: str = "crop",
     channels: int | None = None,
     value_range: tuple[float, float] | None = None,
     layout: str | None = None,
-    attributes: str | None = None,
+    attributes: str | Path | None = None,
     skip_bad: bool = False,
 ) -> ImageData:
-    """Open images by name (`names.NAMES`), folder, ``.zip`` of a folder, or ``.npz`` / ``.npy`` array.
+    """Open images from a built-in name, files, or memory.
 
+    source: a name of `names.NAMES`; a folder of pictures, a ``.zip`` of one, a picture, or an ``.npz`` or ``.npy``
+        array; or a NumPy array or tensor (as `arrays.raw_of_array` describes), or a list of paths or Pillow's pictures.
+    data_root: folder below which the files of a built-in data set are looked for; nothing is written there.
     size: pixels or (height, width); without it images keep theirs, and must all have the same.
     fit: how an image of another aspect is brought to ``size``, see `transforms.FITS`.
-    channels: 1, 3 or 4 converts to grey, RGB or RGBA.
-    value_range: the stored values that become -1 and 1; by default 0..255, 0..65535 or, for floats, what is found.
+    channels: 1, 3 or 4 converts to grey, RGB or RGBA; pictures of 8 and of 16 bits are then all brought to 8.
+    value_range: the stored values that become -1 and 1; by default 0..255, 0..65535 or, for floats, the range found.
     layout: ``NCHW`` or ``NHWC`` for arrays whose shape leaves it open.
     attributes: table of named attributes, CSV or CelebA's format.
-    skip_bad: go on without unreadable files.
+    skip_bad: leave out unreadable files, and images that have no row in the table of attributes.
 
     Raises `GenaeError`, one sentence, for everything that the user can mend.
     """
-    wanted = parse_size(size) if size is not None else None
-    if fit not in FITS:
-        raise GenaeError(f"fit is {fit!r}; {nearest(fit, FITS)}")
-    if source in NAMES:
-        raw = builtin.load(source, Path(data_root).expanduser() if data_root else None)
-    else:
-        raw = _open_path(source, wanted, fit, channels, layout, skip_bad)
+    target = parse_size(size) if size is not None else None
+    _check_options(fit, channels, value_range)
+    name = name_of(source)
+    raw = _read(source, name, data_root, target, fit, channels, layout, skip_bad)
+    notes = list(raw.notes)
+    if attributes is not None:
+        table, described = read_attributes(str(attributes), raw.names, len(raw.pixels), skip_bad)
+        if len(described) < len(raw.pixels):
+            notes.append(f"{len(raw.pixels) - len(described)} images without a row in {attributes} skipped")
+            raw = raw.subset(described)
+        raw = replace(raw, attributes=table)
 
-    pixels, notes, resized = raw.pixels, list(raw.notes), raw.resize
+    pixels, conversions, resized = raw.pixels, raw.conversions, raw.resize
     low, high = value_range or _value_range(raw)
     if not -math.inf < low < high < math.inf:
-        raise GenaeError(f"the value range of {source} is {low:g} to {high:g}; expected low < high (see --value-range)")
-    if wanted and tuple(pixels.shape[-2:]) != wanted:
-        notes.append(f"resized from {size_of(pixels)} to {wanted[0]}x{wanted[1]} ({RESIZE}): {FITS[fit]}")
-        resized = resize_name(wanted, fit)
-        pixels = torch.cat([resize(chunk, wanted, fit, fill=low) for chunk in pixels.split(1024)])
+        raise GenaeError(f"the value range of {name} is {low:g} to {high:g}; expected low < high (see --value-range)")
+    if target and tuple(pixels.shape[-2:]) != target:
+        notes.append(f"resized from {size_of(pixels)} to {target[0]}x{target[1]} ({RESIZE}): {FITS[fit]}")
+        resized = resize_name(target, fit)
+        pixels = _resized(pixels, target, fit, low, name)
     if channels is not None and pixels.shape[1] != channels:
         pixels = convert_channels(pixels, channels, high)
-        notes.append(f"converted from {raw.pixels.shape[1]} to {channels} channels")
-    splits, note = _splits(raw, len(pixels))
-    table = read_attributes(attributes, raw.names, len(pixels)) if attributes else raw.attributes
+        conversions = (*conversions, f"converted from {raw.pixels.shape[1]} to {channels} channels")
+    splits, note = _splits(raw, len(pixels), name)
     return ImageData(
-        source,
-        pixels,
-        low,
-        high,
-        splits,
-        raw.labels,
-        raw.classes,
-        table,
-        raw.names,
-        (*notes, note),
-        raw.format,
-        resized,
+        name, pixels, low, high, splits, raw.labels, raw.classes, raw.attributes, raw.names, (*notes, note),
+        raw.format, resized, conversions,
+    )  # fmt: skip
+
+
+def name_of(source: object) -> str:
+    """What a source is called in messages and fingerprints; raises `GenaeError` for what cannot be one."""
+    if isinstance(source, (str, Path)) and str(source):
+        return str(source)
+    if isinstance(source, (np.ndarray, Tensor)):
+        return "array"
+    if isinstance(source, (list, tuple)) and source:
+        if all(isinstance(item, (str, Path, Image.Image)) for item in source):
+            return f"list of {len(source)} pictures"
+        if all(isinstance(item, (np.ndarray, Tensor)) for item in source):
+            raise GenaeError("the source is a list of arrays; stack them to one array [N, H, W, C] or [N, C, H, W]")
+    given = f"an empty {type(source).__name__}" if source in ("", [], ()) else f"of type {type(source).__name__}"
+    raise GenaeError(
+        f"the source of images is {given}; expected a built-in name, the path of a folder, zip, picture or array, "
+        "a NumPy array or tensor, or a list of paths or pictures"
     )
 
 
-def _open_path(
-    source: str, size: tuple[int, int] | None, fit: str, channels: int | None, layout: str | None, skip_bad: bool
-) -> builtin.Raw:
-    path = Path(source).expanduser()
-    if not path.exists():
-        near = nearest(source, NAMES)
-        raise GenaeError(f"no data at {source!r}: neither a path that exists nor a built-in name ({near})")
-    if path.is_dir() or path.suffix.lower() == ".zip":
-        return read_pictures(path, size, fit, channels, skip_bad)
+def _check_options(fit: str, channels: int | None, value_range: object) -> None:
+    if fit not in FITS:
+        raise GenaeError(f"fit is {fit!r}; {nearest(str(fit), FITS)}")
+    if channels is not None and (not isinstance(channels, int) or channels < 1):
+        raise GenaeError(f"channels is {channels!r}; expected 1 (grey), 3 (RGB) or 4 (RGBA)")
+    pair = isinstance(value_range, (tuple, list)) and [isinstance(v, (int, float)) for v in value_range] == [True, True]
+    if value_range is not None and not pair:
+        raise GenaeError(f"value_range is {value_range!r}; expected two numbers (low, high), such as (0, 4095)")
+
+
+def _read(
+    source: Source,
+    name: str,
+    data_root: str | Path | None,
+    size: tuple[int, int] | None,
+    fit: str,
+    channels: int | None,
+    layout: str | None,
+    skip_bad: bool,
+) -> Raw:
+    """The images of a source; pictures are brought to ``size`` and ``channels`` one by one."""
+    if isinstance(source, (np.ndarray, Tensor)):
+        return raw_of_array(_to_numpy(source), layout, "the array")
+    if not isinstance(source, (str, Path)):
+        return read_pictures(listed_pictures(source), size, fit, channels, skip_bad)
+    if name in NAMES:
+        return builtin.load(name, Path(data_root).expanduser() if data_root else None)
+    path = existing(source)
     if path.suffix.lower() in (".npz", ".npy"):
         return read_array(path, layout)
-    raise GenaeError(f"{source} is neither a folder of images, a .zip of one, nor an .npz or .npy array")
+    return read_pictures(find_pictures(path), size, fit, channels, skip_bad)
 
 
-def _value_range(raw: builtin.Raw) -> tuple[float, float]:
+def existing(source: str | Path) -> Path:
+    """The path of a folder, zip, picture or array; anything else raises `GenaeError`."""
+    path = Path(source).expanduser()
+    try:
+        there = path.exists()
+    except (OSError, ValueError) as error:  # a name that is too long, or holds a null
+        raise GenaeError(f"{str(source)[:60]!r} cannot be a path: {reason(error)}") from None
+    if not there:
+        near = nearest(str(source), NAMES)
+        raise GenaeError(f"no data at {str(source)!r}: neither a path that exists nor a built-in name ({near})")
+    if path.is_dir() or path.suffix.lower() in (".zip", ".npz", ".npy") or is_picture(path.name):
+        return path
+    raise GenaeError(f"{source} is neither a folder of images, a .zip of one, a picture, nor an .npz or .npy array")
+
+
+def _to_numpy(array: np.ndarray | Tensor) -> np.ndarray:
+    if isinstance(array, np.ndarray):
+        return array
+    array = array.detach().cpu()
+    return (array.float() if array.is_floating_point() else array).numpy()
+
+
+def _resized(pixels: Tensor, size: tuple[int, int], fit: str, black: float, name: str) -> Tensor:
+    """All images [N, C, *size]; a part at a time, so that the old and the new ones are all that is in memory."""
+    images = allocate(len(pixels), (pixels.shape[1], *size), pixels.dtype, name)
+    for old, new in zip(pixels.split(1024), images.split(1024), strict=True):
+        new.copy_(resize(old, size, fit, fill=black))
+    return images
+
+
+def _value_range(raw: Raw) -> tuple[float, float]:
     if raw.pixels.dtype == torch.uint8:
         return 0.0, 255.0
     if raw.depth is not None:
@@ -192,7 +278,7 @@ def _value_range(raw: builtin.Raw) -> tuple[float, float]:
     return low, high
 
 
-def _splits(raw: builtin.Raw, total: int) -> tuple[dict[str, Tensor], str]:
+def _splits(raw: Raw, total: int, name: str) -> tuple[dict[str, Tensor], str]:
     """Official splits where the source has them; the rest is held out at random, the same for everybody.
 
     A tenth, at most 5,000 and at least 1, is validation; likewise test. One or two images are in every split: enough
@@ -202,19 +288,25 @@ def _splits(raw: builtin.Raw, total: int) -> tuple[dict[str, Tensor], str]:
         return dict.fromkeys(SPLITS, torch.arange(total)), "too few images to split"
     splits = dict(raw.splits) or {"train": torch.arange(total)}
     if "train" not in splits:
-        raise GenaeError(f"the source has folders {', '.join(sorted(splits))} but no 'train'")
+        raise GenaeError(
+            f"{name} has folders for {' and '.join(sorted(splits))} but none for train; add a folder 'train', or open "
+            "one of them alone"
+        )
     made = []
-    for name in ("test", "validation"):
-        if name in splits:
+    for part in ("test", "validation"):
+        if part in splits:
             continue
         train = splits["train"]
         count = min(5000, max(1, len(train) // 10))
         if len(train) <= count:
-            raise GenaeError(f"{len(train)} training images are too few to hold some out; expected at least 3")
-        order = torch.randperm(len(train), generator=torch.Generator().manual_seed(mix_seed("split", name, len(train))))
-        splits[name] = train[order[:count]].sort().values
+            raise GenaeError(
+                f"{name} has {len(train)} training images; expected at least {count + 1}, because the {part} images "
+                "are taken from them"
+            )
+        order = torch.randperm(len(train), generator=torch.Generator().manual_seed(mix_seed("split", part, len(train))))
+        splits[part] = train[order[:count]].sort().values
         splits["train"] = train[order[count:]].sort().values
-        made.append(name)
-    counts = ", ".join(f"{len(splits[name])} {name}" for name in SPLITS)
+        made.append(part)
+    counts = ", ".join(f"{len(splits[part])} {part}" for part in SPLITS)
     note = f"split into {counts}" + (f" ({' and '.join(made)} held out from train at random)" if made else "")
     return splits, note

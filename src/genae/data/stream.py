@@ -1,24 +1,24 @@
 """Images in a fixed order, read in batches when they are needed: memory does not grow with their number."""
 
 import hashlib
-import io
 import os
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from PIL import Image
 from torch import Tensor
 
-from genae.data.files import decode, file_format, formats_name, list_pictures
+from genae.data.decoding import Header, bring_to, channel_conversion, decode, formats_name, read_header, to_8_bits
+from genae.data.files import Files, find_pictures, in_threads
 from genae.data.lists import SPLIT_FOLDERS
 from genae.data.names import NAMES
 from genae.data.sampler import mix_seed
-from genae.data.sources import ImageData, open_data
-from genae.data.transforms import convert_channels, parse_size, resize, resize_name, to_uint8
-from genae.errors import GenaeError, nearest, reason
+from genae.data.sources import ImageData, Source, check_indices, existing, name_of, open_data
+from genae.data.transforms import parse_size, resize, resize_name, to_uint8
+from genae.errors import GenaeError, nearest
 
 KNOWN_RANGES = ((0.0, 1.0), (-1.0, 1.0), (0.0, 65535.0))
 
@@ -44,6 +44,8 @@ class ImageStream:
     """``none``, or filter, fit and size."""
     names: tuple[str, ...] = ()
     """File names of all of the source's images, where there are files."""
+    conversions: tuple[str, ...] = ()
+    """Changes of channels and depth, one clause each; empty if the source has what was wanted."""
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -61,12 +63,12 @@ def stream_of(data: ImageData, indices: Tensor) -> ImageStream:
     """Some images of a data set in memory, rounded to 8 bits."""
     return ImageStream(
         data.name, data.image_shape, indices, len(data.pixels), lambda part: to_uint8(data.images(part)).cpu(),
-        data.digest, data.format, data.resize, data.names,
+        data.digest, data.format, data.resize, data.names, data.conversions,
     )  # fmt: skip
 
 
 def open_stream(
-    source: str,
+    source: Source,
     *,
     split: str = "all",
     size: str | None = None,
@@ -75,99 +77,100 @@ def open_stream(
     value_range: tuple[float, float] | None = None,
     data_root: str | None = None,
 ) -> ImageStream:
-    """A folder or ``.zip`` of pictures, read as they are needed, or anything else that `open_data` opens.
+    """Open a folder or ``.zip`` of pictures to be read as they are needed, or anything else that `open_data` opens.
 
     ``split`` is ``all``, or one that the source has. Every file is read once to learn its size and hash: mixed sizes
-    and unreadable files are found before any work is done. Arrays of floats must lie in [0, 1] or [-1, 1], or come with
-    their ``value_range``. Raises `GenaeError`.
+    and unreadable files are refused before any work is done. Pictures of 16 bits are scaled to 8. Arrays of floats must
+    lie in [0, 1] or [-1, 1], or come with their ``value_range``. Raises `GenaeError`.
     """
-    path = Path(source).expanduser()
-    if source in NAMES or not (path.is_dir() or path.suffix.lower() == ".zip"):
-        data = open_data(
-            source, size=size, fit=fit, channels=channels, value_range=value_range, data_root=data_root
-        )  # fmt: skip
-        if data.pixels.is_floating_point() and not value_range and (data.low, data.high) not in KNOWN_RANGES:
-            raise GenaeError(
-                f"{source} holds floats from {data.low:g} to {data.high:g}; "
-                "say with --value-range LOW,HIGH which values are black and white"
-            )
-        return stream_of(data, data.split(split))
-    return _Files(path, split, parse_size(size) if size is not None else None, fit, channels).stream()
+    name = name_of(source)
+    if isinstance(source, (str, Path)) and name not in NAMES:
+        path = existing(source)
+        if path.suffix.lower() not in (".npz", ".npy"):
+            files = _of_split(find_pictures(path), split)
+            return _Stream(files, split, parse_size(size) if size is not None else None, fit, channels).stream()
+    data = open_data(
+        source, size=size, fit=fit, channels=channels, value_range=value_range, data_root=data_root
+    )  # fmt: skip
+    if data.pixels.is_floating_point() and not value_range and (data.low, data.high) not in KNOWN_RANGES:
+        raise GenaeError(
+            f"{name} holds floats from {data.low:g} to {data.high:g}; "
+            "say with --value-range LOW,HIGH which values are black and white"
+        )
+    return stream_of(data, data.split(split))
 
 
-class _Files:
-    """The pictures of a folder or zip: their headers at once, their pixels when asked for."""
+class _Stream:
+    """Picture files of which the headers are read at once, and the pixels when asked for."""
 
-    def __init__(self, source: Path, split: str, size: tuple[int, int] | None, fit: str, channels: int | None) -> None:
-        self.source, self.split, self.size, self.fit, self.channels = source, split, size, fit, channels
-        names, self.read = list_pictures(source)
-        self.names = _of_split(names, split, source)
+    def __init__(self, files: Files, split: str, size: tuple[int, int] | None, fit: str, channels: int | None) -> None:
+        self.files, self.split, self.size, self.fit, self.channels = files, split, size, fit, channels
         self.pool = ThreadPoolExecutor(min(16, os.cpu_count() or 1))
 
     def stream(self) -> ImageStream:
-        """Look at every header; what does not fit together is refused."""
-        shapes, formats, hashes = zip(*self.pool.map(self.header, self.names), strict=True)
-        sizes, depths = sorted({shape[1:] for shape in shapes}), sorted({shape[0] for shape in shapes})
+        """Look at every header; raises `GenaeError` for what does not fit together."""
+        where, names = self.files.where, self.files.names
+        headers, hashes = zip(*in_threads(self.header, names), strict=True)
+        sizes = sorted({(header.height, header.width) for header in headers})
+        counts = Counter(header.channels for header in headers)
         if len(sizes) > 1 and not self.size:
-            found = ", ".join(f"{height}x{width}" for height, width in sizes[:3]) + (", ..." if len(sizes) > 3 else "")
+            shown = ", ".join(f"{height}x{width}" for height, width in sizes[:3]) + (", ..." if len(sizes) > 3 else "")
             raise GenaeError(
-                f"{self.source} holds images of {len(sizes)} sizes ({found}); choose one with --size, as --size 64"
+                f"{where} holds images of {len(sizes)} sizes ({shown}); choose one with --size, as --size 64"
             )
-        if len(depths) > 1 and self.channels is None:
-            raise GenaeError(f"{self.source} mixes channel counts ({depths}); choose one with --channels 1, 3 or 4")
+        if len(counts) > 1 and self.channels is None:
+            rarest = min(counts, key=lambda count: counts[count])
+            odd = next(name for name, header in zip(names, headers, strict=True) if header.channels == rarest)
+            raise GenaeError(
+                f"{where} mixes channel counts ({sorted(counts)}); choose one with --channels 1, 3 or 4 ({odd} differs)"
+            )
         self.size = self.size or sizes[0]
-        shape = (self.channels or depths[0], *self.size)
+        shape = (self.channels or next(iter(counts)), *self.size)
         digest = hashlib.sha256(repr((shape, self.fit, self.split)).encode() + b"".join(hashes)).hexdigest()[:16]
-        resized = resize_name(self.size, self.fit) if sizes != [self.size] else "none"
+        deep = sum(header.dtype != torch.uint8 for header in headers)
+        scaled = [f"{deep} of {len(names)} images scaled from 16 to 8 bits"] if deep else []
         return ImageStream(
-            str(self.source), shape, torch.arange(len(self.names)), len(self.names),
-            lambda part: torch.stack(list(self.pool.map(self.picture, part.tolist()))),
-            digest, formats_name(set(formats)), resized, tuple(self.names),
+            where, shape, torch.arange(len(names)), len(names), self.read, digest,
+            formats_name({header.format for header in headers}),
+            resize_name(self.size, self.fit) if sizes != [self.size] else "none", tuple(names),
+            (*scaled, *channel_conversion(counts, self.channels)),
         )  # fmt: skip
 
-    def header(self, name: str) -> tuple[tuple[int, int, int], str, bytes]:
-        """(C, H, W), format and hash of a file."""
+    def header(self, name: str) -> tuple[Header, bytes]:
+        """The header of a file, and the hash of its contents."""
+        data = self.files.bytes(name)
         try:
-            data = self.read(name)
-            with Image.open(io.BytesIO(data)) as picture:
-                if picture.mode == "I" and picture.format != "PNG":
-                    raise ValueError("it holds 32-bit integers, whose white is not known")
-                shape = (len(picture.getbands()), picture.height, picture.width)
-                plain = picture.mode in ("L", "LA", "RGB", "RGBA") or picture.mode.startswith(("I;16", "F"))
-                if not plain or picture.getexif().get(0x0112, 1) != 1:
-                    channels, height, width = decode(data, self.channels).shape
-                    shape = (channels, height, width)
-                return shape, file_format(picture), hashlib.sha256(data).digest()
-        except Exception as error:  # what a damaged picture or archive raises is up to its library
-            raise self.unreadable(name, error) from None
+            header = read_header(data)
+        except Exception as error:  # what a damaged picture raises is up to its library
+            raise self.files.unreadable(name, error) from None
+        if header.dtype == torch.float32:
+            raise GenaeError(f"{name} in {self.files.where} holds floats; expected 8 or 16 bits (give arrays as .npz)")
+        return header, hashlib.sha256(data).digest()
+
+    def read(self, indices: Tensor) -> Tensor:
+        """Images [B, C, H, W] uint8."""
+        check_indices(indices, len(self.files.names), self.files.where)
+        return torch.stack(list(self.pool.map(self.picture, indices.tolist())))
 
     def picture(self, index: int) -> Tensor:
         """The pixels of a file, [C, H, W] uint8."""
-        name = self.names[index]
+        name = self.files.names[index]
+        data = self.files.bytes(name)
         try:
-            pixels = decode(self.read(name), self.channels)
+            pixels = to_8_bits(decode(data, self.channels))
         except Exception as error:
-            raise self.unreadable(name, error) from None
-        if pixels.dtype == torch.float32:
-            raise GenaeError(f"{name} in {self.source} holds floats; expected 8 or 16 bits (give arrays as .npz)")
-        if pixels.dtype != torch.uint8:
-            pixels = (pixels.float() / 257).round().to(torch.uint8)
-        if self.channels and len(pixels) != self.channels:
-            pixels = convert_channels(pixels[None], self.channels, 255)[0]
+            raise self.files.unreadable(name, error) from None
         assert self.size
-        return resize(pixels, self.size, self.fit)
-
-    def unreadable(self, name: str, error: Exception) -> GenaeError:
-        return GenaeError(f"{name} in {self.source} is unreadable ({reason(error)}); mend or remove it")
+        return resize(bring_to(pixels, self.channels or len(pixels)), self.size, self.fit)
 
 
-def _of_split(names: list[str], split: str, source: Path) -> list[str]:
+def _of_split(files: Files, split: str) -> Files:
     """The files of one split: those below a folder of its name."""
     if split == "all":
-        return names
-    splits = {name: SPLIT_FOLDERS.get(name.split("/")[0].lower()) for name in names}
-    chosen = [name for name in names if splits[name] == split]
-    if not chosen:
-        found = {found for found in splits.values() if found}
-        raise GenaeError(f"{source} has no split {split!r}; {nearest(split, {*found, 'all'})}")
-    return chosen
+        return files
+    split_of = {name: SPLIT_FOLDERS.get(name.split("/")[0].lower()) for name in files.names}
+    names = [name for name in files.names if split_of[name] == split]
+    if not names:
+        splits = {part for part in split_of.values() if part}
+        raise GenaeError(f"{files.where} has no split {split!r}; {nearest(split, {*splits, 'all'})}")
+    return replace(files, names=names)

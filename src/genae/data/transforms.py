@@ -16,11 +16,9 @@ RESIZE = "bicubic-antialias"  # goes into every metric's fingerprint
 
 def parse_size(size: str | int | tuple[int, int]) -> tuple[int, int]:
     """``64`` or ``48x64`` (height x width) -> (height, width)."""
-    if isinstance(size, tuple):
-        return size
     try:
-        sides = [int(side) for side in str(size).lower().split("x")]
-    except ValueError:
+        sides = [int(side) for side in (size if isinstance(size, tuple) else str(size).lower().split("x"))]
+    except (TypeError, ValueError):
         sides = []
     if len(sides) not in (1, 2) or min(sides) < 1:
         raise GenaeError(f"size is {size!r}; expected a number of pixels such as 64, or HEIGHTxWIDTH such as 48x64")

@@ -11,7 +11,7 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from genae.data.files import decode
+from genae.data.decoding import decode
 from genae.data.transforms import convert_channels, resize, to_uint8, to_unit_range
 from genae.errors import GenaeError
 from genae.explorer.encoding import png

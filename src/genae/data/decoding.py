@@ -1,0 +1,158 @@
+"""One picture: from the bytes of its file, or from Pillow, to a tensor."""
+
+import io
+from collections import Counter
+from collections.abc import Collection
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from genae.data.transforms import convert_channels
+
+EXTENSIONS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm"}
+MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+_PLAIN = ("L", "LA", "RGB", "RGBA", "F")
+_ORIENTATION = 0x0112
+WIDE = "it holds 32-bit integers, whose white is not known"
+
+
+class Picture(NamedTuple):
+    """A decoded picture."""
+
+    pixels: Tensor
+    """[C, H, W]: uint8, int32 for integers deeper than 8 bits, or finite float32."""
+    channels: int
+    """How many the file has; 8-bit pixels may have been converted to others."""
+    format: str
+    """See `file_format`."""
+
+
+class Header(NamedTuple):
+    """What `read_picture` would give, without the pixels."""
+
+    channels: int
+    height: int
+    width: int
+    dtype: torch.dtype
+    format: str
+
+
+def read_picture(source: bytes | Image.Image, channels: int | None = None) -> Picture:
+    """Decode a file, or take a picture of Pillow; 8-bit ones are brought to 1, 3 or 4 ``channels``.
+
+    Raises what Pillow raises for damaged files, and ValueError for values that are not finite.
+    """
+    if isinstance(source, Image.Image):
+        return _decoded(source, channels)
+    with Image.open(io.BytesIO(source)) as opened:
+        if _is_deep_png(opened, source):
+            opened.load()  # finds damage that the other decoder does not name
+            pixels = _decode_deep(source)
+            return Picture(pixels, len(pixels), "lossless")
+        return _decoded(opened, channels)
+
+
+def decode(data: bytes, channels: int | None) -> Tensor:
+    """The pixels of `read_picture`."""
+    return read_picture(data, channels).pixels
+
+
+def read_header(data: bytes) -> Header:
+    """The shape, depth and format of a file; pictures that need more than their header are decoded.
+
+    Raises what `read_picture` raises, and ValueError for 32-bit integers.
+    """
+    with Image.open(io.BytesIO(data)) as opened:
+        name = file_format(opened)
+        if opened.mode == "I" and opened.format != "PNG":
+            raise ValueError(WIDE)
+        if _is_deep_png(opened, data):
+            return Header(len(opened.getbands()), opened.height, opened.width, torch.int32, name)
+        deep = opened.mode.startswith("I;16")
+        if (deep or opened.mode in _PLAIN) and opened.getexif().get(_ORIENTATION, 1) == 1:
+            dtype = torch.int32 if deep else torch.float32 if opened.mode == "F" else torch.uint8
+            return Header(len(opened.getbands()), opened.height, opened.width, dtype, name)
+        picture = _decoded(opened, None)
+        _, height, width = picture.pixels.shape
+        return Header(picture.channels, height, width, picture.pixels.dtype, name)
+
+
+def _is_deep_png(opened: Image.Image, data: bytes) -> bool:
+    """Whether a PNG has 16 bits a value and several channels: Pillow would cut it to 8 bits."""
+    return opened.format == "PNG" and data[24] == 16 and opened.mode in ("RGB", "RGBA", "LA")
+
+
+def _decode_deep(data: bytes) -> Tensor:
+    from torchvision.io import ImageReadMode, decode_image
+
+    return decode_image(torch.frombuffer(bytearray(data), dtype=torch.uint8), ImageReadMode.UNCHANGED).to(torch.int32)
+
+
+def _decoded(opened: Image.Image, channels: int | None) -> Picture:
+    opened.load()
+    picture = opened if opened.getexif().get(_ORIENTATION, 1) == 1 else ImageOps.exif_transpose(opened)
+    if picture.mode in ("1", "CMYK", "YCbCr", "LAB", "HSV"):
+        picture = picture.convert("L" if picture.mode == "1" else "RGB")
+    elif picture.mode in ("P", "PA"):
+        picture = picture.convert("RGBA" if picture.mode == "PA" or "transparency" in picture.info else "RGB")
+    bands = len(picture.getbands())
+    if channels in MODES and bands != channels and picture.mode in ("L", "LA", "RGB", "RGBA"):
+        picture = picture.convert(MODES[channels])
+    array = np.array(picture)
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise ValueError("it holds NaN or infinite values")
+    if array.dtype != np.uint8:
+        array = array.astype(np.float32 if array.dtype.kind == "f" else np.int32)
+    pixels = torch.from_numpy(array if array.ndim == 3 else array[:, :, None]).permute(2, 0, 1).contiguous()
+    return Picture(pixels, bands, file_format(opened))
+
+
+def file_format(picture: Image.Image) -> str:
+    """``lossless`` for formats that keep every pixel; ``jpeg-qN`` with its quality, ``gif``, ... for others."""
+    tables = getattr(picture, "quantization", None)
+    if tables:  # the quality in libjpeg's scale, from the mean of the first table (57.625 at quality 50)
+        scale = 100 * sum(tables[0]) / len(tables[0]) / 57.625
+        return f"jpeg-q{round(5000 / scale if scale > 100 else (200 - scale) / 2)}"
+    if picture.format in ("PNG", "BMP", "PPM", None):  # None: made in memory
+        return "lossless"
+    if picture.format == "TIFF" and "jpeg" not in str(picture.info.get("compression")):
+        return "lossless"
+    return str(picture.format).lower()
+
+
+def formats_name(formats: Collection[str]) -> str:
+    """The formats of many files, as fingerprints say it; more than three are ``various``."""
+    kinds = {kind.partition("-")[0] for kind in formats}
+    return "+".join(sorted(formats)) if len(formats) <= 3 else f"{'+'.join(sorted(kinds))} (various)"
+
+
+def to_8_bits(pixels: Tensor) -> Tensor:
+    """Integers of up to 16 bits, any shape -> uint8, scaled; 8-bit ones stay. Wider values raise ValueError."""
+    if pixels.dtype == torch.uint8:
+        return pixels
+    if pixels.min() < 0 or pixels.max() > 65535:
+        raise ValueError(WIDE)
+    return (pixels.float() / 257).round().to(torch.uint8)
+
+
+def bring_to(pixels: Tensor, channels: int) -> Tensor:
+    """Integer pixels [C, H, W] with 1, 2 (grey and alpha), 3 or 4 channels -> 1, 3 or 4, of the same depth."""
+    if len(pixels) == channels:
+        return pixels
+    if len(pixels) == 2:
+        pixels = torch.cat([pixels[:1].expand(3, -1, -1), pixels[1:]])
+    return convert_channels(pixels[None], channels, 255 if pixels.dtype == torch.uint8 else 65535)[0]
+
+
+def channel_conversion(stored: Counter[int], channels: int | None) -> list[str]:
+    """Say how many pictures were brought to ``channels``; ``stored`` counts those with each number of channels."""
+    other = {count: number for count, number in sorted(stored.items()) if count != channels}
+    if channels is None or not other:
+        return []
+    if len(stored) == 1:
+        return [f"converted from {next(iter(other))} to {channels} channels"]
+    parts = " and ".join(f"{number} with {count}" for count, number in other.items())
+    return [f"{sum(other.values())} of {stored.total()} images converted to {channels} channels ({parts})"]

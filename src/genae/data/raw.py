@@ -1,0 +1,74 @@
+"""Images as a source holds them, before they are brought to a size, channels and splits."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from genae.errors import GenaeError
+
+
+@dataclass(frozen=True)
+class Raw:
+    """Images as a source holds them."""
+
+    pixels: Tensor
+    """[N, C, H, W], uint8 or float32."""
+    labels: Tensor | None = None
+    classes: tuple[str, ...] = ()
+    splits: dict[str, Tensor] = field(default_factory=dict)
+    """The source's own splits; empty where it has none."""
+    depth: int | None = None
+    """Largest value of an integer type deeper than 8 bits."""
+    attributes: dict[str, Tensor] = field(default_factory=dict)
+    names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    conversions: tuple[str, ...] = ()
+    """Channels and depths that were changed while reading, one clause each."""
+    format: str = "lossless"
+    """What the files did to the pixels: ``lossless``, ``jpeg``, ..."""
+    resize: str = "none"
+    """How they were resized: ``none``, or filter, fit and size."""
+
+    def subset(self, indices: Tensor) -> "Raw":
+        """The images with these indices [M], in this order; splits that lose every image are dropped."""
+        place = torch.full((len(self.pixels),), -1)
+        place[indices] = torch.arange(len(indices))
+        splits = {name: place[members][place[members] >= 0] for name, members in self.splits.items()}
+        return replace(
+            self,
+            pixels=self.pixels[indices],
+            labels=None if self.labels is None else self.labels[indices],
+            splits={name: members for name, members in splits.items() if len(members)},
+            attributes={name: values[indices] for name, values in self.attributes.items()},
+            names=tuple(self.names[i] for i in indices.tolist()) if self.names else (),
+        )
+
+
+def allocate(count: int, shape: Sequence[int], dtype: torch.dtype, where: str) -> Tensor:
+    """Room for ``count`` images [N, *shape]; more than the machine's memory raises `GenaeError`."""
+    expect_room(count, shape, dtype.itemsize, where)
+    return torch.empty(count, *shape, dtype=dtype)
+
+
+def expect_room(count: int, shape: Sequence[int], bytes_per_value: int, where: str) -> None:
+    """Raise `GenaeError` if images [N, *shape] cannot fit into the machine's memory."""
+    needed = count * bytes_per_value
+    for side in shape:
+        needed *= side
+    memory = _memory()
+    if memory and needed > memory:
+        raise GenaeError(
+            f"{count} images of {where} at {shape[-2]}x{shape[-1]} take {needed / 1e9:,.1f} GB; "
+            f"this machine has {memory / 1e9:,.1f} GB of memory; choose a smaller --size or fewer images"
+        )
+
+
+def _memory() -> int:
+    """Bytes of physical memory; 0 where the system does not say."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return 0
