@@ -1,4 +1,4 @@
-"""The one error that a user can mend."""
+"""The error for everything that a user can fix."""
 
 import difflib
 from collections.abc import Iterable

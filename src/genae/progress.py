@@ -1,4 +1,4 @@
-"""How far long work is, as it says itself."""
+"""Progress of long work."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Commands that tell what there is."""
+"""Commands that show what is available."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Latent regressor: a GAN, and an encoder that learns to give back its latent variables.
+"""Latent regressor: a GAN, and an encoder that learns to recover its latent variables.
 
 Donahue, Kraehenbuehl, Darrell 2017 (BiGAN), Section 5.1, "latent regressor" and "joint latent regressor".
 """

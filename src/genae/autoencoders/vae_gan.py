@@ -1,4 +1,4 @@
-"""VAE-GAN: a variational autoencoder whose reconstruction error lives in the features of a discriminator.
+"""VAE-GAN: a variational autoencoder that measures reconstruction error in the features of a discriminator.
 
 Larsen, Sonderby, Larochelle, Winther 2016, Algorithm 1.
 """

@@ -7,8 +7,8 @@ import typer
 from genae.version import VERSION
 
 app = typer.Typer(
-    help="Generative autoencoders: train, trust, edit.", no_args_is_help=True, add_completion=False,
-    pretty_exceptions_enable=False, rich_markup_mode="rich",
+    help="Train generative autoencoders, measure them, and edit images with them.",
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich",
 )  # fmt: skip
 
 

@@ -10,17 +10,21 @@ import typer
 from genae.errors import GenaeError, nearest
 
 Run = Annotated[str, typer.Argument(help="A run folder or a weights file.")]
-Data = Annotated[str | None, typer.Option(help="Another source of images; by default the run's own.")]
+Data = Annotated[str | None, typer.Option(help="Another source of images; the run's data by default.")]
 DataRoot = Annotated[str | None, typer.Option(help="Folder that holds local copies of named data sets.")]
 Split = Annotated[
-    str | None, typer.Option(help="train, validation, test or all; by default test of the run's data, all of others.")
+    str | None,
+    typer.Option(help="train, validation, test or all; by default test for the run's data, all for other data."),
 ]
-Seed = Annotated[int, typer.Option(help="Seed of what is drawn at random.")]
+Seed = Annotated[int, typer.Option(help="Random seed.")]
 Space = Annotated[str, typer.Option(help="code, or the name of a prior.")]
 Truncation = Annotated[
-    float, typer.Option(help="Bring codes nearer to the mean: 1 not at all, 0.7 usual, 0 the mean alone.", min=0, max=1)
+    float,
+    typer.Option(
+        help="Move codes towards the mean: 1 leaves them unchanged, 0.7 is usual, 0 gives the mean.", min=0, max=1
+    ),
 ]
-SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Go on without unreadable files.")]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Continue without unreadable files.")]
 
 
 def settings_of(arguments: Sequence[str]) -> dict[str, Any]:
@@ -47,7 +51,7 @@ def pairs_of(text: str | None, count: int) -> list[tuple[int, int]]:
     except ValueError:
         raise GenaeError(f"--pairs is {text!r}; expected numbers of images such as 0-1,2-3") from None
     if max(map(max, pairs)) >= count:
-        raise GenaeError(f"image number {max(map(max, pairs))} was asked for; this split has {count} images, from 0")
+        raise GenaeError(f"there is no image {max(map(max, pairs))}; this split has {count} images, numbered from 0")
     return pairs
 
 
@@ -59,7 +63,7 @@ def numbers_of(flag: str, text: str, count: int, things: str = "images") -> list
         raise GenaeError(f"--{flag} is {text!r}; expected numbers of {things} such as 0,1,2,3") from None
     for number in numbers:
         if not 0 <= number < count:
-            raise GenaeError(f"--{flag} holds {number}; there are {count} {things}, from 0")
+            raise GenaeError(f"--{flag} holds {number}; there are {count} {things}, numbered from 0")
     return numbers
 
 

@@ -56,7 +56,7 @@ class Files:
 
     def unreadable(self, name: str, error: Exception) -> GenaeError:
         """The error that names an unreadable file."""
-        return GenaeError(f"{name} in {self.where} is unreadable ({reason(error)}); mend or remove it")
+        return GenaeError(f"{name} in {self.where} is unreadable ({reason(error)}); repair or remove it")
 
 
 def find_pictures(path: Path) -> Files:
@@ -163,7 +163,8 @@ def read_pictures(files: Files, size: tuple[int, int] | None, fit: str, channels
     if bad and not skip_bad:
         shown = "; ".join(bad[:3]) + ("; ..." if len(bad) > 3 else "")
         raise GenaeError(
-            f"{len(bad)} of {len(names)} files in {files.where} are unreadable: {shown} (--skip-bad goes on)"
+            f"{len(bad)} of {len(names)} files in {files.where} are unreadable: {shown}; "
+            "repair them, or leave them out with --skip-bad"
         )
     if not stack.names:
         raise GenaeError(f"none of the {len(names)} files in {files.where} is a readable image")

@@ -59,14 +59,14 @@ def read_lists(files: Sequence[str], pictures: Collection[str], read: Callable[[
         if missing:
             raise GenaeError(
                 f"{len(missing)} of the {len(paths)} pictures in the {split} list are not there, such as {missing[0]}; "
-                "complete the copy, or take the list away"
+                "complete the copy, or remove the list"
             )
     for (one, first), (other, second) in itertools.combinations(splits.items(), 2):
         both = sorted(set(first) & set(second))
         if both:
             raise GenaeError(
                 f"{len(both)} pictures are in the {one} list and in the {other} list, such as {both[0]}; "
-                "leave each in one of them"
+                "list each only once"
             )
     if "train" not in splits:
         named = {name for names in splits.values() for name in names}

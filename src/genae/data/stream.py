@@ -116,7 +116,7 @@ class _Stream:
         if len(sizes) > 1 and not self.size:
             shown = ", ".join(f"{height}x{width}" for height, width in sizes[:3]) + (", ..." if len(sizes) > 3 else "")
             raise GenaeError(
-                f"{where} holds images of {len(sizes)} sizes ({shown}); choose one with --size, as --size 64"
+                f"{where} holds images of {len(sizes)} sizes ({shown}); choose one with --size, for example --size 64"
             )
         if len(counts) > 1 and self.channels is None:
             rarest = min(counts, key=lambda count: counts[count])

@@ -59,7 +59,7 @@ def _read(file: Path) -> Mapping[str, Mapping[str, Tensor]]:
     models = content.get("models") if isinstance(content, dict) else None
     missing = [name for name in NETWORKS if not isinstance((models or {}).get(name), Mapping)]
     if models is None or missing:
-        raise GenaeError(f"{file} is no StyleALAE checkpoint: it has no models/{missing[0]}")
+        raise GenaeError(f"{file} is not a StyleALAE checkpoint: it has no models/{missing[0]}")
     return models
 
 
@@ -82,7 +82,7 @@ def _build(
         side = 4 * 2 ** (levels - 1)
         return StyleAdversarialLatentAutoencoder((colours, side, side), **options), options
     except (KeyError, ValueError) as error:
-        raise GenaeError(f"{file} is no StyleALAE checkpoint: {error} is missing or impossible") from None
+        raise GenaeError(f"{file} is not a StyleALAE checkpoint: {error} is missing or impossible") from None
 
 
 class _Reader:
@@ -94,13 +94,13 @@ class _Reader:
 
     def __getitem__(self, name: str) -> Tensor:
         if name not in self.tensors:
-            raise GenaeError(f"{self.file} is no StyleALAE checkpoint: {name} is missing")
+            raise GenaeError(f"{self.file} is not a StyleALAE checkpoint: {name} is missing")
         return self.tensors[name]
 
     def copy(self, into: nn.Parameter, name: str, change: Callable[[Tensor], Tensor] = lambda t: t) -> None:
         found = change(self[name])
         if found.numel() != into.numel():
-            raise GenaeError(f"{self.file}: {name} has shape {list(self[name].shape)}, which genae has no place for")
+            raise GenaeError(f"{self.file}: {name} has shape {list(self[name].shape)}, which genae does not support")
         into.copy_(found.reshape(into.shape))
 
     def convolution(self, layer: Convolution, name: str, doubled: bool = False) -> None:

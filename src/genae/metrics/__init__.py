@@ -1,4 +1,4 @@
-"""Numbers that can be trusted: a file for each metric, and `METRICS`, which lists them."""
+"""Metrics: a file for each, and `METRICS`, which lists them."""
 
 from collections.abc import Mapping
 from importlib import import_module
@@ -60,7 +60,7 @@ METRICS: dict[str, Entry] = {
     ),
     "vendi": Entry(
         "vendi:Vendi",
-        {"vendi": "Vendi score: effective number of different images in a network's features, higher is more varied"},
+        {"vendi": "Vendi score: effective number of different images, by a network's features, higher is more varied"},
     ),
     "is": Entry("inception_score:Is", {"is": "inception score with Inception-v3, higher is better"}),
     "icp": Entry(
@@ -107,7 +107,7 @@ METRICS: dict[str, Entry] = {
     ),
     "occurrence": Entry(
         "occurrence:Occurrence",
-        {"occurrence": "MSE where parts are drawn, or there or not, instead of likely: what soft maps let through"},
+        {"occurrence": "MSE with soft occurrences of parts, with drawn ones, and with rounded ones"},
     ),
     "logistic": Entry("probes:Logistic", {"logistic": "accuracy of logistic regression on standardised features"}),
 }

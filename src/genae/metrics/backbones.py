@@ -59,7 +59,7 @@ class Networks:
     def _open(self, name: str) -> FeatureNetwork:
         if name == "classifier":
             if self.labelled is None:
-                raise GenaeError("the classifier needs labelled reference data (class sub-folders would be labels)")
+                raise GenaeError("the classifier needs labelled reference data (sub-folders become labels)")
             return classifier_of(self.labelled(), self.device, self.progress)
         self.progress(f"opening {name}", 0, 1)
         return open_network(name, self.device, self.weights)
@@ -132,7 +132,7 @@ def _timm(name: str, member: str, device: torch.device, weights: Mapping[str, Pa
         network = timm.create_model(member, pretrained=name not in weights, num_classes=0)
     except Exception as error:  # timm and its hub raise what they like
         raise GenaeError(
-            f"{name} could not be had from timm ({reason(error)}); give its weights with --weights {name}=FILE"
+            f"{name} could not be loaded from timm ({reason(error)}); give its weights with --weights {name}=FILE"
         ) from None
     if name in weights:
         full = timm.create_model(member, pretrained=False)

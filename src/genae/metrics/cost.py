@@ -1,4 +1,4 @@
-"""What a run took to train: images and seconds, of the autoencoder and of each prior that was fitted later."""
+"""The cost of training a run: images and seconds, of the autoencoder and of each prior that was fitted later."""
 
 from collections.abc import Iterator
 from pathlib import Path

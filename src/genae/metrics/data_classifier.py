@@ -66,7 +66,7 @@ def train_classifier(
     passes over the data and at least 60,000 images. Raises `GenaeError` for data without labels.
     """
     if data.labels is None:
-        raise GenaeError(f"{data.name} has no labels to train a classifier on (class sub-folders would be labels)")
+        raise GenaeError(f"{data.name} has no labels to train a classifier on (sub-folders become labels)")
     path = classifier_path(data)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

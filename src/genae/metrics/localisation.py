@@ -1,4 +1,4 @@
-"""How well the parts of a model are those that there are."""
+"""Localisation: how well the parts of a model match the true ones."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple

@@ -1,4 +1,4 @@
-"""What a model with parts owes to its soft maps: errors where parts are there or not instead of likely."""
+"""How much passes through the soft maps of a model with parts: errors with hard instead of soft occurrences."""
 
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING

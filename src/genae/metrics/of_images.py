@@ -96,7 +96,7 @@ def _pairs(images: ImageStream, reference: ImageStream) -> Tensor:
         )
     if not images.names and images.total != reference.total:
         raise GenaeError(
-            f"{images.name} has {images.total} images and {reference.name} {reference.total}: they are no pairs"
+            f"{images.name} has {images.total} images and {reference.name} {reference.total}; pairs need equal numbers"
         )
     keys: list[list[str | int]] = [
         [s.names[i].rpartition(".")[0] if s.names else i for i in s.indices.tolist()] for s in (images, reference)
@@ -104,7 +104,7 @@ def _pairs(images: ImageStream, reference: ImageStream) -> Tensor:
     for stream, named in zip((images, reference), keys, strict=True):
         twice = [key for key, count in Counter(named).items() if count > 1]
         if twice:
-            raise GenaeError(f"{stream.name} has two files named {twice[0]!r}: which one is meant is not known")
+            raise GenaeError(f"{stream.name} has two files named {twice[0]!r}; expected different names")
     where = {key: position for position, key in enumerate(keys[1])}
     alone = [key for key in keys[0] if key not in where]
     if alone:

@@ -40,9 +40,7 @@ class ProbeRequest:
             raise GenaeError(f"epochs is {self.epochs}; expected at least 1")
         expect_seeds(self.seeds)
         if FROZEN.get(self.frozen) == 0 and (others := [head for head in self.heads if head != "mlp"]):
-            raise GenaeError(
-                f"{others[0]} reads frozen layers, and with frozen {self.frozen!r} there are none; freeze some"
-            )
+            raise GenaeError(f"{others[0]} reads frozen layers, but frozen is {self.frozen!r}; freeze some layers")
 
 
 def expect_seeds(seeds: Sequence[int]) -> None:

@@ -89,7 +89,7 @@ def freeze(trunk: nn.ModuleList, data: ImageData, frozen: str, progress: Progres
     if frozen not in FROZEN:
         raise GenaeError(f"frozen is {frozen!r}; {nearest(frozen, FROZEN)}")
     if data.labels is None:
-        raise GenaeError(f"{data.name} has no labels to recognise (class sub-folders would be labels)")
+        raise GenaeError(f"{data.name} has no labels to recognise (sub-folders become labels)")
     device = next(trunk.parameters()).device
     count = FROZEN[frozen]
     fixed = nn.Sequential(*(trunk if count is None else trunk[:count])).eval()
@@ -167,7 +167,7 @@ def _features(fixed: nn.Module, data: ImageData, split: str, device: torch.devic
         if need > there:
             raise GenaeError(
                 f"the features of {len(indices)} {split} images take {need / 1e9:.1f} GB and this machine has "
-                f"{there / 1e9:.1f} GB of memory; take fewer or smaller images"
+                f"{there / 1e9:.1f} GB of memory; use fewer or smaller images"
             )
         features = torch.empty(len(indices), *shape)
         for start in range(0, len(indices), 256):

@@ -1,4 +1,4 @@
-"""What PatchVAE reads off the maps of its trunk: where parts are, and what they look like."""
+"""PatchVAE's heads on the maps of its trunk: where parts are, and what they look like."""
 
 import torch
 from torch import Tensor, nn

@@ -1,4 +1,4 @@
-"""PatchVAE's prior: parts that occur here and there, of any appearance."""
+"""PatchVAE's prior: parts occur independently, with any appearance."""
 
 import torch
 from torch import Tensor

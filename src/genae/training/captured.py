@@ -1,4 +1,4 @@
-"""Iterations replayed as a CUDA graph: an iteration of small networks is all launches of kernels, a replay is one."""
+"""Iterations replayed as a CUDA graph: one launch instead of one for each kernel."""
 
 import warnings
 from collections.abc import Callable, Iterator

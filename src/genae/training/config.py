@@ -62,7 +62,7 @@ class Config:
             raise GenaeError(f"precision is {self.precision!r}; expected auto, float32 or bfloat16")
         if self.capture and (self.compile or self.accumulate > 1):
             other = "compile" if self.compile else "accumulate"
-            raise GenaeError(f"capture and {other} do not go together; leave one of them out")
+            raise GenaeError(f"capture and {other} cannot be combined; leave one of them out")
         if self.size is not None:
             parse_size(self.size)
 
@@ -124,7 +124,7 @@ def resolve(
         raise GenaeError(f"there is no preset {model!r}; {hint}")
     merged = {key: _for_processes(value) for key, value in presets.get(preset, {}).items()} | dict(settings)
     if "data" not in merged:
-        raise GenaeError(f"{model} says nothing of data; name a source with --data, for example --data digits")
+        raise GenaeError(f"{model} has no default data; name a source with --data, for example --data digits")
 
     options, run_options = option_types(classes[name]), run_settings()
     parsed = parse_settings(name, merged, run_options | options)

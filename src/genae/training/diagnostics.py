@@ -1,4 +1,4 @@
-"""Is this training going wrong? A few numbers at every validation, and plain words when they say so."""
+"""Diagnostics of a training: a few numbers at every validation, and warnings in plain words."""
 
 from collections.abc import Mapping
 

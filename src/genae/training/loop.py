@@ -104,7 +104,7 @@ class Loop:
             except ValueError as error:
                 if "more than 1 value per channel" in str(error):
                     raise GenaeError(
-                        "batch normalisation has one value for each channel of a layer, which is nothing to compare; "
+                        "batch normalisation needs more than one value for each channel of a layer; "
                         "raise --batch-size, or choose a --norm without it"
                     ) from error
                 raise
