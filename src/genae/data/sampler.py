@@ -31,3 +31,18 @@ def shuffled(position: int, count: int, total: int, seed: int, stream: int = 0) 
         pieces.append(piece)
         position, count = position + len(piece), count - len(piece)
     return torch.cat(pieces)
+
+
+def across_classes(indices: Tensor, labels: Tensor | None = None, seed: int = 0) -> Tensor:
+    """The same indices [N] in a fixed random order in which classes take turns, so that the first few are of many.
+
+    ``labels`` [N] are the classes of the indices; without them the order is random alone.
+    """
+    order = shuffled(0, len(indices), len(indices), seed)
+    if labels is not None:
+        turn = torch.empty_like(order)  # how many of the same class come before
+        for label in labels.unique():
+            same = labels[order] == label
+            turn[same] = torch.arange(int(same.sum()))
+        order = order[turn.argsort(stable=True)]
+    return indices[order]

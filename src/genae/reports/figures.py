@@ -142,12 +142,22 @@ def manifold_grid(model: Model, images: Tensor, side: int = 9, space: str = "cod
 
 
 def edit_grid(
-    model: Model, codes: Tensor, along: Tensor, name: str, strengths: Sequence[float], band: str | None = None
+    model: Model,
+    codes: Tensor,
+    along: Tensor,
+    name: str,
+    strengths: Sequence[float],
+    band: str | None = None,
+    images: Tensor | None = None,
 ) -> Image.Image:
-    """A row per code, moved along an attribute's direction (SWAE Fig. 8), in all layers or in those of a band."""
+    """A row per code, moved along an attribute's direction (SWAE Fig. 8), in all layers or in those of a band. The
+    ``images`` that the codes are of stand in the first column, if they are given."""
     columns = [f"{s:+g}" if s else "0" for s in strengths]
+    edited = model.edit(codes, along, strengths, band)
+    if images is not None:
+        columns, edited = ["image", *columns], torch.cat([images[:, None], edited], 1)
     title = f"Moved towards {name}" + (f" in the {band} layers" if band else "")
-    return grid(model.edit(codes, along, strengths, band), columns=columns, title=title)
+    return grid(edited, columns=columns, title=title)
 
 
 def lit(images: Tensor, shares: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from PIL import Image
 from torch import Tensor
 
-from genae.data.sampler import shuffled
+from genae.data.sampler import across_classes, shuffled
 from genae.data.sources import ImageData
 from genae.latent.mixing import mixing_example
 from genae.model import Model
@@ -45,7 +45,8 @@ HEADINGS = {
 def draw_figures(model: Model, data: ImageData, seed: int) -> Gallery:
     """Every figure that the model and the data allow; ``seed`` is that of samples."""
     test = data.split("test")
-    images = data.images(test[: min(IMAGES, len(test))])
+    labels = None if data.labels is None else data.labels[test]
+    images = data.images(across_classes(test, labels)[:IMAGES])
     drawn = _samples(model, seed)
     if not model.spaces:  # no encoder: there is nothing between images to show
         return drawn
@@ -125,7 +126,8 @@ def _edits(model: Model, data: ImageData, images: Tensor) -> Gallery:
     for name, has in data.directions().items():
         if has[learned].any() and not has[learned].all():
             along = model.direction(data.images(learned), has[learned], name)
-            grid = figures.edit_grid(model, model.encode(images[:4]), along, f"“{name}”", STRENGTHS)
+            codes, title = model.encode(images[:4]), f"“{name}”"
+            grid = figures.edit_grid(model, codes, along, title, STRENGTHS, images=images[:4])
             caption = "Codes moved along the difference of means with and without an attribute (SWAE Section 4.3)."
             return {"edit": Drawing(grid, caption)}
     return {}
