@@ -13,7 +13,7 @@ from torch import nn
 from genae.autoencoders import AUTOENCODERS
 from genae.data.sampler import shuffled
 from genae.protocol import Autoencoder, Part
-from genae.training.config import option_types, resolve
+from genae.training.config import Config, option_types, resolve
 from genae.training.start import train
 
 # Whatever a model's options are called, these keep it small.
@@ -119,3 +119,30 @@ def genae() -> Callable[..., int]:
         return int(stop.value.code or 0)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def pictures() -> Callable[..., Path]:
+    """``pictures(folder, 20)``: smooth random colour pictures, as files."""
+
+    def save(folder: Path, count: int, size: tuple[int, int] = (12, 16), seed: int = 0, ending: str = "png") -> Path:
+        import numpy as np
+        from PIL import Image
+
+        folder.mkdir(parents=True)
+        rng = np.random.default_rng(seed)
+        for i in range(count):
+            coarse = Image.fromarray(rng.integers(0, 256, (3, 4, 3), dtype=np.uint8))
+            picture = coarse.resize(size[::-1], Image.Resampling.BICUBIC)
+            picture.save(folder / f"{i:03d}.{ending}", **({"quality": 50} if ending == "jpg" else {}))
+        return folder
+
+    return save
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of 64 images with two priors, to be measured; tests that count its records take a copy."""
+    path = tmp_path_factory.mktemp("runs") / "tiny"
+    train(Config("stacked-wae", "digits", images=64, options=tiny_options("stacked-wae")), path)
+    return path

@@ -1,8 +1,10 @@
 """Commands that measure."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 
 def test_measuring_and_comparing(run, capsys, genae):
@@ -25,3 +27,52 @@ def test_class_sorted_and_tiny_sources_can_be_reported(genae, tiny_flags):
         assert genae("interpolate", name) == 0
         assert genae("sample", name, "--count", "4", "--seed", "9" * 25) == 0
         assert Path("samples-uniform-normal.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("GOOD", "is not a run; images need --data SOURCE"),
+        ("GOOD --data GOOD --metrics fidd", "there is no metric 'fidd'; did you mean 'fid'"),
+        ("GOOD --data GOOD --weights nowhere.pth", "there is no weight file nowhere.pth"),
+        ("GOOD --data GOOD --metrics lpips --weights GOOD", "does not say which network it is for; expected vgg16="),
+        ("GOOD --data GOOD --weights resnet=x", "'resnet' is not used here; expected one of inception"),
+        ("GOOD --data GOOD --metrics ms_ssim", "ms_ssim needs images of at least 176 pixels a side"),
+        ("GOOD --data SMALL --network pixels --metrics fd", "bring both to one size with --size"),
+        ("GOOD --data SMALL --metrics mse", "bring both to one size with --size"),
+        ("GOOD --data GOOD --metrics icp", "has no labels to train a classifier on"),
+        ("GOOD --data GOOD --metrics prdc --network pixels --samples 3", "has 3 images; prdc: expected at least 6"),
+        ("GOOD --data GOOD --metrics fd --network pixels --format html", "--format is 'html'; expected one of"),
+        ("GOOD --data GOOD --metrics 1nn", "1nn measures a run"),
+        ("GOOD --data GOOD --metrics cost", "cost measures a run"),
+        ("GOOD --data GOOD --skip-bad", "--skip-bad is for runs"),
+        ("GOOD --data GOOD --metrics fd --network pixels --out nowhere/m.jsonl", "cannot write nowhere/m.jsonl"),
+        ("RUN --weights GOOD/000.png", "does not say which network it is for; expected no network"),
+        ("GOOD --data GOOD --train-data GOOD", "--train-data is for runs"),
+        ("GOOD --data GOOD --features long", "--features is for runs"),
+        ("RUN --metrics 1nn --data digits --split all", "1nn would be tested on images that they learn from"),
+        ("RUN --metrics mse --train-data digits", "chosen for metrics that learn from labels, such as 1nn"),
+        ("RUN --metrics mse --features long", "chosen for metrics that learn from labels, such as 1nn"),
+        ("RUN --metrics ,", "--metrics is ','; expected names separated by commas"),
+        ("RUN --size 9", "--size is for images"),
+        ("RUN --data shapes --metrics nearest", "nearest compares samples with the training images"),
+        ("RUN --metrics codes --samples 1", "codes: expected at least 2 images and 2 samples"),
+        ("GOOD --data GOOD --metrics fid --network pixels --split test", "has no split 'test'"),
+    ],
+)
+def test_wrong_requests_are_refused(
+    arguments: str,
+    message: str,
+    small_run: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    pictures: Callable[..., Path],
+    genae: Callable[..., int],
+) -> None:
+    good, small = pictures(tmp_path / "good", 8), pictures(tmp_path / "small", 8, (8, 8))
+    for word, path in (("GOOD", good), ("SMALL", small), ("RUN", small_run)):
+        arguments = arguments.replace(word, str(path))
+    if "--out" not in arguments:
+        arguments += f" --out {tmp_path / 'm.jsonl'}"
+    assert genae("evaluate", *arguments.split()) == 2
+    assert message in capsys.readouterr().err

@@ -1,0 +1,20 @@
+"""Copies of training images."""
+
+import pytest
+import torch
+
+from genae.metrics.memorisation import memorisation
+
+
+def normal(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def test_memorisation_tells_copies_from_new_images() -> None:
+    train, held_out, new = (normal(300, 20, seed=seed) for seed in (0, 1, 2))
+    honest = memorisation(new, held_out, train)
+    assert honest.copies < 0.06
+    assert honest.nearest == pytest.approx(memorisation(held_out, held_out, train).nearest, rel=0.1)
+    half = torch.cat([new[:150], train[:150] + 0.01])
+    assert memorisation(half, held_out, train).copies == pytest.approx(0.5, abs=0.03)
+    assert memorisation(train[:100], held_out, train).nearest == 0

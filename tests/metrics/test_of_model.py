@@ -1,0 +1,100 @@
+"""Runs measured by every metric; NaN, codes, several processes."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from genae import api
+from genae.errors import GenaeError
+from genae.metrics import METRICS, explain, kind_of
+from genae.metrics.frechet import moments
+from genae.model import load
+
+
+def test_every_metric_of_a_run(small_run: Path) -> None:
+    chosen = [
+        name for name in METRICS if name not in ("ms_ssim", "lpips", "ppl", "fid", "is", "localisation", "occurrence")
+    ]
+    records = api.evaluate(small_run, samples=1000, metrics=chosen, networks=["classifier", "pixels"])
+    found = {(r["of"], r["metric"]) for r in records}
+    for prior in ("normal", "uniform"):
+        for metric in ("icp1k", "fd1k-classifier", "fd1k-pixels", "kid1k-pixels", "precision1k-classifier",
+                       "coverage1k-pixels", "nearest1k", "copies1k", "code_fd1k", "mse", "fpl_z_full1k-classifier",
+                       "fpl_w_end1k-pixels"):  # fmt: skip
+            assert (prior, metric) in found
+    for metric in ("rfd179-classifier", "rkid179-pixels", "code_std", "code_rank", "1nn", "svm"):
+        assert ("code", metric) in found
+    assert ("real data", "nearest179") in found
+    assert all(explain(kind_of(metric)) for _, metric in found)
+    assert {kind_of("rfd10k-classifier"), kind_of("recall10k"), kind_of("rrecall10k")} == {"fd", "recall"}
+    assert all(np.isfinite(r["value"]) for r in records)
+
+
+def test_the_codes_of_a_run_are_measured(small_run: Path) -> None:
+    model = load(small_run)
+    data = model.open_data()
+    codes = model.encode_data(data, data.split("test"))
+    records = {(r["of"], r["metric"]): r["value"] for r in api.evaluate(small_run, samples=300, metrics=["codes"])}
+    spread = codes.double().var(0).mean().sqrt()
+    assert records["code", "code_std"] == pytest.approx(float(spread), rel=1e-5)
+    drawn = model.sample_codes(300, 0, "normal")
+    expected = moments(drawn).distance(moments(codes))
+    assert records["normal", "code_fd300"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_model_that_makes_nan_is_refused(small_run: Path) -> None:
+    model = load(small_run)
+    with torch.no_grad():
+        for parameter in model.autoencoder.decoder.parameters():  # type: ignore[union-attr]
+            parameter.fill_(torch.nan)
+    with pytest.raises(GenaeError, match=r"64 of 64 reconstructions through code hold NaN .*training went wrong"):
+        api.evaluate(model, metrics=["mse"], samples=10)
+
+
+def test_kernel_distance_and_memorisation_of_a_run_are_those_of_their_functions(small_run: Path) -> None:
+    from genae.metrics.kernel import kernel_distance
+    from genae.metrics.memorisation import training_distances
+
+    model = load(small_run)
+    data = model.open_data()
+    records = api.evaluate(small_run, samples=300, metrics=["kid", "nearest"], networks=["pixels"], seed=5)
+    value = {(r["of"], r["metric"]): r["value"] for r in records}
+    images = (model.sample(300, 5, "normal").clamp(-1, 1) + 1).mul(127.5).round() / 127.5 - 1
+    rows = data.images(data.split("test")).flatten(1)
+    expected = kernel_distance(images.flatten(1), rows, 100, 179, 5)[0]
+    fingerprint = next(r["fingerprint"] for r in records if r["metric"] == "kid300-pixels")
+    assert (fingerprint["subsets"], fingerprint["subset_size"]) == (100, 179)
+    assert value["normal", "kid300-pixels"] == pytest.approx(expected, rel=1e-4)
+    train = data.images(data.split("train")).flatten(1)
+    ours, honest = training_distances(images.flatten(1), train), training_distances(rows, train)
+    assert value["normal", "nearest300"] == pytest.approx(float(ours.median()), rel=1e-4)
+    assert value["normal", "copies300"] == pytest.approx(
+        float((ours < honest.quantile(0.01)).double().mean()), abs=0.01
+    )
+    assert value["real data", "nearest179"] == pytest.approx(float(honest.median()), rel=1e-4)
+
+
+@pytest.mark.slow
+def test_two_processes_measure_what_one_does(small_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    metrics = "mse,ssim,icp,fd,kid,prdc,nearest,codes,1nn"
+    one, two = tmp_path / "one", tmp_path / "two"
+    shutil.copytree(small_run, one, ignore=shutil.ignore_patterns("metrics.jsonl"))
+    shutil.copytree(one, two)
+
+    def command(path: Path) -> list[str]:
+        return ["-m", "genae", "evaluate", str(path), "--metrics", metrics, "--samples", "1000"]
+
+    subprocess.run([sys.executable, *command(one)], check=True, capture_output=True)
+    monkeypatch.setenv("GENAE_CACHE", str(tmp_path / "cache"))  # the reference is computed by both, too
+    launcher = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29517"]
+    done = subprocess.run([sys.executable, *launcher, *command(two)], check=True, capture_output=True, text=True)
+    assert done.stdout.count("icp1k") == 1, "one process prints"
+    first, second = ((path / "metrics.jsonl").read_text() for path in (one, two))
+    assert len(first) > 1000
+    assert first == second, "to the last bit"
