@@ -100,5 +100,5 @@ def test_what_a_source_of_images_cannot_offer_is_refused_by_name() -> None:
     for name in (name for name in METRICS if not metric_class(name).needs <= OF_IMAGES):
         with pytest.raises(GenaeError, match=f"{name} measures a run; digits is a source of images"):
             ImageEvaluation(images, images, opened([name]), Request(), Networks(torch.device("cpu"))).run()
-    with pytest.raises(GenaeError, match="there is no metric 'fdi'; did you mean 'fid'"):
-        opened(["fdi"])
+    with pytest.raises(GenaeError, match="there is no metric 'fidd'; did you mean 'fid'"):
+        opened(["fidd"])
