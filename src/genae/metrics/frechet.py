@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import torch
-from scipy.linalg.lapack import dpstrf
 from torch import Tensor
 
 from genae.metrics.metric import FeatureMetric, Measured
@@ -155,6 +154,8 @@ def _factor(covariance: Tensor) -> Tensor:
 
     As exact as one from eigenvalues, and four times faster (`benchmarks/frechet.py`).
     """
+    from scipy.linalg.lapack import dpstrf  # only here: commands that measure nothing start without SciPy
+
     if not covariance.isfinite().all():
         raise ValueError("frechet_distance: a covariance holds NaN or infinite values")
     triangle, pivots, rank, _ = dpstrf(covariance.numpy(force=True), lower=1)
