@@ -47,7 +47,7 @@ def test_pictures_of_a_model_with_styles(arguments, size, styled, tmp_path, gena
     ("arguments", "message"),
     [
         (["mix", "--bands", "fine"], "no layer works at 64 to 1024 pixels"),
-        (["mix", "--destinations", "0,999"], "--destinations holds 999; there are 179 images, from 0"),
+        (["mix", "--destinations", "0,999"], "--destinations holds 999; there are 179 images, numbered from 0"),
         (["mix", "--sources", "a"], "--sources is 'a'; expected numbers of images"),
         (["interpolate", "--corners", "0,1,2"], "expected four numbers of images"),
         (["interpolate", "--corners", "0,1,2,3", "--pairs", "0-1"], "leave out --pairs"),
