@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from genae.data.sources import open_data
 from genae.data.stream import open_stream
 from genae.errors import GenaeError
 
@@ -66,3 +67,73 @@ def test_a_deep_grey_picture_becomes_colour_where_that_is_asked(tmp_path: Path) 
     (tmp_path / "deep").mkdir()
     Image.fromarray(np.full((4, 6), 257 * 9, np.uint16)).save(tmp_path / "deep" / "a.png")
     assert open_stream(str(tmp_path / "deep"), channels=3).read(torch.tensor([0])).unique().tolist() == [9]
+
+
+def test_streams_give_the_pixels_of_the_data_in_memory(folder_of_images: Path) -> None:
+    stream, data = open_stream(str(folder_of_images), size="8"), open_data(str(folder_of_images), size=8)
+    indices = torch.tensor([3, 0, 20])
+    assert torch.equal(stream.read(indices), data.pixels[indices])
+    assert (len(stream), stream.image_shape, stream.resize) == (24, (3, 8, 8), data.resize)
+    assert stream.conversions == data.conversions == ()
+    assert stream.names == data.names
+
+
+def test_a_stream_says_what_it_converted(folder_of_images: Path) -> None:
+    grey = open_stream(str(folder_of_images), channels=1)
+    assert grey.conversions == ("converted from 3 to 1 channels",)
+    assert torch.equal(grey.read(torch.arange(3)), open_data(str(folder_of_images), channels=1).pixels[:3])
+    Image.fromarray(np.full((12, 16), 257 * 9, np.uint16)).save(folder_of_images / "cat" / "99.tif")
+    with pytest.raises(GenaeError, match=r"mixes channel counts .*--channels 1, 3 or 4 \(cat/99.tif differs\)"):
+        open_stream(str(folder_of_images))
+    mixed = open_stream(str(folder_of_images), channels=3)
+    assert mixed.conversions == (
+        "1 of 25 images scaled from 16 to 8 bits", "1 of 25 images converted to 3 channels (1 with 1)",
+    )  # fmt: skip
+    assert mixed.read(torch.tensor([mixed.names.index("cat/99.tif")])).unique().tolist() == [9]
+
+
+def test_streams_of_arrays_say_what_was_converted() -> None:
+    stream = open_stream(np.zeros((9, 8, 8), np.uint8), channels=3)
+    assert stream.conversions == ("converted from 1 to 3 channels",)
+    assert stream.read(torch.arange(2)).shape == (2, 3, 8, 8)
+
+
+def test_a_picture_and_a_split_of_a_zip(folder_of_images: Path, tmp_path: Path) -> None:
+    assert len(open_stream(str(folder_of_images / "cat" / "0.png"))) == 1
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for file in sorted(folder_of_images.rglob("*.png")):
+            archive.write(file, f"{'train' if file.parent.name == 'cat' else 'val'}/{file.name}")
+    assert len(open_stream(str(tmp_path / "a.zip"), split="validation")) == 12
+    with pytest.raises(GenaeError, match="has no split 'tain'; did you mean 'train'"):
+        open_stream(str(tmp_path / "a.zip"), split="tain")
+
+
+def test_indices_are_checked(folder_of_images: Path) -> None:
+    stream = open_stream(str(folder_of_images))
+    for wrong in (-1, 24):
+        with pytest.raises(GenaeError, match=f"there is no image {wrong} in .*; expected indices from 0 to 23"):
+            stream.read(torch.tensor([0, wrong]))
+
+
+def test_what_cannot_be_a_stream(tmp_path: Path) -> None:
+    for name, array in {"float": np.zeros((4, 4), np.float32), "wide": np.zeros((4, 4), np.int32)}.items():
+        (tmp_path / name).mkdir()
+        Image.fromarray(array).save(tmp_path / name / "a.tif")
+    with pytest.raises(GenaeError, match="a.tif in .* holds floats; expected 8 or 16 bits"):
+        open_stream(str(tmp_path / "float"))
+    with pytest.raises(GenaeError, match=r"a.tif in .* is unreadable \(it holds 32-bit integers"):
+        open_stream(str(tmp_path / "wide"))
+    (tmp_path / "wide" / "a.tif").write_text("no picture")
+    with pytest.raises(GenaeError, match=r"a.tif in .* is unreadable \(not a picture\); repair or remove it"):
+        open_stream(str(tmp_path / "wide"))
+
+
+def test_a_file_that_is_damaged_later_is_named(folder_of_images: Path) -> None:
+    stream = open_stream(str(folder_of_images))
+    file = folder_of_images / "cat" / "0.png"
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(GenaeError, match="cat/0.png in .* is unreadable"):
+        stream.read(torch.arange(3))
+    file.unlink()
+    with pytest.raises(GenaeError, match=r"cat/0.png in .* is unreadable \(No such file"):
+        stream.read(torch.arange(3))

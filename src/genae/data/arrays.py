@@ -21,7 +21,7 @@ def read_array(path: Path, layout: str | None) -> Raw:
     if key is None or arrays[key].ndim not in (3, 4):
         contents = ", ".join(f"{name} {array.shape}" for name, array in arrays.items()) or "no arrays"
         raise GenaeError(f"{path} holds {contents}; expected an array 'images' of shape [N, H, W] or [N, H, W, C]")
-    return raw_of_array(arrays[key], layout, f"{path}: '{key}'", arrays.get("labels"))
+    return raw_of_array(arrays[key], layout, f"{path}: '{key}'" if key != "images" else str(path), arrays.get("labels"))
 
 
 def raw_of_array(array: np.ndarray, layout: str | None, where: str, labels: np.ndarray | None = None) -> Raw:
@@ -62,7 +62,8 @@ def _labels(where: str, labels: np.ndarray | None, count: int) -> tuple[Tensor |
         return None, ()
     if labels.shape != (count,) or labels.dtype.kind not in "iuU":
         raise GenaeError(
-            f"{where}: 'labels' is {labels.dtype} of shape {labels.shape}; expected {count} integers or names"
+            f"the labels of {where} are {labels.dtype} of shape {list(labels.shape)}; "
+            f"expected {count} integers or names"
         )
     values, numbers = np.unique(labels, return_inverse=True)
     return torch.from_numpy(numbers.astype(np.int64)), tuple(map(str, values))

@@ -59,7 +59,8 @@ def _rows_of(table: _Table, names: Sequence[str], skip_missing: bool) -> tuple[l
     rows = [by_name.get(name, by_name.get(other)) for name, other in zip(names, short, strict=True)]
     missing = [name for name, row in zip(names, rows, strict=True) if row is None]
     if missing and (not skip_missing or len(missing) == len(names)):
-        advice = "complete it" if skip_missing else "complete it, or leave these images out with --skip-bad"
+        advice = "expected file names as in the data" if len(missing) == len(names) else "complete it"
+        advice += "" if skip_missing or len(missing) == len(names) else ", or leave these images out with --skip-bad"
         raise GenaeError(
             f"{table.path} has no row for {len(missing)} of {len(names)} images (the first is {missing[0]}); {advice}"
         )
@@ -71,9 +72,9 @@ def _read_table(path: str) -> _Table:
     try:
         lines = Path(path).expanduser().read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError:
-        raise GenaeError(f"{path} is not a text in UTF-8; save the table as CSV UTF-8") from None
-    except (OSError, ValueError) as error:
-        raise GenaeError(f"cannot read the attributes in {path}: {reason(error)}") from None
+        raise GenaeError(f"{path} is not text in UTF-8; save the table as CSV in UTF-8") from None
+    except OSError as error:
+        raise GenaeError(f"cannot read the attributes in {path}: {error.strerror or reason(error)}") from None
     lines = [line for line in lines if line.strip()]
     if lines and lines[0].strip().isdigit():  # CelebA
         records = [["file", *lines[1].split()], *(line.split() for line in lines[2:])] if len(lines) > 1 else []

@@ -56,7 +56,7 @@ class Files:
 
     def unreadable(self, name: str, error: Exception) -> GenaeError:
         """The error that names an unreadable file."""
-        return GenaeError(f"{name} in {self.where} is unreadable ({reason(error)}); repair or remove it")
+        return GenaeError(f"{name} in {self.where} is unreadable ({cause(error)}); repair or remove it")
 
 
 def find_pictures(path: Path) -> Files:
@@ -92,6 +92,13 @@ def listed_pictures(items: Sequence[str | Path | Image.Image]) -> Files:
     return Files(f"the list of {len(items)} pictures", list(contents), read, in_folders=False)
 
 
+def cause(error: Exception) -> str:
+    """Why a file is unreadable, in words."""
+    if isinstance(error, UnidentifiedImageError):
+        return "not a picture"
+    return error.strerror if isinstance(error, OSError) and error.strerror else reason(error)
+
+
 def is_picture(name: str) -> bool:
     """Whether a file's name ends as pictures' names do."""
     return os.path.splitext(name)[1].lower() in EXTENSIONS
@@ -109,7 +116,7 @@ def _in_zip(path: Path) -> tuple[list[str], Callable[[str], bytes]]:
     try:
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError) as error:
-        raise GenaeError(f"{path} is not a readable zip file: {reason(error)}") from None
+        raise GenaeError(f"{path} is not a readable zip file: {cause(error)}") from None
     stored = list(filter(_is_wanted, archive.namelist()))
     tops = {name.partition("/")[0] + "/" if "/" in name else "" for name in stored}
     top = tops.pop() if len(tops) == 1 else ""
@@ -148,10 +155,8 @@ def read_pictures(files: Files, size: tuple[int, int] | None, fit: str, channels
             picture = read_picture(files.read(name), channels)
             before = size_of(picture.pixels)
             return (picture._replace(pixels=resize(picture.pixels, size, fit)) if size else picture), before
-        except UnidentifiedImageError:
-            return "not a picture"
         except Exception as error:  # what a damaged picture or archive raises is up to its library
-            return reason(error)
+            return cause(error)
 
     stack = _Stack(files.where, len(names), channels)
     bad: list[str] = []
@@ -265,7 +270,9 @@ class _Stack:
             try:
                 fitted[number] = bring_to(to_8_bits(pixels) if mixed_depths else pixels, channels)
             except ValueError as error:
-                raise GenaeError(f"{name} in {self.where} cannot be brought to 8 bits: {error}") from None
+                raise GenaeError(
+                    f"{name} in {self.where} cannot be brought to 8 bits: {error}; convert or remove it"
+                ) from None
         return fitted
 
     def _example(self, field: int, value: object) -> str:

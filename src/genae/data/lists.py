@@ -52,10 +52,10 @@ def read_lists(files: Sequence[str], pictures: Collection[str], read: Callable[[
     if not splits:
         return Lists({}, "")
     above = _above(next(path for paths in splits.values() for path in paths), pictures)
-    known = set(pictures)
+    present = set(pictures)
     for split, paths in splits.items():
         splits[split] = [above + path for path in paths]
-        missing = [path for path in splits[split] if path not in known]
+        missing = [path for path in splits[split] if path not in present]
         if missing:
             raise GenaeError(
                 f"{len(missing)} of the {len(paths)} pictures in the {split} list are not there, such as {missing[0]}; "
@@ -75,10 +75,10 @@ def read_lists(files: Sequence[str], pictures: Collection[str], read: Callable[[
 
 
 def _path(line: str, file: str) -> str:
-    found = _LINE.fullmatch(line)
-    if found is None:
+    match = _LINE.fullmatch(line)
+    if match is None:
         raise GenaeError(f"{file} holds the line {line[:60]!r}; expected a picture's path, and perhaps a class number")
-    return found[1].removeprefix("./").removeprefix("/")
+    return match[1].removeprefix("./").removeprefix("/")
 
 
 def _above(path: str, pictures: Collection[str]) -> str:

@@ -15,7 +15,7 @@ from torch import Tensor
 from genae.data import builtin
 from genae.data.arrays import raw_of_array, read_array
 from genae.data.attributes import read_attributes
-from genae.data.files import find_pictures, is_picture, listed_pictures, read_pictures
+from genae.data.files import cause, find_pictures, is_picture, listed_pictures, read_pictures
 from genae.data.names import NAMES
 from genae.data.raw import Raw, allocate
 from genae.data.sampler import mix_seed
@@ -30,7 +30,7 @@ from genae.data.transforms import (
     to_uint8,
     to_unit_range,
 )
-from genae.errors import GenaeError, nearest, reason
+from genae.errors import GenaeError, nearest
 
 SPLITS = ("train", "validation", "test")
 
@@ -86,7 +86,7 @@ class ImageData:
         if name == "all":
             return torch.arange(len(self.pixels))
         if name not in self.splits:
-            raise GenaeError(f"{self.name} has no split {name!r}; {nearest(name, (*self.splits, 'all'))}")
+            raise GenaeError(f"{self.name} has no split {name!r}; {nearest(str(name), (*self.splits, 'all'))}")
         return self.splits[name]
 
     def directions(self) -> dict[str, Tensor]:
@@ -130,7 +130,7 @@ def check_indices(indices: Tensor, total: int, name: str) -> None:
 
 
 def open_data(
-    source: Source,
+    source: Source | Image.Image,
     *,
     data_root: str | Path | None = None,
     size: str | int | tuple[int, int] | None = None,
@@ -144,7 +144,8 @@ def open_data(
     """Open images from a built-in name, files, or memory.
 
     source: a name of `names.NAMES`; a folder of pictures, a ``.zip`` of one, a picture, or an ``.npz`` or ``.npy``
-        array; or a NumPy array or tensor (as `arrays.raw_of_array` describes), or a list of paths or Pillow's pictures.
+        array; or a NumPy array or tensor (as `arrays.raw_of_array` describes), or one of Pillow's pictures or a list of
+        them or of paths.
     data_root: folder below which the files of a built-in data set are looked for; nothing is written there.
     size: pixels or (height, width); without it images keep theirs, and must all have the same.
     fit: how an image of another aspect is brought to ``size``, see `transforms.FITS`.
@@ -156,8 +157,10 @@ def open_data(
 
     Raises `GenaeError`, one sentence, for everything that the user can mend.
     """
+    if isinstance(source, Image.Image):
+        source = [source]
     target = parse_size(size) if size is not None else None
-    _check_options(fit, channels, value_range)
+    _check_options(fit, channels, value_range, data_root)
     name = name_of(source)
     raw = _read(source, name, data_root, target, fit, channels, layout, skip_bad)
     notes = list(raw.notes)
@@ -197,18 +200,21 @@ def name_of(source: object) -> str:
             return f"list of {len(source)} pictures"
         if all(isinstance(item, (np.ndarray, Tensor)) for item in source):
             raise GenaeError("the source is a list of arrays; stack them to one array [N, H, W, C] or [N, C, H, W]")
-    given = f"an empty {type(source).__name__}" if source in ("", [], ()) else f"of type {type(source).__name__}"
+    empty = isinstance(source, (str, list, tuple)) and not source
+    given = "empty" if empty else f"of type {type(source).__name__}"
     raise GenaeError(
         f"the source of images is {given}; expected a built-in name, the path of a folder, zip, picture or array, "
         "a NumPy array or tensor, or a list of paths or pictures"
     )
 
 
-def _check_options(fit: str, channels: int | None, value_range: object) -> None:
+def _check_options(fit: str, channels: int | None, value_range: object, data_root: object) -> None:
     if fit not in FITS:
         raise GenaeError(f"fit is {fit!r}; {nearest(str(fit), FITS)}")
-    if channels is not None and (not isinstance(channels, int) or channels < 1):
+    if channels is not None and (type(channels) is not int or channels < 1):
         raise GenaeError(f"channels is {channels!r}; expected 1 (grey), 3 (RGB) or 4 (RGBA)")
+    if data_root is not None and not isinstance(data_root, (str, Path)):
+        raise GenaeError(f"data_root is {data_root!r}; expected the path of a folder")
     pair = isinstance(value_range, (tuple, list)) and [isinstance(v, (int, float)) for v in value_range] == [True, True]
     if value_range is not None and not pair:
         raise GenaeError(f"value_range is {value_range!r}; expected two numbers (low, high), such as (0, 4095)")
@@ -243,7 +249,7 @@ def existing(source: str | Path) -> Path:
     try:
         there = path.exists()
     except (OSError, ValueError) as error:  # a name that is too long, or holds a null
-        raise GenaeError(f"{str(source)[:60]!r} cannot be a path: {reason(error)}") from None
+        raise GenaeError(f"{str(source)[:60]!r} cannot be a path: {cause(error)}") from None
     if not there:
         near = nearest(str(source), NAMES)
         raise GenaeError(f"no data at {str(source)!r}: neither a path that exists nor a built-in name ({near})")

@@ -15,6 +15,7 @@ from genae.data.decoding import Header, bring_to, channel_conversion, decode, fo
 from genae.data.files import Files, find_pictures, in_threads
 from genae.data.lists import SPLIT_FOLDERS
 from genae.data.names import NAMES
+from genae.data.raw import expect_room
 from genae.data.sampler import mix_seed
 from genae.data.sources import ImageData, Source, check_indices, existing, name_of, open_data
 from genae.data.transforms import parse_size, resize, resize_name, to_uint8
@@ -126,6 +127,7 @@ class _Stream:
             )
         self.size = self.size or sizes[0]
         shape = (self.channels or next(iter(counts)), *self.size)
+        expect_room(1, shape, 1, where)
         digest = hashlib.sha256(repr((shape, self.fit, self.split)).encode() + b"".join(hashes)).hexdigest()[:16]
         deep = sum(header.dtype != torch.uint8 for header in headers)
         scaled = [f"{deep} of {len(names)} images scaled from 16 to 8 bits"] if deep else []

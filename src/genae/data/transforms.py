@@ -55,7 +55,9 @@ def convert_channels(pixels: Tensor, channels: int, white: float) -> Tensor:
     """Between grey, RGB and RGBA; ``white`` is the value of full opacity. Other counts raise `GenaeError`."""
     have = pixels.shape[1]
     if have not in (1, 3, 4) or channels not in (1, 3, 4):
-        raise GenaeError(f"channels is {channels}; images with {have} channels cannot be converted to that")
+        raise GenaeError(
+            f"images with {have} channels cannot be converted to {channels}; expected 1 (grey), 3 (RGB) or 4 (RGBA)"
+        )
     if have == 1:
         pixels = pixels.expand(-1, 3, -1, -1)
     if channels == 4:
