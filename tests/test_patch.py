@@ -20,7 +20,7 @@ from genae.autoencoders import AUTOENCODERS
 from genae.autoencoders.patch_vae import PatchVae, TrunkVae
 from genae.data.builtin import shape_places, shapes
 from genae.errors import GenaeError
-from genae.latent.parts import best_places, crops
+from genae.latent.places import best_places, crops
 from genae.losses import bernoulli_kl, edge_weights
 from genae.metrics import recognition
 from genae.metrics.localisation import average_precision, localisation

@@ -11,14 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from genae import distributed
-from genae.autoencoders.patch_vae import PatchVae
 from genae.data.sampler import mix_seed
 from genae.data.sources import ImageData, open_data
 from genae.errors import GenaeError, nearest
-from genae.latent import interpolate, mixing
+from genae.latent import mixing, paths
 from genae.latent.directions import direction
-from genae.latent.parts import Places, best_places, swapped
-from genae.protocol import Autoencoder, Prior
+from genae.latent.places import Places, best_places, swapped
+from genae.protocol import Autoencoder, PartCoder, Prior
 from genae.storage import load_tensors, load_weights, save_tensors, weights_digest
 from genae.training.checkpoint import RunFolder
 from genae.training.config import Config, parse_range
@@ -160,9 +159,9 @@ class Model:
 
         ``kind`` is ``linear`` or ``spherical``.
         """
-        if kind not in interpolate.PATHS:
-            raise GenaeError(f"path is {kind!r}; {nearest(kind, interpolate.PATHS)}")
-        codes = interpolate.path(self.encode(a, space), self.encode(b, space), steps, kind)
+        if kind not in paths.PATHS:
+            raise GenaeError(f"path is {kind!r}; {nearest(kind, paths.PATHS)}")
+        codes = paths.path(self.encode(a, space), self.encode(b, space), steps, kind)
         return self.decode(codes.flatten(0, 1), space).unflatten(0, (steps, len(a))).transpose(0, 1)
 
     def traverse(self, count: int, steps: int = 9, prior: str | None = None, seed: int = 0) -> Tensor:
@@ -174,14 +173,14 @@ class Model:
         z = self._prior(name).latent(2 * count, torch.Generator().manual_seed(mix_seed("traverse", seed)))
         codes = self._batched(lambda part: self._down(part, name), z)
         ways = [
-            self.decode(interpolate.path(ends[:count], ends[count:], steps).flatten(0, 1), space)
+            self.decode(paths.path(ends[:count], ends[count:], steps).flatten(0, 1), space)
             for ends, space in ((z, name), (codes, "code"))
         ]
         return torch.stack([way.unflatten(0, (steps, count)).transpose(0, 1) for way in ways], 1)
 
     def manifold(self, images: Tensor, rows: int = 8, columns: int = 8, space: str = "code") -> Tensor:
         """Images [rows, columns, C, H, W] between the codes of four images (SWAE Fig. 6)."""
-        codes = interpolate.grid(self.encode(images, space), rows, columns)
+        codes = paths.grid(self.encode(images, space), rows, columns)
         return self.decode(codes.flatten(0, 1), space).unflatten(0, (rows, columns))
 
     def direction(self, images: Tensor, has: Tensor, name: str = "attribute") -> Tensor:
@@ -207,34 +206,40 @@ class Model:
     @property
     def has_parts(self) -> bool:
         """Whether codes say which parts occur where."""
-        return isinstance(self.autoencoder, PatchVae)
+        return self.autoencoder.parts is not None
+
+    @property
+    def part_coder(self) -> PartCoder:
+        """What splits codes into parts and joins them again. Raises `GenaeError` without parts."""
+        if self.autoencoder.parts is None:
+            raise GenaeError(f"{self.name} ({self.config.model}) has no parts; expected a patch-vae")
+        return self.autoencoder.parts
+
+    @property
+    def part_count(self) -> int:
+        """How many parts there are. Raises `GenaeError` without parts."""
+        return self.part_coder.part_count
 
     def parts(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Appearances [N, parts, d] and probabilities of occurrence [N, parts, h, w]; `GenaeError` without parts."""
-        return self._patches.split(self.encode(images))
+        coder = self.part_coder
+        return coder.split(self.encode(images))
 
     def swap_part(self, images: Tensor, sources: Tensor, part: int, from_part: int | None = None) -> Tensor:
         """Images [N, C, H, W] decoded with the appearance that ``part`` has in the sources, of the same part or of
         another (PatchVAE Fig. 5). Raises `GenaeError`."""
-        model = self._patches
         for number in (part, from_part):
-            if number is not None and not 0 <= number < model.heads.parts:
-                raise GenaeError(f"there is no part {number}; the model has parts 0 to {model.heads.parts - 1}")
+            if number is not None and not 0 <= number < self.part_count:
+                raise GenaeError(f"there is no part {number}; the model has parts 0 to {self.part_count - 1}")
         if len(images) != len(sources):
             raise GenaeError(f"there are {len(images)} images and {len(sources)} sources; expected one for each")
         (appearance, occurrence), (source, _) = self.parts(images), self.parts(sources)
-        return self.decode(model.join(swapped(appearance, source, part, from_part), occurrence))
+        return self.decode(self.part_coder.join(swapped(appearance, source, part, from_part), occurrence))
 
     def part_places(self, data: ImageData, indices: Tensor, count: int = 50) -> Places:
         """Of some of a data set's images, by their place in ``indices``: where each part is most probable."""
         occurrence = [self.parts(data.images(part))[1] for part in indices.split(BATCH)]
         return best_places(torch.cat(occurrence), count)
-
-    @property
-    def _patches(self) -> PatchVae:
-        if not isinstance(self.autoencoder, PatchVae):
-            raise GenaeError(f"{self.name} ({self.config.model}) has no parts; expected a patch-vae")
-        return self.autoencoder
 
     def open_data(self, source: str | None = None, data_root: str | None = None, **options: object) -> ImageData:
         """The run's own data, or any other source brought to the size, channels and value range of this model."""

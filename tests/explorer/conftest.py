@@ -14,7 +14,7 @@ from genae.autoencoders import AUTOENCODERS
 from genae.explorer.addresses import create_app
 from genae.explorer.service import Explorer
 from genae.model import load
-from genae.operations.render import Renderer
+from genae.operations import Session
 from genae.training.config import resolve
 from genae.training.start import train
 
@@ -39,7 +39,7 @@ def explorer_of() -> Callable[..., Explorer]:
     """``explorer_of(run, data_root=None)``."""
 
     def make(run: Path, data_root: str | None = None) -> Explorer:
-        return Explorer(Renderer(load(run), run, most=400), str(run), data_root)
+        return Explorer(Session(load(run), run), str(run), data_root)
 
     return make
 

@@ -22,8 +22,8 @@ from genae.explorer.addresses import create_app
 from genae.explorer.service import Explorer
 from genae.explorer.static import export_page
 from genae.model import load
-from genae.operations.atlas import CLASS_COLOURS
-from genae.operations.render import Renderer
+from genae.operations import Session
+from genae.operations.map import CLASS_COLOURS
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = [
@@ -438,7 +438,7 @@ def test_every_panel_fits_and_has_text_alternatives(width: int, scheme: str, bro
 
 
 def test_the_exported_page_opens_without_a_server(run: Path, browser: Browser, tmp_path: Path) -> None:
-    path = export_page(Renderer(load(run), run), tmp_path)
+    path = export_page(Session(load(run), run), tmp_path)
     page = browser.new_page()
     wrong: list[str] = []
     page.on("console", lambda message: wrong.append(message.text))

@@ -18,8 +18,8 @@ def test_ctrl_c_ends_it_at_once_even_while_it_works(run: Path, tmp_path: Path) -
         port = free.getsockname()[1]
     # A direction that takes a minute to learn.
     slowed = (
-        "import sys, time; from genae.operations.render import Renderer; from genae.cli import main; "
-        "Renderer.learned = lambda *_: time.sleep(60); sys.argv[0] = 'genae'; main()"
+        "import sys, time; from genae.operations import Session; from genae.cli import main; "
+        "Session.learn_direction = lambda *_: time.sleep(60); sys.argv[0] = 'genae'; main()"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", slowed, "explore", str(run), "--port", str(port)],

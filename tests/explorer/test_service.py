@@ -14,8 +14,8 @@ from PIL import Image
 
 from genae.explorer.tray import Tray
 from genae.model import load
+from genae.operations import Session
 from genae.operations.atlas import Atlas, class_colour
-from genae.operations.render import Renderer
 
 
 @pytest.fixture
@@ -127,12 +127,12 @@ def test_two_piles_make_a_direction_that_the_command_line_knows(
     assert saved.json()["directions"] == ["slanted"]
     model = load(run)
     stored = Tray(model)
-    renderer = Renderer(model, run)
-    images = renderer.data.images(renderer.data.split("test"))
+    session = Session(model, run)
+    images = session.data.images(session.data.split("test"))
     assert stored.add(images)
     codes = model.encode(stored.images(names))
     expected = codes[:2].mean(0) - codes[2:].mean(0)
-    assert torch.allclose(renderer.direction("slanted"), expected, atol=1e-5)
+    assert torch.allclose(session.direction("slanted"), expected, atol=1e-5)
     assert client.get("/api/model").json()["saved"] == ["slanted"]
     monkeypatch.chdir(tmp_path)
     assert genae("edit", run, "--attribute", "slanted", "--count", "2") == 0

@@ -10,21 +10,21 @@ import pytest
 import torch
 from fastapi.testclient import TestClient
 
-from genae.operations.render import Renderer
+from genae.operations import Session
 
 
 def test_slow_work_does_not_keep_pictures_waiting(
     run: Path, client_of: Callable[..., TestClient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     learning, go_on = Event(), Event()
-    learn = Renderer.learned
+    learn = Session.learn_direction
 
     def slowly(*arguments: Any) -> torch.Tensor:
         learning.set()
         assert go_on.wait(60)
         return learn(*arguments)
 
-    monkeypatch.setattr(Renderer, "learned", slowly)
+    monkeypatch.setattr(Session, "learn_direction", slowly)
     with client_of(run) as client, ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(client.post, "/api/prepare", json={"direction": "5"})
         assert learning.wait(60)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from genae.data.sampler import mix_seed
-from genae.latent.interpolate import lerp, slerp
+from genae.latent.paths import lerp, slerp
 from genae.metrics.path_length import path_lengths, trimmed_mean
 from genae.priors.gaussian import GaussianPrior
 

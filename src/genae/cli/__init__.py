@@ -11,7 +11,7 @@ from genae.errors import GenaeError
 
 # isort: off
 # The help lists commands in the order in which they come.
-from genae.cli import training, measuring, pictures, codes, looking  # noqa: F401
+from genae.cli import training, measuring, drawing, coding, looking  # noqa: F401
 
 
 def main() -> None:

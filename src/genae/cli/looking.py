@@ -7,7 +7,7 @@ import typer
 from rich.markup import escape
 
 from genae.cli.app import app
-from genae.cli.files import open_source
+from genae.cli.inputs import open_source
 from genae.cli.screen import console
 
 

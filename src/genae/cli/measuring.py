@@ -20,7 +20,8 @@ from genae.cli.arguments import (
     seeds_of,
     weight_files,
 )
-from genae.cli.files import default_split, images_of, load_run, save_figure, show_table
+from genae.cli.inputs import default_split, images_of, load_run
+from genae.cli.outputs import draw, show_table
 from genae.cli.screen import Work, console, note
 from genae.errors import GenaeError
 
@@ -197,25 +198,25 @@ def anomaly(
     hundred held-out images passes."""
     from functools import partial
 
-    from genae.operations.anomaly import write_table
-    from genae.operations.render import Renderer
+    from genae.operations import Session
+    from genae.operations.anomaly import Anomaly, write_table
 
     expect_ending(out, ".png", ".csv")
     model = load_run(run)
     source, indices = images_of(model, data, data_root, split, skip_bad)
-    renderer = Renderer(model, run, partial(model.open_data, None, data_root))
+    session = Session(model, run, partial(model.open_data, None, data_root))
     with Work() as progress:
-        found = renderer.detector().judge_data(source, indices, progress)
+        detector = session.detector()
+        judged = detector.judge_data(source, indices, progress)
     console.print(
-        f"{int(found.anomalous.sum())} of {len(indices)} images are above the threshold "
-        f"{renderer.detector().threshold:.2f}"
+        f"{int(judged.anomalous.sum())} of {len(indices)} images are above the threshold {detector.threshold:.2f}"
     )
     if Path(out).suffix == ".csv":
-        write_table(found, source, indices, Path(out))
+        write_table(judged, source, indices, Path(out))
         console.print(escape(out))
     else:
-        strangest = found.score.argsort(descending=True, stable=True)[:count]
-        save_figure(renderer.figure("anomaly", source.images(indices[strangest]), {}), out)
+        strangest = judged.score.argsort(descending=True, stable=True)[:count]
+        draw(Anomaly(), session, source.images(indices[strangest]), out)
 
 
 @app.command()

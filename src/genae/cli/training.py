@@ -9,7 +9,7 @@ from rich.markup import escape
 
 from genae.cli.app import app
 from genae.cli.arguments import DataRoot, Run, Seed, expect_ending, names_of, seeds_of, settings_of
-from genae.cli.files import load_run, open_source
+from genae.cli.inputs import load_run, open_source
 from genae.cli.screen import Progress, Work, console, note, print_footprints, print_settings
 from genae.errors import GenaeError
 

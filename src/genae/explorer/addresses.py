@@ -14,10 +14,8 @@ from genae.explorer.encoding import File
 from genae.explorer.guard import Guard, RefusedError
 from genae.explorer.requests import (
     Body,
-    MapRequest,
     OperationRequest,
     body_of,
-    colour_in,
     content_of,
     map_in,
     number_in,
@@ -26,13 +24,14 @@ from genae.explorer.requests import (
 )
 from genae.explorer.service import Explorer
 from genae.explorer.tray import MOST_BYTES
+from genae.operations.map import Map
 
 PAGE = files("genae.explorer") / "page"
 EXPORTS: dict[str, Callable[[Explorer, OperationRequest], File]] = {
     "figure": Explorer.figure, "animation": Explorer.animation, "pictures": Explorer.pictures, "codes": Explorer.codes,
 }  # fmt: skip
-MAP_EXPORTS: dict[str, Callable[[Explorer, MapRequest, str], File]] = {
-    "figure": Explorer.map_figure, "codes": lambda explorer, request, _: explorer.map_codes(request),
+MAP_EXPORTS: dict[str, Callable[[Explorer, Map], File]] = {
+    "figure": Explorer.map_figure, "codes": Explorer.map_codes,
 }  # fmt: skip
 
 
@@ -156,7 +155,7 @@ async def place(explorer: Service, body: Sent) -> Response:
 @router.post("/api/export/map/command")
 async def export_map_command(explorer: Service, body: Sent) -> Response:
     """The command line that repeats a map."""
-    return JSONResponse(explorer.map_commands(map_in(body), colour_in(body)))
+    return JSONResponse(explorer.map_commands(map_in(body)))
 
 
 @router.post("/api/export/map/{kind}")
@@ -164,8 +163,8 @@ async def export_map(explorer: Service, kind: str, body: Sent) -> Response:
     """A file of a map."""
     if kind not in MAP_EXPORTS:
         raise RefusedError(404, f"there is no export {kind!r}")
-    request, colour = map_in(body), colour_in(body)
-    return _download(await explorer.slow.do(lambda: MAP_EXPORTS[kind](explorer, request, colour)))
+    request = map_in(body)
+    return _download(await explorer.slow.do(lambda: MAP_EXPORTS[kind](explorer, request)))
 
 
 @router.get("/plotly.js")

@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from genae.operations.answers import Answer
-from genae.reports.figures import to_picture
+from genae.operations import Answer
+from genae.reports import figures
 
 Json = dict[str, object]
 
@@ -25,15 +25,13 @@ class File(NamedTuple):
 def png(image: Tensor) -> bytes:
     """One image [C, H, W] in [-1, 1] as a PNG file."""
     buffer = io.BytesIO()
-    to_picture(image).save(buffer, "PNG", compress_level=1)
+    figures.to_picture(image).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
 
 
 def figure_png(figure: Image.Image) -> bytes:
     """A figure as a PNG file, byte for byte what the command line writes."""
-    buffer = io.BytesIO()
-    figure.save(buffer, "PNG")
-    return buffer.getvalue()
+    return figures.png(figure)
 
 
 def data_url(image: Tensor | Image.Image) -> str:

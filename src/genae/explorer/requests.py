@@ -7,15 +7,14 @@ from typing import TypeGuard
 
 from fastapi import Request
 
-from genae.data.sources import SPLITS
 from genae.errors import GenaeError
 from genae.explorer.guard import RefusedError
-from genae.operations.atlas import COLOURS, METHODS
+from genae.operations.map import MOST_DOTS, Map
+from genae.settings.parser import options_of, parse_settings
 
 MOST_IMAGES = 400
 """Images of one answer."""
 MOST_IN_PILES = 5000
-MOST_ON_MAP = 5000
 MOST_JSON = 1_000_000
 """Bytes."""
 Body = Mapping[str, object]
@@ -28,15 +27,6 @@ class OperationRequest:
     name: str
     pictures: list[str]
     settings: Body
-
-
-@dataclass(frozen=True)
-class MapRequest:
-    """Which images a map shows, and how their codes are laid out."""
-
-    split: str
-    count: int
-    method: str
 
 
 @dataclass(frozen=True)
@@ -78,17 +68,11 @@ def operation_in(body: Body) -> OperationRequest:
     return OperationRequest(str(body.get("operation", "")), _names_in(body, "pictures", MOST_IMAGES), settings)
 
 
-def map_in(body: Body) -> MapRequest:
+def map_in(body: Body) -> Map:
     """The map that a body asks for. Raises `GenaeError`."""
-    split, method = body.get("split", "test"), body.get("method", METHODS[0])
-    if split not in SPLITS or not isinstance(method, str):
-        raise GenaeError(f"split is {split!r} and method {method!r}; expected one of {', '.join(SPLITS)}, and a word")
-    return MapRequest(str(split), int(min(max(number_in(body, "count", 1000), 3), MOST_ON_MAP)), method)
-
-
-def colour_in(body: Body) -> str:
-    """What colours the dots of a map, which the map itself checks."""
-    return str(body.get("colour", COLOURS[0]))
+    count = int(min(max(number_in(body, "count", 1000), 3), MOST_DOTS))
+    settings = {key: body[key] for key in ("split", "method", "colour") if key in body}
+    return Map(**parse_settings("map", {"count": count, **settings}, options_of(Map), text=False))
 
 
 def piles_in(body: Body) -> PilesRequest:

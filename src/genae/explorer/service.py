@@ -2,7 +2,7 @@
 
 import io
 import shlex
-from collections import OrderedDict
+from dataclasses import asdict
 
 import torch
 from torch import Tensor
@@ -10,17 +10,14 @@ from torch import Tensor
 from genae.data.sampler import shuffled
 from genae.errors import GenaeError
 from genae.explorer.encoding import File, Json, figure_png, json_of, png
-from genae.explorer.requests import MOST_IMAGES, MapRequest, OperationRequest, PilesRequest, checked_indices
+from genae.explorer.requests import MOST_IMAGES, OperationRequest, PilesRequest, checked_indices
 from genae.explorer.tray import Tray
 from genae.explorer.worker import Worker
-from genae.operations.answers import Answer
-from genae.operations.atlas import Atlas, class_colour, map_picture
-from genae.operations.render import Renderer, command, described
+from genae.operations import Answer, Operation, Session, command, described, operation
+from genae.operations.interpolate import Interpolate
+from genae.operations.map import Map
 from genae.reports.figures import save_animation
 from genae.storage import arrays_as_bytes
-
-MOST_MAPS = 4
-"""Maps that are kept."""
 
 
 class Explorer:
@@ -29,14 +26,13 @@ class Explorer:
     ``run`` and ``data_root`` stand in the command lines that the page shows, as the person has given them.
     """
 
-    def __init__(self, renderer: Renderer, run: str, data_root: str | None = None) -> None:
-        self.renderer = renderer
+    def __init__(self, session: Session, run: str, data_root: str | None = None) -> None:
+        self.session = session
         self.run = run
         self.data_root = data_root
-        self.tray = Tray(renderer.model)
+        self.tray = Tray(session.model)
         # What takes long (encoding the training images) has a worker of its own: pictures are drawn meanwhile.
         self.quick, self.slow = Worker("quick"), Worker("slow")
-        self._maps: OrderedDict[MapRequest, Atlas] = OrderedDict()
 
     def give_up(self) -> None:
         """Refuse what is waited for: the server ends."""
@@ -45,17 +41,20 @@ class Explorer:
 
     def worker_for(self, request: OperationRequest) -> Worker:
         """The slow worker, if the operation has to learn from the training images first."""
-        return self.quick if self.renderer.is_ready(request.name, request.settings) else self.slow
+        try:
+            return self.quick if _operation(request).is_ready(self.session) else self.slow
+        except GenaeError:  # which is said when it is done
+            return self.quick
 
     # The model, and the pictures on the page
 
     def describe(self) -> Json:
         """What the page has to know of the model."""
-        return described(self.renderer, self.run)
+        return described(self.session, self.run)
 
     def take_data(self, split: str, start: int, count: int) -> Json:
         """Put images of a split on the page, from the one in place ``start`` of a fixed random order."""
-        data = self.renderer.data
+        data = self.session.data
         indices = data.split(split)
         first = max(0, start)
         number = min(max(0, count), MOST_IMAGES, max(0, len(indices) - first))
@@ -72,7 +71,7 @@ class Explorer:
         return png(self._data_images([index])[0])
 
     def _data_images(self, indices: object) -> Tensor:
-        data = self.renderer.data
+        data = self.session.data
         return data.images(torch.tensor(checked_indices(indices, len(data.pixels)), dtype=torch.long))
 
     # Operations
@@ -80,18 +79,23 @@ class Explorer:
     def answer(self, request: OperationRequest) -> Json:
         """Images and numbers for the page; what the user can mend is in ``error``."""
         pictures = self.tray.images(request.pictures)
-        return json_of(self.renderer.answer(request.name, pictures, request.settings))
+        try:
+            return json_of(_operation(request).answer(self.session, pictures))
+        except GenaeError as error:
+            return json_of(Answer(error=str(error)))
 
     def figure(self, request: OperationRequest) -> File:
         """The figure that the command line writes."""
         pictures = self.tray.images(request.pictures)
-        drawn = self.renderer.figure(request.name, pictures, request.settings)
-        return File(figure_png(drawn), f"{request.name}.png", "image/png")
+        return File(figure_png(_operation(request).figure(self.session, pictures)), f"{request.name}.png", "image/png")
 
     def animation(self, request: OperationRequest) -> File:
-        """The animation that the command line writes."""
+        """The animation that the command line writes. Raises `GenaeError` for operations without one."""
+        wanted = _operation(request)
+        if not isinstance(wanted, Interpolate):
+            raise GenaeError(f"{request.name} has no animation; expected interpolate")
         buffer = io.BytesIO()
-        save_animation(self.renderer.frames(self.tray.images(request.pictures), request.settings), buffer)
+        save_animation(wanted.frames(self.session, self.tray.images(request.pictures)), buffer)
         return File(buffer.getvalue(), f"{request.name}.gif", "image/gif")
 
     def pictures(self, request: OperationRequest) -> File:
@@ -100,10 +104,10 @@ class Explorer:
 
     def codes(self, request: OperationRequest) -> File:
         """The codes that an answer was decoded from. Raises `GenaeError` where it was not."""
-        answer = self.renderer.answer(request.name, self.tray.images(request.pictures), request.settings)
-        if answer.error or answer.codes is None:
-            raise GenaeError(answer.error or "these images were not decoded from codes of one vector each")
-        return File(arrays_as_bytes({"codes": answer.codes}, space="code"), "codes.npz", "application/zip")
+        codes = _operation(request).answer(self.session, self.tray.images(request.pictures)).codes
+        if codes is None:
+            raise GenaeError("these images were not decoded from codes of one vector each")
+        return File(arrays_as_bytes({"codes": codes}, space="code"), "codes.npz", "application/zip")
 
     def commands(self, request: OperationRequest) -> Json:
         """The command lines that write the figure, and the animation of an interpolation."""
@@ -119,57 +123,45 @@ class Explorer:
     def learn(self, direction: str | None) -> None:
         """Learn a direction by its name, or without one what `Anomaly` compares with, so that it will be quick."""
         if direction is None:
-            self.renderer.detector()
+            self.session.detector()
         else:
-            self.renderer.direction(direction)
+            self.session.direction(direction)
 
     def save_direction(self, piles: PilesRequest) -> Json:
         """Save a direction to the run that two piles of pictures show."""
         having, lacking = self.tray.images(piles.having), self.tray.images(piles.lacking)
-        path = self.renderer.save_direction(piles.name, having, lacking)
-        return {"saved": str(path), "directions": self.renderer.saved_directions()}
+        path = self.session.save_direction(piles.name, having, lacking)
+        return {"saved": str(path), "directions": self.session.saved_directions()}
 
-    def map(self, request: MapRequest) -> Json:
+    def map(self, request: Map) -> Json:
         """Places, errors and labels of the images of a map, and the colour of every class that occurs."""
-        atlas, names = self._map(request), self.renderer.data.classes
-        numbers = [] if atlas.labels is None else atlas.labels.tolist()
-        return {
-            "x": atlas.places[:, 0].tolist(), "y": atlas.places[:, 1].tolist(),
-            "labels": [names[number] for number in numbers] or None,
-            "classes": [{"name": names[number], "colour": class_colour(number)} for number in sorted(set(numbers))],
-            "errors": atlas.errors.tolist(), "images": atlas.indices.tolist(),
-        }  # fmt: skip
+        return dict(request.answer(self.session, self._no_pictures()).numbers)
 
-    def map_figure(self, request: MapRequest, colour: str) -> File:
+    def map_figure(self, request: Map) -> File:
         """The map that the command line writes."""
-        return File(map_picture(self._map(request), self.renderer.data.classes, colour), "map.png", "image/png")
+        return File(figure_png(request.figure(self.session, self._no_pictures())), "map.png", "image/png")
 
-    def map_codes(self, request: MapRequest) -> File:
+    def map_codes(self, request: Map) -> File:
         """The codes of a map, their places, and the numbers of their images."""
-        atlas = self._map(request)
-        arrays = {"codes": atlas.codes, "places": atlas.places, "indices": atlas.indices}
-        return File(arrays_as_bytes(arrays, space="code"), "codes.npz", "application/zip")
+        return File(arrays_as_bytes(request.arrays(self.session), space="code"), "codes.npz", "application/zip")
 
-    def map_commands(self, request: MapRequest, colour: str) -> Json:
+    def map_commands(self, request: Map) -> Json:
         """The command line that writes the map."""
-        flags = ["--split", request.split, "--count", str(request.count), "--method", request.method]
-        root = ["--data-root", self.data_root] if self.data_root else []
-        line = ["genae", "map", self.run, *root, *flags, "--colour", colour, "--out", "map.png"]
+        line = command(self.run, "map", asdict(request), 0, self.data_root)
         return {"commands": [shlex.join(line)]}
 
-    def map_worker(self, request: MapRequest) -> Worker:
+    def map_worker(self, request: Map) -> Worker:
         """The slow worker, if the map has not been drawn yet."""
-        return self.quick if request in self._maps else self.slow
+        return self.quick if request.is_ready(self.session) else self.slow
 
-    def place(self, request: MapRequest, x: float, y: float) -> Json:
+    def place(self, request: Map, x: float, y: float) -> Json:
         """What the model makes of a place on a map."""
-        code = self._map(request).code_at(x, y)
-        return json_of(Answer({"place": self.renderer.model.decode(code)}))
+        code = request.atlas(self.session).code_at(x, y)
+        return json_of(Answer({"place": self.session.model.decode(code)}))
 
-    def _map(self, request: MapRequest) -> Atlas:
-        if request not in self._maps:
-            atlas = Atlas(self.renderer.model, self.renderer.data, request.split, request.count, request.method)
-            while len(self._maps) >= MOST_MAPS:
-                self._maps.popitem(last=False)
-            self._maps[request] = atlas
-        return self._maps[request]
+    def _no_pictures(self) -> Tensor:
+        return torch.zeros(0, *self.session.model.image_shape)
+
+
+def _operation(request: OperationRequest) -> Operation:
+    return operation(request.name, request.settings, MOST_IMAGES)

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from genae.errors import GenaeError
 from genae.explorer.encoding import data_url
-from genae.latent.interpolate import grid
+from genae.latent.paths import grid
 from genae.model import Model
-from genae.operations.render import Renderer
+from genae.operations import Session
 from genae.reports import figures
 from genae.storage import write_atomically
 
@@ -23,10 +23,10 @@ CORNERS = ((0, 0), (78, 0), (0, 78), (78, 78))
 """Left and top of the four pictures on the square, in percent."""
 
 
-def export_page(renderer: Renderer, folder: Path) -> Path:
+def export_page(session: Session, folder: Path) -> Path:
     """Write ``folder/index.html``; returns its path. Raises `GenaeError` for a model with nothing to show."""
-    model = renderer.model
-    images = renderer.data.images(renderer.data.split("test")[:8]) if model.spaces else None
+    model = session.model
+    images = session.data.images(session.data.split("test")[:8]) if model.spaces else None
     sections, blends = [], []
     if images is not None:
         sections.append(_figure("Reconstructions", figures.reconstruction_grid(model, images)))

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from genae.errors import GenaeError, nearest
-from genae.latent.interpolate import lerp
+from genae.latent.paths import lerp
 
 BANDS = {"coarse": (4, 8), "middle": (16, 32), "fine": (64, 1024)}
 """Resolutions of the layers whose styles are exchanged (ALAE Fig. 9; Karras et al. 2019, Fig. 3)."""
@@ -20,12 +20,18 @@ def band_layers(band: str, layers: int) -> list[int]:
     except ValueError:
         near = nearest(band, BANDS)
         raise GenaeError(f"band is {band!r}; {near}, or resolutions such as 4-8") from None
-    found = [layer for layer in range(layers) if low <= 4 * 2 ** (layer // 2) <= high]
-    if not found:
+    numbers = [layer for layer in range(layers) if low <= 4 * 2 ** (layer // 2) <= high]
+    if not numbers:
         raise GenaeError(
             f"no layer works at {low} to {high} pixels; this model's work at 4 to {4 * 2 ** ((layers - 1) // 2)}"
         )
-    return found
+    return numbers
+
+
+def bands_of(layers: int) -> list[str]:
+    """Names of the bands that a model with so many layers has; none without styles."""
+    highest = 4 * 2 ** ((layers - 1) // 2)
+    return [band for band, (low, _) in BANDS.items() if low <= highest] if layers > 1 else []
 
 
 def every_layer(codes: Tensor, layers: int) -> Tensor:
@@ -54,8 +60,7 @@ def truncate(codes: Tensor, centre: Tensor, psi: float) -> Tensor:
 def mixing_example(images: Tensor, layers: int, bands: Sequence[str] = ()) -> tuple[Tensor, dict[str, Tensor]]:
     """An example to show: up to six of the images [N, C, H, W] as destinations, and for each band (by default all that
     a model of so many layers has) two others that give their styles."""
-    highest = 4 * 2 ** ((layers - 1) // 2)
-    bands = bands or [band for band, (low, _) in BANDS.items() if low <= highest]
+    bands = bands or bands_of(layers)
     destinations = images[: min(6, len(images) // 2)]
     sources = {}
     for place, band in enumerate(bands):

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from genae.data.sampler import mix_seed
-from genae.latent.interpolate import lerp, slerp
+from genae.latent.paths import lerp, slerp
 from genae.metrics.backbones import Networks
 from genae.metrics.evaluation import check_finite
 from genae.metrics.features import FeatureNetwork

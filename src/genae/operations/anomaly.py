@@ -1,136 +1,74 @@
-"""How unlike its training images a picture is to a model: what it cannot rebuild, and where codes are rare."""
+"""How strange pictures are to a model, and where."""
 
 import csv
 import io
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar
 
 import torch
 from PIL import Image
 from torch import Tensor
 
 from genae.data.sources import ImageData
-from genae.errors import GenaeError
-from genae.metrics.reconstruction import mse
-from genae.model import BATCH, Model
-from genae.progress import Progress
+from genae.operations.detector import Anomalies, Detector
+from genae.operations.operation import Answer, Operation, expect_pictures
+from genae.operations.session import Session
 from genae.reports.figures import grid, in_colour, lit
-from genae.storage import load_tensors, save_tensors, write_atomically
-
-RATE = 0.01
-"""Share of held-out images that the threshold calls anomalous."""
+from genae.storage import write_atomically
 
 
-class Anomalies(NamedTuple):
-    """What `Detector.judge` says of images, a row for each."""
+@dataclass(frozen=True)
+class Anomaly(Operation):
+    """How strange pictures are, and where."""
 
-    score: Tensor
-    """[N]: the larger of the next two in standard deviations of held-out images' (of their logarithms)."""
-    error: Tensor
-    """[N]: mean squared error of the reconstruction, values in [-1, 1]."""
-    rarity: Tensor
-    """[N]: squared Mahalanobis distance of the code to the training codes."""
-    anomalous: Tensor
-    """[N] booleans: the score is above the threshold."""
-    heat: Tensor
-    """[N, 1, H, W] in [0, 1]: where the reconstruction fails; 1 is as bad as one held-out pixel in a thousand."""
+    reads_data: ClassVar[bool] = True
 
+    def answer(self, session: Session, pictures: Tensor) -> Answer:
+        """Heat, and the numbers of `Anomalies`."""
+        expect_pictures(len(pictures), 1)
+        detector = session.detector()
+        judged = detector.judge(pictures)
+        numbers = {
+            "score": judged.score.tolist(), "error": judged.error.tolist(), "rarity": judged.rarity.tolist(),
+            "anomalous": judged.anomalous.tolist(), "threshold": detector.threshold,
+        }  # fmt: skip
+        return Answer({}, {"strange": judged.heat}, numbers)
 
-class Detector:
-    """Learned from a model's training codes and, for thresholds, from held-out (validation) images.
+    def figure(self, session: Session, pictures: Tensor) -> Image.Image:
+        """`genae anomaly`'s: pictures, the strangest first, their reconstructions, and where these fail."""
+        expect_pictures(len(pictures), 1)
+        return anomaly_grid(session.detector(), pictures)
 
-    The covariance of codes is Ledoit and Wolf's (2004). ``threshold`` is passed by the share `RATE` of held-out images.
-    """
+    def command(self, count: int) -> list[str]:
+        """Arguments of the command line."""
+        expect_pictures(count, 1)
+        return ["anomaly", "--count", str(count)]
 
-    def __init__(self, model: Model, learned: dict[str, Tensor]) -> None:
-        self.model = model
-        self.learned = learned
-        self.threshold = float(learned["threshold"])
-
-    @classmethod
-    def learn(cls, model: Model, data: ImageData, run: Path | None = None) -> "Detector":
-        """From the images of training; kept in the run's ``codes/``, where it is found again. Raises `GenaeError`."""
-        if not model.spaces:
-            raise GenaeError(f"{model.name} ({model.config.model}) has no encoder: it cannot judge images")
-        path = run / "codes" / f"anomaly-{model.digest}-{data.digest}.safetensors" if run else None
-        if path and path.exists():
-            return cls(model, load_tensors(path)[0])
-        from sklearn.covariance import LedoitWolf
-
-        held_out = data.split("validation")
-        fitted = LedoitWolf().fit(model.training_codes(data, run)[:20_000].double().numpy())
-        learned = {"mean": torch.as_tensor(fitted.location_), "precision": torch.as_tensor(fitted.precision_)}
-        parts = [_seen(model, data.images(part), learned) for part in held_out.split(BATCH)]
-        error, rarity = (torch.cat([part[i] for part in parts]) for i in (0, 1))
-        logs = torch.stack([error, rarity]).log()
-        learned["centre"] = logs.mean(1)
-        learned["spread"] = logs.std(1).clamp_min(1e-6)
-        learned["threshold"] = _score(error, rarity, learned).quantile(1 - RATE)
-        heat = torch.cat([part[2].flatten() for part in parts[: max(1, 1000 // BATCH)]])
-        learned["worst"] = heat.sort().values[int(0.999 * (len(heat) - 1))]
-        if path:
-            save_tensors(path, learned, {})
-        return cls(model, learned)
-
-    def judge(self, images: Tensor) -> Anomalies:
-        """Images [N, C, H, W] in [-1, 1]."""
-        error, rarity, heat = _seen(self.model, images, self.learned)
-        score = _score(error, rarity, self.learned)
-        worst = self.learned["worst"].clamp_min(1e-12)
-        return Anomalies(score, error, rarity, score > self.threshold, (heat / worst).clamp(0, 1))
-
-    def judge_data(self, data: ImageData, indices: Tensor, progress: Progress) -> Anomalies:
-        """Images of a data set, never all of them as floats; the heat of all would not fit, so there is none."""
-        found: list[Anomalies] = []
-        for number, part in enumerate(indices.split(BATCH)):
-            found.append(self.judge(data.images(part))._replace(heat=torch.zeros(0)))
-            progress("images judged", min((number + 1) * BATCH, len(indices)), len(indices))
-        return _joined(found)
+    def is_ready(self, session: Session) -> bool:
+        """Whether the detector is learned."""
+        return session.has_detector
 
 
-def anomaly_grid(detector: Detector, images: Tensor, count: int) -> Image.Image:
-    """The ``count`` strangest of images [N, C, H, W], their reconstructions, and where these fail, with the scores."""
-    found = detector.judge(images)
-    strangest = found.score.argsort(descending=True, stable=True)[:count]
-    images, heat = images[strangest], found.heat[strangest]
+def anomaly_grid(detector: Detector, pictures: Tensor) -> Image.Image:
+    """Pictures, the strangest first, their reconstructions, and where these fail, with the scores."""
+    judged = detector.judge(pictures)
+    order = judged.score.argsort(descending=True, stable=True)
+    images, heat = pictures[order], judged.heat[order]
     rows = torch.stack([in_colour(images), in_colour(detector.model.reconstruct(images)), lit(images, heat)])
-    scores = [f"{score:.1f}" for score in found.score[strangest].tolist()]
+    scores = [f"{score:.1f}" for score in judged.score[order].tolist()]
     title = f"The strangest images; one held-out image in a hundred passes {detector.threshold:.1f}"
     return grid(rows, ["image", "reconstruction", "where it fails"], scores, title)
 
 
-def write_table(found: Anomalies, data: ImageData, indices: Tensor, path: Path) -> None:
+def write_table(judged: Anomalies, data: ImageData, indices: Tensor, path: Path) -> None:
     """A line for every image: number, file name if there is one, score, error, rarity, whether it is anomalous."""
     lines = io.StringIO()
     writer = csv.writer(lines)
     writer.writerow(["image", "name", "score", "error", "rarity", "anomalous"])
-    columns = (found.score, found.error, found.rarity, found.anomalous.int())
+    columns = (judged.score, judged.error, judged.rarity, judged.anomalous.int())
     for index, *values in zip(indices.tolist(), *(column.tolist() for column in columns), strict=True):
         name = data.names[index] if data.names else ""
         writer.writerow([index, name, *(f"{value:.6g}" for value in values)])
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, lines.getvalue())
-
-
-def _seen(model: Model, images: Tensor, learned: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-    """Error and rarity [N] of images, float64, and the blurred squared errors of their pixels [N, 1, H, W]."""
-    from torchvision.transforms.v2 import functional as tv
-
-    codes = model.encode(images)
-    x_hat = model.decode(codes)
-    away = codes.double() - learned["mean"]
-    rarity = ((away @ learned["precision"]) * away).sum(1)
-    wrong = (x_hat - images).square().mean(1, keepdim=True)
-    sigma = max(images.shape[-2:]) / 32
-    blurred = tv.gaussian_blur(wrong, [2 * round(2 * sigma) + 1] * 2, [sigma] * 2)
-    return mse(x_hat, images).double().clamp_min(1e-12), rarity.clamp_min(1e-12), blurred
-
-
-def _score(error: Tensor, rarity: Tensor, learned: dict[str, Tensor]) -> Tensor:
-    logs = torch.stack([error, rarity]).log()
-    return ((logs - learned["centre"][:, None]) / learned["spread"][:, None]).amax(0)
-
-
-def _joined(parts: Sequence[Anomalies]) -> Anomalies:
-    return Anomalies(*(torch.cat(column) for column in zip(*parts, strict=True)))

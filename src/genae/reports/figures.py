@@ -60,8 +60,15 @@ def save_picture(picture: Image.Image, path: Path) -> None:
     """Write a PNG under a temporary name and rename it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".tmp")
-    picture.save(temporary, "PNG")
+    temporary.write_bytes(png(picture))
     temporary.replace(path)
+
+
+def png(picture: Image.Image) -> bytes:
+    """A picture as the bytes of a PNG file, in the resolution (dots per inch) that it names, if any."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", dpi=picture.info.get("dpi"))
+    return buffer.getvalue()
 
 
 def save_animation(images: Tensor, path: Path | io.BytesIO, seconds: float = 0.08, side: int = 128) -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from genae.data.sources import ImageData
-from genae.latent.parts import crop_side, crops
+from genae.latent.places import crop_side, crops
 from genae.model import Model
 from genae.reports.figures import grid, in_colour, lit, save_picture, to_picture
 from genae.storage import write_atomically

@@ -21,7 +21,8 @@ from genae.cli.arguments import (
     numbers_of,
     pairs_of,
 )
-from genae.cli.files import default_split, draw_operation, images_of, load_run, save_figure, save_images
+from genae.cli.inputs import default_split, images_of, load_run
+from genae.cli.outputs import draw, save_figure, save_images
 from genae.cli.screen import console
 from genae.errors import GenaeError, nearest
 
@@ -39,9 +40,12 @@ def reconstruct(
 ) -> None:
     """Images and what each path gives back: through the code and through every prior."""
     expect_ending(out, ".png")
+    from genae.operations import Session
+    from genae.operations.reconstruct import Reconstruct
+
     model = load_run(run)
     source, indices = images_of(model, data, data_root, split, skip_bad)
-    draw_operation(run, model, "reconstruct", source.images(indices[:count]), {"truncation": truncation}, out)
+    draw(Reconstruct(truncation=truncation), Session(model, run), source.images(indices[:count]), out)
 
 
 @app.command()
@@ -54,20 +58,23 @@ def sample(
     out: Annotated[str, typer.Option(help="A .png sheet, a folder for single pictures, or .npz.")] = "samples.png",
 ) -> None:
     """Draw new images from the priors."""
+    from genae.operations import Session
+    from genae.operations.sample import Sample
+
     expect_ending(out, "", ".png", ".npz")
     model = load_run(run)
-    chosen = [prior] if prior else model.priors
-    if not chosen:
+    priors = [prior] if prior else model.priors
+    if not priors:
         raise GenaeError(f"{run} ({model.config.model}) has no prior to sample from")
-    for name in chosen:
+    session = Session(model, run)
+    for name in priors:
         target = (
             Path(out)
-            if len(chosen) == 1
+            if len(priors) == 1
             else Path(out).with_name(f"{Path(out).stem}-{name.replace('/', '-')}{Path(out).suffix}")
         )
         if target.suffix == ".png":
-            settings = {"prior": name, "count": count, "seed": seed, "truncation": truncation}
-            draw_operation(run, model, "sample", None, settings, str(target))
+            draw(Sample(name, count, seed, truncation), session, None, str(target))
         else:
             save_images(model.sample(count, seed, name, truncation), target)
 
@@ -94,20 +101,29 @@ def interpolate(
     ] = "interpolation.png",
 ) -> None:
     """Paths between pairs of images, or the square between four, in code space or in a prior's."""
+    from genae.operations import Session
+    from genae.operations.interpolate import Interpolate
+    from genae.reports.figures import save_animation
+
     expect_ending(out, ".png", *([] if corners else [".gif"]))
     if corners and (pairs or path != "linear"):
         raise GenaeError(f"--corners draws a bilinear square; leave out {'--pairs' if pairs else '--path'}")
     model = load_run(run)
     source, indices = images_of(model, data, data_root, split, skip_bad)
-    settings = {"space": space, "steps": steps, "path": path, "square": bool(corners)}
     if corners:
-        chosen = numbers_of("corners", corners, len(indices))
-        if len(chosen) != 4:
+        numbers = numbers_of("corners", corners, len(indices))
+        if len(numbers) != 4:
             raise GenaeError(f"--corners is {corners!r}; expected four numbers of images such as 0,1,2,3")
     else:
-        chosen = [number for pair in pairs_of(pairs, len(indices)) for number in pair]
-        settings["pairs"] = list(range(len(chosen)))
-    draw_operation(run, model, "interpolate", source.images(indices[chosen]), settings, out)
+        numbers = [number for pair in pairs_of(pairs, len(indices)) for number in pair]
+    between = tuple(() if corners else range(len(numbers)))
+    operation = Interpolate(space, path, steps, pairs=between, square=bool(corners))
+    session, pictures = Session(model, run), source.images(indices[numbers])
+    if Path(out).suffix == ".gif":
+        save_animation(operation.frames(session, pictures), Path(out))
+        console.print(escape(out))
+    else:
+        draw(operation, session, pictures, out)
 
 
 @app.command()
@@ -136,8 +152,8 @@ def edit(
     The attribute is a class or a column of the data that are given, or else of the run's own, or a direction that was
     saved in the explorer.
     """
-    from genae.operations.render import Renderer
-    from genae.reports import figures
+    from genae.operations import Session
+    from genae.operations.edit import Edit
 
     expect_ending(out, ".png")
     model = load_run(run)
@@ -145,19 +161,13 @@ def edit(
         model.band_layers(band)  # refuse it before the work
     if on not in ("images", "samples"):
         raise GenaeError(f"--on is {on!r}; expected images or samples")
-    steps = [number_of(text, "strengths") for text in strengths.split(",")]
+    steps = tuple(number_of(text, "strengths") for text in strengths.split(","))
     source = model.open_data(data, data_root, attributes=attributes, skip_bad=skip_bad or None)
     own_labels = data is not None and not source.directions()
-    renderer = Renderer(model, run, lambda: model.open_data(None, data_root) if own_labels else source)
-    if on == "images":
-        images = source.images(source.split(default_split(model, data))[:count])
-        settings = {"amounts": {attribute: 1.0}, "direction": direction, "band": band or "", "strengths": steps}
-        save_figure(renderer.figure("edit", images, settings), out)
-    else:
-        along = renderer.direction(attribute, direction)
-        save_figure(
-            figures.edit_grid(model, model.sample_codes(count, seed, prior), along, attribute, steps, band), out
-        )
+    session = Session(model, run, lambda: model.open_data(None, data_root) if own_labels else source)
+    images = source.images(source.split(default_split(model, data))[:count]) if on == "images" else None
+    operation = Edit({attribute: 1.0}, direction, band or "", steps, on, prior or "", count, seed)
+    draw(operation, session, images, out)
 
 
 @app.command()
@@ -184,24 +194,26 @@ def mix(
     """Style mixing of real images: coarse, middle or fine styles of one in another (ALAE Fig. 9). Needs styles."""
     import torch
 
-    from genae.latent.mixing import mixing_example
+    from genae.latent import mixing
+    from genae.operations import Session
+    from genae.operations.mix import Mix
 
     expect_ending(out, ".png")
     model = load_run(run)
-    chosen = bands.split(",") if bands else []
-    for band in chosen or ["coarse"]:  # refuse them, and models without styles, before the work
+    names = bands.split(",") if bands else mixing.bands_of(model.layers)
+    for band in names or ["coarse"]:  # refuse them, and models without styles, before the work
         model.band_layers(band)
     source, indices = images_of(model, data, data_root, split, skip_bad)
     if len(indices) < 2:
         raise GenaeError(f"{source.name} has {len(indices)} images in this split; mixing needs at least 2")
-    into, rows = mixing_example(source.images(indices[:12]), model.layers, chosen)
+    into, rows = mixing.mixing_example(source.images(indices[:12]), model.layers, names)
     if destinations:
         into = source.images(indices[numbers_of("destinations", destinations, len(indices))])
     if sources:
         given = source.images(indices[numbers_of("sources", sources, len(indices))])
         rows = dict.fromkeys(rows, given)
-    settings = {"bands": list(rows), "sources": len(next(iter(rows.values())))}
-    draw_operation(run, model, "mix", torch.cat([into, *rows.values()]), settings, out)
+    operation = Mix(tuple(rows), len(next(iter(rows.values()))))
+    draw(operation, Session(model, run), torch.cat([into, *rows.values()]), out)
 
 
 @app.command("parts")
@@ -229,6 +241,8 @@ def show_parts(
     ] = "parts.png",
 ) -> None:
     """The parts of a patch-vae: where they occur, crops around their likeliest places, swapped appearances."""
+    from genae.operations import Session
+    from genae.operations.parts import Parts, Swap
     from genae.reports import part_figures
     from genae.storage import save_arrays
 
@@ -250,11 +264,11 @@ def show_parts(
         save_arrays(Path(out), {"appearance": appearance, "occurrence": occurrence, "indices": indices[:count]})
         console.print(escape(out))
     elif show == "maps":
-        draw_operation(run, model, "parts", images, {"parts": numbers}, out)
+        draw(Parts(tuple(numbers)), Session(model, run), images, out)
     elif show == "swaps":
         if len(indices) < 2:
             raise GenaeError(f"{source.name} has {len(indices)} images in this split; swapping needs at least 2")
-        draw_operation(run, model, "swap", images, {"parts": numbers, "from_part": other}, out)
+        draw(Swap(tuple(numbers), other), Session(model, run), images, out)
     elif Path(out).suffix:
         save_figure(part_figures.crop_grid(model, source, indices, numbers, count, seed), out)
     else:

@@ -8,9 +8,10 @@ from rich.markup import escape
 
 from genae.cli.app import app
 from genae.cli.arguments import Data, DataRoot, Run, SkipBad, Space, expect_ending
-from genae.cli.files import load_run, save_figure, save_images
+from genae.cli.inputs import load_run
+from genae.cli.outputs import draw, save_figure, save_images
 from genae.cli.screen import console
-from genae.errors import GenaeError, nearest
+from genae.errors import GenaeError
 
 
 @app.command()
@@ -73,21 +74,21 @@ def draw_map(
     out: Annotated[str, typer.Option(help="Picture to write (.png), or codes and places (.npz).")] = "map.png",
 ) -> None:
     """The codes of the run's data in two dimensions."""
-    from genae.operations.atlas import COLOURS, Atlas, map_picture
-    from genae.storage import save_arrays, write_atomically
+    from functools import partial
+
+    from genae.operations import Session
+    from genae.operations.map import Map
+    from genae.storage import save_arrays
 
     expect_ending(out, ".png", ".npz")
-    if colour not in COLOURS:
-        raise GenaeError(f"--colour is {colour!r}; {nearest(colour, COLOURS)}")
+    operation = Map(split, count, method, colour)
     model = load_run(run)
-    data = model.open_data(None, data_root)
-    atlas = Atlas(model, data, split, count, method)
+    session = Session(model, run, partial(model.open_data, None, data_root))
     if Path(out).suffix == ".png":
-        write_atomically(Path(out), map_picture(atlas, data.classes, colour))
+        draw(operation, session, None, out)
     else:
-        arrays = {"codes": atlas.codes, "places": atlas.places, "indices": atlas.indices}
-        save_arrays(Path(out), arrays, space="code")
-    console.print(escape(out))
+        save_arrays(Path(out), operation.arrays(session), space="code")
+        console.print(escape(out))
 
 
 @app.command()
@@ -105,26 +106,24 @@ def explore(
     """One's own pictures in the browser: reconstruct, sample, interpolate, edit, map, export. Ctrl-C ends it."""
     from functools import partial
 
-    from genae.operations.render import Renderer
+    from genae.operations import Session
 
     model = load_run(run)
-    open_data = partial(model.open_data, None, data_root)
+    session = Session(model, run, partial(model.open_data, None, data_root))
     if export:
         from genae.explorer.static import export_page
 
         if Path(export).exists() and not Path(export).is_dir():
             raise GenaeError(f"--export is {export!r}, a file; expected a folder")
-        console.print(escape(str(export_page(Renderer(model, run, open_data), Path(export)))), soft_wrap=True)
+        console.print(escape(str(export_page(session, Path(export)))), soft_wrap=True)
         return
     try:
-        from genae.explorer.requests import MOST_IMAGES
         from genae.explorer.server import serve
         from genae.explorer.service import Explorer
     except ModuleNotFoundError as error:
         raise GenaeError(f"the explorer needs {error.name}: pip install 'genae[explorer]'") from None
-    renderer = Renderer(model, run, open_data, most=MOST_IMAGES)
 
     def announce(address: str) -> None:
         console.print(f"[bold]{address}[/bold]  (Ctrl-C ends it)", soft_wrap=True)
 
-    serve(Explorer(renderer, run, data_root), host, port, announce)
+    serve(Explorer(session, run, data_root), host, port, announce)

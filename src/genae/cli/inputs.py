@@ -1,0 +1,48 @@
+"""What commands read: runs, and images."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from genae.cli.arguments import settings_of
+from genae.errors import GenaeError, nearest
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from genae.data.sources import ImageData
+    from genae.model import Model
+
+
+def load_run(run: str) -> "Model":
+    """The model of RUN."""
+    from genae.model import load
+
+    return load(run)
+
+
+def open_source(source: str, arguments: Sequence[str]) -> "ImageData":
+    """Open a source with the flags that are arguments of `open_data`."""
+    from genae.data.sources import open_data
+    from genae.settings.parser import parse_settings
+    from genae.training.config import Config, run_settings
+
+    allowed = Config(model="", data=source).data_options()
+    settings = settings_of(arguments)
+    for key in settings:
+        if key not in allowed:
+            raise GenaeError(f"there is no flag --{key.replace('_', '-')}; {nearest(key, allowed)}")
+    options = parse_settings("genae data", settings, run_settings())
+    return open_data(source, **Config(model="", data=source, **options).data_options())
+
+
+def default_split(model: "Model", data: str | None, own: str = "test") -> str:
+    """The split ``own`` of the run's own data; all of others."""
+    return own if data is None or data == model.config.data else "all"
+
+
+def images_of(
+    model: "Model", data: str | None, data_root: str | None, split: str | None, skip_bad: bool
+) -> "tuple[ImageData, Tensor]":
+    """The data of a command, and the numbers of its images in the split that is asked for."""
+    source = model.open_data(data, data_root, skip_bad=skip_bad or None)
+    return source, source.split(split or default_split(model, data))
