@@ -348,7 +348,7 @@ def test_the_map_shows_pictures_and_places(page: Page) -> None:
 
 def test_classes_have_the_colours_of_the_server(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     # Others than in `map.png`, whose colours would be plotly's own by chance.
-    monkeypatch.setattr("genae.explorer.service.class_colour", lambda number: CLASS_COLOURS[-1 - number])
+    monkeypatch.setattr("genae.operations.map.class_colour", lambda number: CLASS_COLOURS[-1 - number])
     open_panel(page, "map")
     page.wait_for_selector("#plot .scatterlayer .point", state="attached", timeout=60_000)
     legend = page.eval_on_selector_all(

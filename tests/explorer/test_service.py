@@ -15,7 +15,8 @@ from PIL import Image
 from genae.explorer.tray import Tray
 from genae.model import load
 from genae.operations import Session
-from genae.operations.atlas import Atlas, class_colour
+from genae.operations.atlas import Atlas
+from genae.operations.map import class_colour
 
 
 @pytest.fixture
