@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeGuard
 
-from genae.reports.curves import Log
+from genae.reports.curves import Entry, Log
 from genae.storage import read_metadata
 from genae.training.checkpoint import AVERAGE, RunFolder
 
@@ -79,7 +79,7 @@ def _read_log(folder: RunFolder) -> tuple[Log, int]:
     return lines, max(0, len(written) + (bool(last) and not lines) - len(lines))
 
 
-def _is_entry(line: Mapping[str, Any]) -> bool:
+def _is_entry(line: Mapping[str, object]) -> TypeGuard[Entry]:
     def numbers(values: object) -> bool:
         return isinstance(values, dict) and all(isinstance(value, int | float) for value in values.values())
 

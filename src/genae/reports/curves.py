@@ -1,35 +1,65 @@
 """The curves of a training: validation error and losses over images, as SVG."""
 
 import io
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Required, TypedDict
 
 from genae.reports.figures import space_title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 INK = "#7d8590"
 """Of text and axes: reads on light and on dark pages."""
 
-LEGEND_COLUMNS = 3
 
-Log = Sequence[Mapping[str, Any]]
-"""The lines of a run's ``log.jsonl``."""
+class Entry(TypedDict, total=False):
+    """A line of a run's ``log.jsonl``."""
+
+    images: Required[int]
+    seconds: float
+    losses: dict[str, dict[str, float]]
+    validation: dict[str, float]
+    diagnostics: dict[str, float]
+    warnings: list[str]
 
 
-def curves(history: Log) -> str:
-    """Validation MSE and training losses over images, as an SVG for light and dark pages (SWAE Fig. 4)."""
-    from matplotlib import rc_context
+Log = Sequence[Entry]
+
+
+def curves(log: Log) -> str:
+    """Validation MSE and training losses over images, as two SVGs for light and dark pages (SWAE Fig. 4)."""
+    validations, losses = _figure("Validation MSE in [-1, 1]"), _figure("Training losses")
+    _draw_validations(validations.axes[0], [line for line in log if "validation" in line])
+    _draw_losses(losses.axes[0], [line for line in log if "losses" in line])
+    return _svg(validations) + _svg(losses)
+
+
+def _figure(title: str) -> "Figure":
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9.6, 3.9), layout="constrained")
+    figure = Figure(figsize=(4.8, 3.9), layout="constrained")
     figure.patch.set_alpha(0)
-    left, right = figure.subplots(1, 2)
-    _draw_validations(left, [line for line in history if "validation" in line])
-    _draw_losses(right, [line for line in history if "losses" in line])
-    for axes, title in ((left, "Validation MSE in [-1, 1]"), (right, "Training losses")):
-        _style(axes, title)
+    axes = figure.subplots()
+    axes.set_title(title, color=INK, fontsize=10)
+    axes.set_yscale("log")
+    axes.set_xlabel("images", color=INK, fontsize=9)
+    axes.tick_params(which="both", colors=INK, labelsize=8)
+    axes.set_facecolor("none")
+    axes.grid(alpha=0.25)
+    for spine in axes.spines.values():
+        spine.set_color(INK)
+    return figure
+
+
+def _svg(figure: "Figure") -> str:
+    from matplotlib import rc_context
+
+    axes = figure.axes[0]
+    if axes.lines:  # below the axes: over them it would cover curves
+        handles, labels = axes.get_legend_handles_labels()
+        figure.legend(handles, labels, fontsize=7, framealpha=0, labelcolor=INK, loc="outside lower center", ncols=2)
     buffer = io.StringIO()
     with rc_context({"svg.hashsalt": "genae"}):  # the same curves are the same text
         figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
@@ -47,26 +77,6 @@ def _draw_losses(axes: "Axes", lines: Log) -> None:
     for name in lines[0]["losses"] if lines else ():
         points = [(line["images"], line["losses"][name]["loss"]) for line in lines if name in line["losses"]]
         axes.plot(*zip(*points, strict=True), linewidth=1, label=_short(name))
-
-
-def _style(axes: "Axes", title: str) -> None:
-    axes.set_title(title, color=INK, fontsize=10)
-    axes.set_yscale("log")
-    axes.set_xlabel("images", color=INK, fontsize=9)
-    axes.tick_params(which="both", colors=INK, labelsize=8)
-    axes.set_facecolor("none")
-    axes.grid(alpha=0.25)
-    for spine in axes.spines.values():
-        spine.set_color(INK)
-    if axes.lines:  # below the axes: over them it would cover curves
-        axes.legend(
-            fontsize=7,
-            framealpha=0,
-            labelcolor=INK,
-            loc="upper center",
-            bbox_to_anchor=(0.5, -0.2),
-            ncols=LEGEND_COLUMNS,
-        )
 
 
 def _short(update: str) -> str:

@@ -28,6 +28,7 @@ h1 { margin-bottom: 0 } h2 { margin-top: 2.5rem; font-size: 1.15rem } p, figcapt
 th, td { padding: .35rem .8rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap }
 th:first-child, td:first-child { text-align: left; position: sticky; left: 0; background: var(--paper) }
 figure { margin: 1rem 0 } img, svg { max-width: 100%; height: auto } img { border-radius: 4px; background: #fff }
+.curves { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(24rem, 100%), 1fr)); gap: 1rem }
 .samples { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(18rem, 100%), 1fr)); gap: 1rem }
 .samples figure { margin: 0 }
 pre { background: var(--panel); padding: 1rem; overflow-x: auto; font-size: .8rem }
@@ -77,7 +78,7 @@ def _headed(model: Model, data: ImageData, course: Course) -> list[str]:
 def _trained(course: Course) -> list[str]:
     """The curves, what the training said of itself, and what is wrong with its log."""
     caption = "Validation error through the code and through each prior (SWAE Fig. 4, left), and the training losses."
-    figure = f"<figure>{curves(course.log)}<figcaption>{caption}</figcaption></figure>"
+    figure = f'<figure><div class="curves">{curves(course.log)}</div><figcaption>{caption}</figcaption></figure>'
     trouble = [f"<p>{course.trouble}</p>"] if course.trouble else []
     return [*([figure] if course.log else []), *trouble, *_diagnosed(course.log)]
 

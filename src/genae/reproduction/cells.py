@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, get_type_hints
+from typing import NamedTuple, get_type_hints
 
 from genae import api
 from genae.autoencoders import AUTOENCODERS
@@ -13,7 +13,7 @@ from genae.errors import GenaeError
 from genae.metrics.records import CODE
 from genae.priors import PRIORS
 from genae.protocol import Autoencoder
-from genae.reproduction import records
+from genae.reproduction import lookup
 from genae.reproduction.budgets import BUDGETS, DATA, SMOKE_FIT, Settings
 from genae.reproduction.columns import Measure, measure_of
 from genae.reproduction.published import Row
@@ -75,7 +75,7 @@ class Measurement(NamedTuple):
     """The result of a `Request`."""
 
     value: float
-    protocol: dict[str, Any]
+    protocol: dict[str, object]
     """How it was measured."""
     how: str
     """What was trained and fitted."""
@@ -103,12 +103,12 @@ def measure_cell(request: Request, open_images: Callable[..., ImageData]) -> Mea
         api.fit_prior(run, **settings, name=row.prior, seed=request.seed)
         how += f"; then, on its frozen codes, {_in_words(settings)}"
     if measure.is_recognition:
-        lookup = records.recognition(row, measure, request.budget, request.seed, run)
+        sought = lookup.recognition(row, measure, request.budget, request.seed, run)
     else:
-        lookup = records.evaluation(row, measure, request.budget, run)
-    record = lookup.find_or_measure(run)
+        sought = lookup.evaluation(row, measure, request.budget, run)
+    record = sought.find_or_measure(run)
     space = row.prior if row.through_prior else CODE
-    return Measurement(measure.scale * record["value"], lookup.protocol_of(record), how, run, space)
+    return Measurement(measure.scale * record["value"], sought.protocol_of(record), how, run, space)
 
 
 def _refuse(row: Row, measure: Measure) -> None:

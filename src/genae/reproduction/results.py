@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import NotRequired, TypedDict
 
 from genae.errors import GenaeError
 from genae.reproduction.columns import measure_of
@@ -42,7 +42,7 @@ class Results:
     budget: str
     command: str = ""
     """Every command that measured something of it, one a line."""
-    protocol: dict[str, dict[str, Any]] = field(default_factory=dict)
+    protocol: dict[str, dict[str, object]] = field(default_factory=dict)
     """Column -> how it was measured."""
     unlike: dict[str, str] = field(default_factory=dict)
     """``ROW, COLUMN, seed SEED`` -> in what its protocol differs from the column's."""
@@ -92,7 +92,7 @@ class Results:
             summary = {"mean": statistics.mean(of), "std": statistics.pstdev(of), "n": len(of)}
         self.rows[row][column] = {"paper": paper, "measured": summary, "values": ordered, "why": why}
 
-    def note_protocol(self, column: str, cell: str, protocol: dict[str, Any]) -> None:
+    def note_protocol(self, column: str, cell: str, protocol: dict[str, object]) -> None:
         """Keep the column's protocol, and in what a cell's differs from it: such numbers are not comparable."""
         first = self.protocol.setdefault(column, protocol)
         differences = [

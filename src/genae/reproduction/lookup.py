@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from genae import api
 from genae.errors import GenaeError
 from genae.metrics import metric_class
 from genae.metrics.probe import RANDOM_TRUNK
-from genae.metrics.records import CODE, FRESH, REAL, SUBJECT
+from genae.metrics.records import CODE, FRESH, REAL, SUBJECT, Record
 from genae.model import load
 from genae.reproduction.budgets import DATA, DROP_EVERY, EPOCHS, SAMPLES
 from genae.reproduction.columns import Measure
@@ -29,7 +29,7 @@ class Lookup(NamedTuple):
     subject: Collection[str] = SUBJECT
     """Entries of the fingerprint that say what was measured; the others say how, and are the protocol."""
 
-    def find(self, run: Path) -> dict[str, Any] | None:
+    def find(self, run: Path) -> Record | None:
         """The newest record of ``run`` that matches."""
         for record in reversed(read_lines(run / "metrics.jsonl", "metric")):
             if record["of"] != self.of or not record["metric"].startswith(self.metric):
@@ -38,7 +38,7 @@ class Lookup(NamedTuple):
                 return record
         return None
 
-    def find_or_measure(self, run: Path) -> dict[str, Any]:
+    def find_or_measure(self, run: Path) -> Record:
         """As `find`; where nothing matches, the run is measured first. Raises `GenaeError`."""
         record = self.find(run)
         if record is None:
@@ -48,7 +48,7 @@ class Lookup(NamedTuple):
             raise GenaeError(f"{self.metric} of {self.of} is not measured for this row")
         return record
 
-    def protocol_of(self, record: Mapping[str, Any]) -> dict[str, Any]:
+    def protocol_of(self, record: Record) -> dict[str, object]:
         """How the record was measured: its fingerprint without what says what was measured."""
         return {key: value for key, value in record["fingerprint"].items() if key not in self.subject}
 
