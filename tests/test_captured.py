@@ -162,7 +162,7 @@ def test_steady_models_compute_the_same_after_any_number_of_images(name: str) ->
 def test_where_there_is_nothing_to_capture(tmp_path: Path) -> None:
     with pytest.raises(GenaeError, match="--capture is for CUDA GPUs; this training is on cpu"):
         train(Config("ae", "digits", capture=True, device="cpu"), tmp_path)
-    with pytest.raises(GenaeError, match="capture and compile do not go together"):
+    with pytest.raises(GenaeError, match="capture and compile cannot be combined"):
         Config("ae", "digits", capture=True, compile=True)
-    with pytest.raises(GenaeError, match="capture and accumulate do not go together"):
+    with pytest.raises(GenaeError, match="capture and accumulate cannot be combined"):
         Config("ae", "digits", capture=True, accumulate=2)

@@ -296,10 +296,10 @@ def test_wrong_requests_for_parts(
 ) -> None:
     for flags, message in (
         (["--show", "map"], "--show is 'map'; did you mean 'maps'"),
-        (["--parts", "3"], "--parts holds 3; there are 3 parts, from 0"),
+        (["--parts", "3"], "--parts holds 3; there are 3 parts, numbered from 0"),
         (["--show", "swaps", "--out", "x.npz"], "expected .png"),
         (["--parts", ""], "--parts is ''; expected numbers of parts"),
-        (["--show", "swaps", "--from-part", "3"], "--from-part holds 3; there are 3 parts, from 0"),
+        (["--show", "swaps", "--from-part", "3"], "--from-part holds 3; there are 3 parts, numbered from 0"),
         (["--show", "crops", "--from-part", "1"], "--from-part is for --show swaps, not crops"),
         (["--seed", "1"], "--seed is for --show crops, not maps"),
     ):
@@ -447,7 +447,7 @@ def test_a_run_is_probed(trained: Path, monkeypatch: pytest.MonkeyPatch, capsys:
         (["--trunk", "x"], "--trunk is 'x'"),
         (["--seeds", "a"], "--seeds is 'a'"),
         (["--seeds", "1,1"], "seeds are [1, 1]; expected different"),
-        (["--heads", "knn", "--frozen", "none"], "knn reads frozen layers, and with frozen 'none' there are none"),
+        (["--heads", "knn", "--frozen", "none"], "knn reads frozen layers, but frozen is 'none'; freeze some layers"),
     ):
         assert genae("probe", trained, *wrong, monkeypatch=monkeypatch) == 2
         assert message in capsys.readouterr().err

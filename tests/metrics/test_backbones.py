@@ -138,7 +138,7 @@ def test_timms_networks(tmp_path: Path) -> None:
     [
         ("incepton", "no feature network 'incepton'; did you mean 'inception'"),
         ("torchvision:resnet19", "torchvision has no classification network 'resnet19'; did you mean 'resnet18'"),
-        ("timm:no_such_network", "timm:no_such_network could not be had from timm"),
+        ("timm:no_such_network", "timm:no_such_network could not be loaded from timm"),
     ],
 )
 def test_unknown_networks_are_explained(name: str, message: str) -> None:
