@@ -1,4 +1,4 @@
-"""Commands for codes: out, back, on a map, in the browser."""
+"""Commands for codes: encode, decode, map, explore."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,7 +24,7 @@ def encode(
     skip_bad: SkipBad = False,
     out: Annotated[str, typer.Option(help="File of codes (.npz or .safetensors).")] = "codes.npz",
 ) -> None:
-    """Write the codes of images: codes [N, D], indices, labels and file names where there are any."""
+    """Write the codes of images to a file: codes [N, D], indices, and labels and file names if there are any."""
     from genae.storage import save_arrays
 
     expect_ending(out, ".npz", ".safetensors")
@@ -45,7 +45,7 @@ def decode(
     run: Run,
     codes: Annotated[str, typer.Argument(help="File of codes, as genae encode writes it.")],
     space: Annotated[
-        str | None, typer.Option(help="code, or the name of a prior; by default what the file says.")
+        str | None, typer.Option(help="code, or the name of a prior; by default the space that the file names.")
     ] = None,
     out: Annotated[str, typer.Option(help="A folder for single pictures, a .png sheet, or .npz.")] = "decoded",
 ) -> None:
@@ -68,12 +68,12 @@ def draw_map(
     run: Run,
     data_root: DataRoot = None,
     split: Annotated[str, typer.Option(help="train, validation, test or all.")] = "test",
-    count: Annotated[int, typer.Option(help="Images, drawn at random.", min=3)] = 1000,
+    count: Annotated[int, typer.Option(help="Number of images, drawn at random.", min=3)] = 1000,
     method: Annotated[str, typer.Option(help="pca, or umap if umap-learn is installed.")] = "pca",
     colour: Annotated[str, typer.Option(help="label or error.")] = "label",
     out: Annotated[str, typer.Option(help="Picture to write (.png), or codes and places (.npz).")] = "map.png",
 ) -> None:
-    """The codes of the run's data in two dimensions."""
+    """Draw the codes of the run's data in two dimensions."""
     from functools import partial
 
     from genae.operations import Session
@@ -96,14 +96,16 @@ def explore(
     run: Run,
     data_root: DataRoot = None,
     host: Annotated[
-        str, typer.Option(help="Address to listen at; any but this machine's own asks for a token.")
+        str, typer.Option(help="Address to listen on; every address except this machine's own requires a token.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen at.", min=1, max=65535)] = 8765,
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 8765,
     export: Annotated[
-        str | None, typer.Option(help="Folder for a page that opens without a server; nothing is served.")
+        str | None, typer.Option(help="Write a page that opens without a server to this folder, and serve nothing.")
     ] = None,
 ) -> None:
-    """One's own pictures in the browser: reconstruct, sample, interpolate, edit, map, export. Ctrl-C ends it."""
+    """Explore a model with your own images in the browser: reconstruct, sample, interpolate, edit, map, export.
+
+    Ctrl-C ends it."""
     from functools import partial
 
     from genae.operations import Session

@@ -38,7 +38,7 @@ def reconstruct(
     skip_bad: SkipBad = False,
     out: Annotated[str, typer.Option(help="Picture to write (.png).")] = "reconstructions.png",
 ) -> None:
-    """Images and what each path gives back: through the code and through every prior."""
+    """Draw images and their reconstructions, through the code and through every prior."""
     expect_ending(out, ".png")
     from genae.operations import Session
     from genae.operations.reconstruct import Reconstruct
@@ -52,7 +52,7 @@ def reconstruct(
 def sample(
     run: Run,
     count: Annotated[int, typer.Option(help="Number of samples.", min=1)] = 64,
-    prior: Annotated[str | None, typer.Option(help="Which prior; by default every one.")] = None,
+    prior: Annotated[str | None, typer.Option(help="Prior to sample; all by default.")] = None,
     seed: Seed = 0,
     truncation: Truncation = 1.0,
     out: Annotated[str, typer.Option(help="A .png sheet, a folder for single pictures, or .npz.")] = "samples.png",
@@ -86,7 +86,7 @@ def interpolate(
     data_root: DataRoot = None,
     split: Split = None,
     pairs: Annotated[
-        str | None, typer.Option(help="Numbers of images in the split: a-b,c-d,...; by default four.")
+        str | None, typer.Option(help="Pairs of image numbers in the split: a-b,c-d,...; four pairs by default.")
     ] = None,
     corners: Annotated[
         str | None,
@@ -100,7 +100,7 @@ def interpolate(
         str, typer.Option(help="Picture to write (.png), or an animation of the paths (.gif).")
     ] = "interpolation.png",
 ) -> None:
-    """Paths between pairs of images, or the square between four, in code space or in a prior's."""
+    """Draw paths between pairs of images, or the square between four, in code space or in a prior's."""
     from genae.operations import Session
     from genae.operations.interpolate import Interpolate
     from genae.reports.figures import save_animation
@@ -135,12 +135,12 @@ def edit(
     attributes: Annotated[str | None, typer.Option(help="Table of attributes: CSV or CelebA's format.")] = None,
     on: Annotated[str, typer.Option(help="images, or samples of a prior.")] = "images",
     prior: Annotated[str | None, typer.Option(help="Prior of the samples.")] = None,
-    strengths: Annotated[str, typer.Option(help="Steps along the direction, comma separated.")] = "-2,-1,0,1,2",
+    strengths: Annotated[str, typer.Option(help="Steps along the direction, separated by commas.")] = "-2,-1,0,1,2",
     direction: Annotated[
         str, typer.Option(help="mean (difference of means) or svm (normal of the separating plane).")
     ] = "mean",
     band: Annotated[
-        str | None, typer.Option(help="Of a model with styles: change only coarse, middle or fine layers, or 4-8, ...")
+        str | None, typer.Option(help="For a model with styles: change only coarse, middle or fine layers, or 4-8, ...")
     ] = None,
     count: Annotated[int, typer.Option(help="Number of images or samples.", min=1)] = 6,
     seed: Seed = 0,
@@ -185,13 +185,13 @@ def mix(
     bands: Annotated[
         str | None,
         typer.Option(
-            help="coarse, middle, fine, or resolutions such as 4-8, comma separated; by default all there are."
+            help="coarse, middle, fine, or resolutions such as 4-8, separated by commas; all bands by default."
         ),
     ] = None,
     skip_bad: SkipBad = False,
     out: Annotated[str, typer.Option(help="Picture to write (.png).")] = "mix.png",
 ) -> None:
-    """Style mixing of real images: coarse, middle or fine styles of one in another (ALAE Fig. 9). Needs styles."""
+    """Apply coarse, middle or fine styles of some images to others (ALAE Fig. 9), with a model that has styles."""
     import torch
 
     from genae.latent import mixing
@@ -219,28 +219,31 @@ def mix(
 @app.command("parts")
 def show_parts(
     run: Run,
-    show: Annotated[str, typer.Option(help="maps (where), crops (what), or swaps (of appearances).")] = "maps",
+    show: Annotated[
+        str, typer.Option(help="maps (where parts occur), crops (what they look like), or swaps (of appearances).")
+    ] = "maps",
     data: Data = None,
     data_root: DataRoot = None,
     split: Split = None,
-    parts: Annotated[str | None, typer.Option(help="Numbers of parts, comma separated; by default all.")] = None,
+    parts: Annotated[str | None, typer.Option(help="Numbers of parts, separated by commas; all by default.")] = None,
     from_part: Annotated[
-        int | None, typer.Option(help="Of swaps: the source's part whose appearance is taken; by default the same.")
+        int | None,
+        typer.Option(help="For swaps: the part of the source whose appearance is taken; the same part by default."),
     ] = None,
     count: Annotated[int, typer.Option(help="Images, or crops of each part.", min=1)] = 10,
     seed: Annotated[
         int | None,
-        typer.Option(help="Of crops: images at random among those where the part is likely, not the likeliest."),
+        typer.Option(help="For crops: random images among those where the part is likely, instead of the likeliest."),
     ] = None,
     skip_bad: SkipBad = False,
     out: Annotated[
         str,
         typer.Option(
-            help="Picture to write (.png); of crops also a folder, with a table; of maps also numbers (.npz)."
+            help="Picture to write (.png). For crops also a folder, with a table; for maps also numbers (.npz)."
         ),
     ] = "parts.png",
 ) -> None:
-    """The parts of a patch-vae: where they occur, crops around their likeliest places, swapped appearances."""
+    """Draw the parts of a patch-vae: where they occur, crops around their likeliest places, swapped appearances."""
     from genae.operations import Session
     from genae.operations.parts import Parts, Swap
     from genae.reports import part_figures

@@ -1,4 +1,4 @@
-"""How strange pictures are to a model, and where."""
+"""How unusual pictures are to a model, and where."""
 
 import csv
 import io

@@ -24,7 +24,7 @@ class Atlas:
         if method not in METHODS:
             raise GenaeError(f"method is {method!r}; {nearest(method, METHODS)}")
         if method == "umap" and find_spec("umap") is None:
-            raise GenaeError("UMAP is not installed: pip install umap-learn, or take the method pca")
+            raise GenaeError("UMAP is not installed: pip install umap-learn, or use the method pca")
         indices = data.split(split)
         if len(indices) < 3:
             raise GenaeError(f"{data.name} has {len(indices)} images in {split}; a map needs at least 3")

@@ -1,4 +1,4 @@
-"""How unlike its training images a picture is to a model: what it cannot rebuild, and where codes are rare."""
+"""The anomaly detector: errors of reconstructions and rarity of codes, against those of held-out images."""
 
 from collections.abc import Sequence
 from pathlib import Path

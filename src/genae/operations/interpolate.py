@@ -84,5 +84,7 @@ class Interpolate(Operation):
         """From each picture to the next, if the settings say nothing else."""
         numbers = self.pairs or tuple(n for i in range(count - 1) for n in (i, i + 1))
         if len(numbers) % 2 or any(not 0 <= n < count for n in numbers):
-            raise GenaeError(f"pairs is {list(numbers)}; expected pairs of numbers of the {count} pictures, from 0")
+            raise GenaeError(
+                f"pairs is {list(numbers)}; expected pairs of numbers of the {count} pictures, numbered from 0"
+            )
         return numbers

@@ -1,4 +1,4 @@
-"""Styles of some pictures in others."""
+"""Styles of some pictures applied to others."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Parts of a model whose codes say what occurs where: their places, and their appearance exchanged."""
+"""Parts of a model whose codes say what occurs where: their places, and swaps of their appearance."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Pictures, and what a model gives back of them."""
+"""Pictures and their reconstructions."""
 
 from dataclasses import dataclass
 
