@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from genae import distributed
 from genae.data.builtin import cache_folder
@@ -16,8 +16,11 @@ from genae.metrics.features import FeatureNetwork
 from genae.networks.classifier import ConvClassifier
 from genae.progress import Progress, silent
 from genae.storage import load_tensors, load_weights, save_tensors, weights_digest
+from genae.version import VERSION
 
 BATCH = 128
+SAVE_EVERY = 200
+"""Steps of the training after which its state is kept, so that one that is cut off goes on."""
 
 
 def classifier_path(data: ImageData) -> Path:
@@ -79,7 +82,10 @@ def train_classifier(
     optimiser = torch.optim.Adam(network.parameters(), fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2e-3, steps)
     reach = max(data.image_shape[1:]) // 16
-    for step in range(steps):
+    state = _State(network, optimiser, schedule, path.with_suffix(".partial"), f"seed {seed}, {steps} steps")
+    begin = state.restore()
+    progress(f"training the classifier of {data.name}", begin, steps)
+    for step in range(begin, steps):
         indices = train[shuffled(step * BATCH, BATCH, len(train), seed)]
         x = _shifted(data.images(indices).to(device), reach).contiguous(memory_format=torch.channels_last)
         loss = F.cross_entropy(network(x), data.labels[indices].to(device))
@@ -88,7 +94,9 @@ def train_classifier(
         optimiser.step()
         schedule.step()
         if step % 20 == 0:
-            progress(f"classifier of {data.name}", step, steps)
+            progress(f"training the classifier of {data.name}", step, steps)
+        if (step + 1) % SAVE_EVERY == 0:
+            state.save(step + 1)
     network.eval()
     test = data.split("test")
     with torch.no_grad():
@@ -98,7 +106,55 @@ def train_classifier(
     accuracy = sum(hits) / len(test)
     name = f"classifier-{Path(data.name).stem}-{data.image_shape[1]}x{data.image_shape[2]}"
     save_tensors(path, network.state_dict(), {"name": name, "accuracy": repr(accuracy), "seed": str(seed)})
+    state.path.unlink(missing_ok=True)
     return load_classifier(data, device)  # the very one that later measurements use, down to its memory layout
+
+
+class _State:
+    """The training's state in a file: weights, Adam's moments, learning rate and momentum, random numbers."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        optimiser: torch.optim.Optimizer,
+        schedule: torch.optim.lr_scheduler.OneCycleLR,
+        path: Path,
+        settings: str,
+    ) -> None:
+        self.network, self.optimiser, self.schedule, self.path = network, optimiser, schedule, path
+        self.identity = {"settings": settings, "genae": VERSION, "torch": torch.__version__}
+        self.group = optimiser.param_groups[0]
+        self.on_gpu = next(network.parameters()).is_cuda
+
+    def save(self, step: int) -> None:
+        """Keep what ``step`` steps gave."""
+        tensors = {f"network/{name}": tensor for name, tensor in self.network.state_dict().items()}
+        for number, parameter in enumerate(self.group["params"]):
+            tensors |= {f"adam/{number}/{key}": value for key, value in self.optimiser.state[parameter].items()}
+        tensors["random"] = torch.cuda.get_rng_state() if self.on_gpu else torch.get_rng_state()
+        rates = {"lr": repr(self.group["lr"]), "beta": repr(self.group["betas"][0])}
+        save_tensors(self.path, tensors, {**self.identity, **rates, "step": str(step)})
+
+    def restore(self) -> int:
+        """The step to go on from: 0 where nothing was kept, or of a training with other settings."""
+        try:
+            tensors, kept = load_tensors(self.path)
+        except GenaeError:  # none, or one cut short
+            return 0
+        if not kept.items() >= self.identity.items():
+            return 0
+        weights = {name[8:]: tensor for name, tensor in tensors.items() if name.startswith("network/")}
+        load_weights(self.network, weights, self.path)
+        for number, parameter in enumerate(self.group["params"]):
+            like = {"step": torch.zeros((), device=parameter.device)}  # moments have the weights' memory layout
+            like |= {key: torch.empty_like(parameter, requires_grad=False) for key in ("exp_avg", "exp_avg_sq")}
+            state = {key: value.copy_(tensors[f"adam/{number}/{key}"]) for key, value in like.items()}
+            self.optimiser.state[parameter] = state
+        step = int(kept["step"])
+        self.schedule.last_epoch = step
+        self.group["lr"], self.group["betas"] = float(kept["lr"]), (float(kept["beta"]), self.group["betas"][1])
+        torch.cuda.set_rng_state(tensors["random"]) if self.on_gpu else torch.set_rng_state(tensors["random"])
+        return step
 
 
 def _shifted(x: Tensor, reach: int) -> Tensor:

@@ -83,7 +83,7 @@ class Evaluation:
         self.base: dict[str, object] = {
             "data": reference.name, "data_digest": reference.digest, "split": request.split, "count": len(reference),
             "size": shape_of(reference), "resize": reference.resize, "format": reference.format, "genae": VERSION,
-        }  # fmt: skip
+        } | ({"converted": "; ".join(reference.conversions)} if reference.conversions else {})  # fmt: skip
         """How every fingerprint begins: which images a number is about, and how they were treated."""
 
     def wanting(self, *needs: Need) -> list[Metric]:
@@ -214,6 +214,8 @@ def opened(names: Iterable[str]) -> list[Metric]:
     from genae.errors import nearest
     from genae.metrics import METRICS, metric_class
 
+    if isinstance(names, str):
+        raise GenaeError(f"metrics are {names!r}; expected a list of names, such as [{names!r}]")
     wanted = list(names)
     for name in wanted:
         if name not in METRICS:

@@ -80,7 +80,8 @@ class Nearest(ModelMetric):
             more = {**protocol, "images": len(rows)}
             yield Measured(prior, f"nearest{count}", memory.nearest / UNIT, more)
             yield Measured(prior, f"copies{count}", memory.copies, more)
-        yield Measured(REAL, f"nearest{short_count(len(held_out))}", float(honest.median()) / UNIT, protocol)
+        more = {**protocol, "images": len(held_out)}
+        yield Measured(REAL, f"nearest{short_count(len(held_out))}", float(honest.median()) / UNIT, more)
 
 
 class Memory(NamedTuple):

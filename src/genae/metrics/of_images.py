@@ -38,6 +38,8 @@ class ImageEvaluation(Evaluation):
             "images_size": shape_of(images),
             "seed": request.seed,
         }
+        if images.conversions:
+            self.base["images_converted"] = "; ".join(images.conversions)
 
     @property
     def name(self) -> str:
