@@ -1,7 +1,9 @@
 """Commands that measure."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -25,6 +27,68 @@ from genae.cli.outputs import draw, show_table
 from genae.cli.screen import Work, console, note
 from genae.errors import GenaeError
 
+if TYPE_CHECKING:
+    from genae.metrics.records import Record
+
+
+Metrics = Annotated[str | None, typer.Option(help="Comma separated; see genae list.")]
+NetworkNames = Annotated[
+    str | None,
+    typer.Option(
+        help="Networks whose features are compared, comma separated: classifier, inception, pixels, torchvision:NAME, "
+        "timm:NAME."
+    ),
+]
+WeightFiles = Annotated[list[str] | None, typer.Option(help="FILE, or NETWORK=FILE: weights instead of a download.")]
+PriorNames = Annotated[
+    str | None, typer.Option(help="For a run: the priors to sample, comma separated; all by default.")
+]
+LayerNames = Annotated[
+    str,
+    typer.Option(
+        help="Layers that probes of labels read, comma separated: short (the code), long, or a module's name."
+    ),
+]
+TrainData = Annotated[
+    str | None, typer.Option(help="Source of labelled images that probes learn from; the test's by default.")
+]
+TrainSplit = Annotated[
+    str | None, typer.Option(help="Defaults to train for the run's or the test's data, all otherwise.")
+]
+Samples = Annotated[
+    int | None,
+    typer.Option(help="For a run: samples per prior, by default 10,000. For images: at most so many.", min=1),
+]
+Out = Annotated[
+    str | None, typer.Option(help="File that records are appended to; by default metrics.jsonl in the run, or here.")
+]
+Format = Annotated[str, typer.Option(help="table, markdown or latex.")]
+
+
+@dataclass(frozen=True)
+class EvaluateFlags:
+    """The flags of ``genae evaluate``, as they were given."""
+
+    subject: str
+    data: str | None
+    metrics: list[str] | None
+    networks: list[str] | None
+    weights: list[str]
+    priors: list[str] | None
+    features: str
+    train_data: str | None
+    train_split: str | None
+    data_root: str | None
+    split: str | None
+    samples: int | None
+    seed: int
+    skip_bad: bool
+    out: str | None
+    size: str | None
+    fit: str | None
+    channels: int | None
+    value_range: str | None
+
 
 @app.command()
 def evaluate(
@@ -32,37 +96,18 @@ def evaluate(
         str, typer.Argument(metavar="RUN|IMAGES", help="A run, or images of any origin: a folder, a .zip, an array.")
     ],
     data: Annotated[
-        str | None, typer.Option(help="Of a run: another source of images. Of images: what they are compared with.")
+        str | None, typer.Option(help="For a run: another source of images. For images: what they are compared with.")
     ] = None,
-    metrics: Annotated[str | None, typer.Option(help="Comma separated; see genae list.")] = None,
-    network: Annotated[
-        str | None,
-        typer.Option(
-            help="Where fd, kid, prdc and fpl compare: classifier, inception, pixels, torchvision:NAME, timm:NAME."
-        ),
-    ] = None,
-    weights: Annotated[
-        list[str] | None, typer.Option(help="FILE, or NETWORK=FILE: weights instead of a download.")
-    ] = None,
-    prior: Annotated[
-        str | None, typer.Option(help="Of a run: priors to sample, comma separated; by default all.")
-    ] = None,
-    features: Annotated[
-        str,
-        typer.Option(help="Layers that 1nn, knn, svm and logistic read: short (the code), long, or a module's name."),
-    ] = "short",
-    train_data: Annotated[
-        str | None, typer.Option(help="Source of labelled images that probes learn from; by default that of the test.")
-    ] = None,
-    train_split: Annotated[
-        str | None,
-        typer.Option(help="Which of them; by default train of the run's and the test's data, all of others."),
-    ] = None,
+    metrics: Metrics = None,
+    network: NetworkNames = None,
+    weights: WeightFiles = None,
+    prior: PriorNames = None,
+    features: LayerNames = "short",
+    train_data: TrainData = None,
+    train_split: TrainSplit = None,
     data_root: DataRoot = None,
     split: Split = None,
-    samples: Annotated[
-        int | None, typer.Option(help="Samples per prior, by default 10,000; of images: at most.", min=1)
-    ] = None,
+    samples: Samples = None,
     seed: Seed = 0,
     size: Annotated[str | None, typer.Option(help="Bring images to this size.")] = None,
     fit: Annotated[str | None, typer.Option(help="How: crop (the default), pad or stretch.")] = None,
@@ -71,79 +116,92 @@ def evaluate(
         str | None, typer.Option(help="LOW,HIGH: which values of an array are black, white.")
     ] = None,
     skip_bad: SkipBad = False,
-    format: Annotated[str, typer.Option(help="table, markdown or latex.")] = "table",
-    out: Annotated[
-        str | None,
-        typer.Option(help="File that numbers are appended to; by default metrics.jsonl of the run, or here."),
-    ] = None,
+    format: Format = "table",
+    out: Out = None,
 ) -> None:
-    """Measure a run, or any images against others; numbers go to metrics.jsonl with the protocol that made them.
+    """Measure a run, or any images against others. Records go to metrics.jsonl, each with the protocol that made it.
 
     genae evaluate runs/first
     genae evaluate my-samples --data my-pictures
     """
-    from genae import api, distributed
-    from genae.data.sources import open_data
-    from genae.data.stream import open_stream
-    from genae.metrics import METRICS
+    from genae import distributed
     from genae.model import is_run
     from genae.reports import tables
-    from genae.training.config import parse_range
 
     expect_format(format)
-    wanted, networks = names_of("metrics", metrics), names_of("network", network)
-    shape: dict[str, Any] = {"size": size, "fit": fit, "channels": channels, "value_range": value_range}
-    if is_run(subject):
-        given = [key.replace("_", "-") for key, value in shape.items() if value is not None]
-        if given:
-            raise GenaeError(
-                f"--{given[0]} is for images; the data of a run are brought to what the run was trained on"
-            )
-        model = load_run(subject)
-        source = model.open_data(data, data_root, skip_bad=skip_bad or None)
-        if source.labels is None and wanted is None and distributed.rank() == 0:
-            note(f"{source.name} has no labels: no classifier to score samples; --metrics fid uses Inception")
-        taught = model.open_data(train_data, data_root, skip_bad=skip_bad or None) if train_data else None
-        taught_split = "train" if train_data in (None, data) else default_split(model, train_data, "train")
-        used = networks or (["inception"] if source.labels is None else ["classifier"])
-        files = weight_files(weights or [], wanted or [name for name, entry in METRICS.items() if entry.of_runs], used)
-        with Work() as progress:
-            records = api.evaluate(
-                model, source, metrics=wanted, networks=networks or [], weights=files,
-                priors=names_of("prior", prior),
-                split=split or default_split(model, data), samples=samples or 10_000, seed=seed,
-                features=names_of("features", features) or (),
-                train_data=taught, train_split=train_split or taught_split,
-                out=Path(out or "metrics.jsonl") if out or not Path(subject).is_dir() else None, progress=progress,
-            )  # fmt: skip
-    else:
-        if data is None:
-            raise GenaeError(f"{subject} is not a run; images need --data SOURCE, what they are to be compared with")
-        of_runs = {"prior": prior, "train-data": train_data, "train-split": train_split}
-        of_runs["features"] = None if features == "short" else features
-        if given := [flag for flag, value in of_runs.items() if value is not None]:
-            raise GenaeError(f"--{given[0]} is for runs; {subject} is a source of images")
-        if skip_bad:
-            raise GenaeError("--skip-bad is for runs; among images that are measured none may be missing")
-        wanted, networks = (
-            wanted or [name for name, entry in METRICS.items() if entry.of_images],
-            networks or ["inception"],
-        )
-        files = weight_files(weights or [], wanted, networks)
-        low_high = parse_range(value_range) if value_range else None
-        shape |= {"fit": fit or "crop", "value_range": low_high, "data_root": data_root}
-        with Work() as progress:
-            progress("reading headers", 0, 1)
-            images, reference = open_stream(subject, **shape), open_stream(data, split=split or "all", **shape)
-            records = api.evaluate_images(
-                images, reference, labelled=lambda: open_data(data, **shape), metrics=wanted, networks=networks,
-                weights=files, split=split or "all", samples=samples, seed=seed, out=Path(out or "metrics.jsonl"),
-                progress=progress,
-            )  # fmt: skip
+    flags = EvaluateFlags(
+        subject, data, names_of("metrics", metrics), names_of("network", network), weights or [],
+        names_of("prior", prior), features, train_data, train_split, data_root, split, samples, seed, skip_bad, out,
+        size, fit, channels, value_range,
+    )  # fmt: skip
+    records = _evaluate_run(flags) if is_run(subject) else _evaluate_images(flags)
     if distributed.rank() == 0:
         show_table(*tables.table(records), format)
         for remark in tables.cautions(records):
             note(remark)
+
+
+def _evaluate_run(flags: EvaluateFlags) -> "Sequence[Record]":
+    from genae import api, distributed
+    from genae.metrics import METRICS
+
+    shape = {"size": flags.size, "fit": flags.fit, "channels": flags.channels, "value-range": flags.value_range}
+    for flag in (name for name, value in shape.items() if value is not None):
+        raise GenaeError(f"--{flag} is for images; the data of a run are brought to what the run was trained on")
+    model = load_run(flags.subject)
+    source = model.open_data(flags.data, flags.data_root, skip_bad=flags.skip_bad or None)
+    if distributed.rank() == 0:
+        if source.labels is None and flags.metrics is None:
+            note(f"{source.name} has no labels: no classifier to score samples; --metrics fid uses Inception")
+        for conversion in source.conversions if flags.data else ():
+            note(f"{source.name}: {conversion}; the measurements are of the converted images")
+    taught = None
+    if flags.train_data:
+        taught = model.open_data(flags.train_data, flags.data_root, skip_bad=flags.skip_bad or None)
+    own = flags.train_data in (None, flags.data)
+    taught_split = flags.train_split or ("train" if own else default_split(model, flags.train_data, "train"))
+    networks = flags.networks or (["inception"] if source.labels is None else ["classifier"])
+    metrics = flags.metrics or [name for name, entry in METRICS.items() if entry.of_runs]
+    with Work() as progress:
+        return api.evaluate(
+            model, source, metrics=flags.metrics, networks=flags.networks or [],
+            weights=weight_files(flags.weights, metrics, networks), priors=flags.priors,
+            split=flags.split or default_split(model, flags.data), samples=flags.samples or 10_000, seed=flags.seed,
+            out=Path(flags.out or "metrics.jsonl") if flags.out or model.folder is None else None, progress=progress,
+            features=names_of("features", flags.features) or (), train_data=taught, train_split=taught_split,
+        )  # fmt: skip
+
+
+def _evaluate_images(flags: EvaluateFlags) -> "Sequence[Record]":
+    from genae import api
+    from genae.data.sources import open_data
+    from genae.data.stream import open_stream
+    from genae.metrics import METRICS
+    from genae.training.config import parse_range
+
+    reference, split = flags.data, flags.split or "all"
+    if reference is None:
+        raise GenaeError(f"{flags.subject} is not a run; images need --data SOURCE, what they are to be compared with")
+    of_runs = {"prior": flags.priors, "train-data": flags.train_data, "train-split": flags.train_split,
+               "features": None if flags.features == "short" else flags.features}  # fmt: skip
+    for flag in (name for name, value in of_runs.items() if value is not None):
+        raise GenaeError(f"--{flag} is for runs; {flags.subject} is a source of images")
+    if flags.skip_bad:
+        raise GenaeError("--skip-bad is for runs; among images that are measured none may be missing")
+    metrics = flags.metrics or [name for name, entry in METRICS.items() if entry.of_images]
+    networks = flags.networks or ["inception"]
+    shape: dict[str, Any] = {
+        "size": flags.size, "fit": flags.fit or "crop", "channels": flags.channels, "data_root": flags.data_root,
+        "value_range": parse_range(flags.value_range) if flags.value_range else None,
+    }  # fmt: skip
+    with Work() as progress:
+        progress("reading headers", 0, 1)
+        return api.evaluate_images(
+            open_stream(flags.subject, **shape), open_stream(reference, split=split, **shape),
+            labelled=lambda: open_data(reference, **shape), metrics=metrics, networks=networks,
+            weights=weight_files(flags.weights, metrics, networks), split=split, samples=flags.samples,
+            seed=flags.seed, out=Path(flags.out or "metrics.jsonl"), progress=progress,
+        )  # fmt: skip
 
 
 @app.command()
