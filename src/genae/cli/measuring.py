@@ -45,9 +45,7 @@ PriorNames = Annotated[
 ]
 LayerNames = Annotated[
     str,
-    typer.Option(
-        help="Layers that probes of labels read, comma separated: short (the code), long, or a module's name."
-    ),
+    typer.Option(help="Layers that probes read, comma separated: short (the code), long, or a module's name."),
 ]
 TrainData = Annotated[
     str | None, typer.Option(help="Source of labelled images that probes learn from; the test's by default.")
