@@ -83,7 +83,7 @@ def weights_digest(network: nn.Module) -> str:
     return digest.hexdigest()[:16]
 
 
-def append_line(path: Path, record: Mapping[str, Any]) -> None:
+def append_line(path: Path, record: Mapping[str, object]) -> None:
     """Append one JSON line."""
     with open(path, "a") as file:
         file.write(json.dumps(record) + "\n")

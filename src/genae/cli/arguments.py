@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -27,9 +27,9 @@ Truncation = Annotated[
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Continue without unreadable files.")]
 
 
-def settings_of(arguments: Sequence[str]) -> dict[str, Any]:
+def settings_of(arguments: Sequence[str]) -> dict[str, str]:
     """``--learning-rate 1e-4 --flip`` -> {"learning_rate": "1e-4", "flip": "true"}."""
-    settings: dict[str, Any] = {}
+    settings: dict[str, str] = {}
     rest = list(arguments)
     while rest:
         flag = rest.pop(0)

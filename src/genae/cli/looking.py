@@ -1,7 +1,7 @@
 """Commands that tell what there is."""
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -9,6 +9,9 @@ from rich.markup import escape
 from genae.cli.app import app
 from genae.cli.inputs import open_source
 from genae.cli.screen import console
+
+if TYPE_CHECKING:
+    from genae.settings.presets import Preset
 
 
 @app.command("data", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -74,7 +77,7 @@ def _metric_lines() -> dict[str, str]:
     }
 
 
-def _preset_lines(presets: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+def _preset_lines(presets: "Mapping[str, Preset]") -> Iterator[tuple[str, str]]:
     """A line for each preset and its variants, with the endings of those that vary it."""
     for name, preset in presets.items():
         if any(name.startswith(f"{other}-") for other in presets):

@@ -1,9 +1,8 @@
 """Feature networks by name: Inception-v3, torchvision's, timm's, raw pixels, and the classifier of the data."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -147,7 +146,13 @@ def _timm(name: str, member: str, device: torch.device, weights: Mapping[str, Pa
 
 
 def _pretrained(
-    name: str, network: Any, device: torch.device, side: int, filter: Any, mean: Any, std: Any
+    name: str,
+    network: nn.Module,
+    device: torch.device,
+    side: int,
+    filter: InterpolationMode,
+    mean: Sequence[float],
+    std: Sequence[float],
 ) -> FeatureNetwork:
     """A network that takes square RGB images with the mean and deviation of its training data."""
     digest = weights_digest(network)

@@ -1,7 +1,6 @@
 """What the layers of an encoder give: the features that labels are read from."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -42,7 +41,9 @@ def layers(model: Autoencoder, names: Sequence[str]) -> Callable[[Tensor], list[
                 continue
             module, before = place
 
-            def keep(_: nn.Module, inputs: Any, output: Any, number: int = number, before: bool = before) -> None:
+            def keep(
+                _: nn.Module, inputs: tuple[object, ...], output: object, number: int = number, before: bool = before
+            ) -> None:
                 value = inputs[0] if before else output
                 if not isinstance(value, Tensor):
                     raise GenaeError(

@@ -99,18 +99,22 @@ def product(of: Product, a: Tensor, b: Tensor, geometry: Geometry) -> Tensor:
     return y + _Second.apply(b, [a], of, geometry, y.shape) if b.requires_grad and torch.is_grad_enabled() else y
 
 
+Context = Any
+"""What `forward` leaves for `backward`; torch lets it take any attribute."""
+
+
 class _First(Function):
     """The product, with the derivative by a alone."""
 
     @staticmethod
-    def forward(ctx: Any, a: Tensor, other: list[Tensor], of: Product, geometry: Geometry) -> Tensor:
+    def forward(ctx: Context, a: Tensor, other: list[Tensor], of: Product, geometry: Geometry) -> Tensor:
         (b,) = other
         ctx.save_for_backward(a, b)
         ctx.of, ctx.geometry = of, geometry
         return of(a, b, geometry)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Context, *grads: Tensor) -> tuple[Tensor | None, ...]:
         return _DERIVATIVES[ctx.of][0](*ctx.saved_tensors, *grads, ctx.geometry), None, None, None
 
 
@@ -118,14 +122,16 @@ class _Second(Function):
     """Zero, with the product's derivative by b."""
 
     @staticmethod
-    def forward(ctx: Any, b: Tensor, other: list[Tensor], of: Product, geometry: Geometry, shape: torch.Size) -> Tensor:
+    def forward(
+        ctx: Context, b: Tensor, other: list[Tensor], of: Product, geometry: Geometry, shape: torch.Size
+    ) -> Tensor:
         (a,) = other
         ctx.save_for_backward(a, b)
         ctx.of, ctx.geometry = of, geometry
         return b.new_zeros(()).expand(shape)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Context, *grads: Tensor) -> tuple[Tensor | None, ...]:
         return _DERIVATIVES[ctx.of][1](*ctx.saved_tensors, *grads, ctx.geometry), None, None, None, None
 
 

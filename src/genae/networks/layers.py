@@ -1,7 +1,5 @@
 """Building blocks shared by the network families."""
 
-from typing import Any
-
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
@@ -12,13 +10,13 @@ class _SumOverProcesses(torch.autograd.Function):
     """all_reduce(sum) whose backward pass sums the gradients, as differentiating the whole sum requires."""
 
     @staticmethod
-    def forward(_: Any, x: Tensor) -> Tensor:
+    def forward(_: object, x: Tensor) -> Tensor:
         x = x.clone()
         dist.all_reduce(x)
         return x
 
     @staticmethod
-    def backward(_: Any, *gradients: Tensor) -> Tensor:
+    def backward(_: object, *gradients: Tensor) -> Tensor:
         gradient = gradients[0].clone()
         dist.all_reduce(gradient)
         return gradient

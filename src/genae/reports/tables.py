@@ -2,7 +2,6 @@
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from genae.metrics import position
 from genae.metrics.records import FRESH, REAL, SUBJECT, Record
@@ -10,10 +9,10 @@ from genae.metrics.records import FRESH, REAL, SUBJECT, Record
 Records = Sequence[Record]
 
 
-def newest(records: Records) -> list[Mapping[str, Any]]:
+def newest(records: Records) -> list[Record]:
     """What was measured of the weights, and of each prior's, that were measured last, and of fresh weights; the newest
     where repeated. Recognition with other seeds is no repetition, if it took as many epochs as the newest."""
-    kept: dict[tuple[Any, ...], Mapping[str, Any]] = {}
+    kept: dict[tuple[object, ...], Record] = {}
     last_of = {record["of"]: record["fingerprint"].get("prior_weights") for record in records}
     trained = [r["fingerprint"].get("weights") for r in records if r["fingerprint"].get("weights") != FRESH]
     for record in records:
@@ -30,13 +29,13 @@ def newest(records: Records) -> list[Mapping[str, Any]]:
     return list(kept.values())
 
 
-def _what(record: Mapping[str, Any]) -> tuple[Any, ...]:
+def _what(record: Record) -> tuple[object, ...]:
     fingerprint = record["fingerprint"]
     seed = fingerprint.get("seed") if "frozen" in fingerprint else None
     return record["of"], record["metric"], _where(fingerprint), seed
 
 
-def _where(fingerprint: Mapping[str, Any]) -> str:
+def _where(fingerprint: Mapping[str, object]) -> str:
     """The data and the split; and where a probe's labels came from, if not from the same data's training images."""
     learnt = (
         f"; learnt from {fingerprint['train_data']}, {fingerprint['train_split']}"
@@ -46,16 +45,16 @@ def _where(fingerprint: Mapping[str, Any]) -> str:
     return f"{fingerprint['data']}, {fingerprint['split']}{learnt}"
 
 
-def _epochs(record: Mapping[str, Any]) -> int | None:
+def _epochs(record: Record) -> int | None:
     return record["fingerprint"].get("epochs")
 
 
-def together(records: Records) -> list[Mapping[str, Any]]:
+def together(records: Records) -> list[Record]:
     """The records, with one for all seeds of a recognition: their mean, their deviation and their number."""
-    groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+    groups: dict[tuple[object, ...], list[Record]] = {}
     for record in records:
         groups.setdefault(_what(record)[:-1], []).append(record)
-    found: list[Mapping[str, Any]] = []
+    found: list[Record] = []
     for group in groups.values():
         if "frozen" not in group[0]["fingerprint"]:
             found += group
@@ -67,13 +66,13 @@ def together(records: Records) -> list[Mapping[str, Any]]:
     return found
 
 
-def subject(record: Mapping[str, Any], records: Records) -> str:
+def subject(record: Record, records: Records) -> str:
     """What was measured; with data, split and a probe's teacher where the records are of several."""
     where = {_where(r["fingerprint"]) for r in records}
     return record["of"] if len(where) < 2 else f"{record['of']} ({_where(record['fingerprint'])})"
 
 
-def show(record: Mapping[str, Any]) -> str:
+def show(record: Record) -> str:
     """A value as people write it: four digits, large ones whole, and the deviation where there is one."""
     value = record["value"]
     text = f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
