@@ -131,7 +131,7 @@ def import_weights(
     out: Annotated[str, typer.Option(help="Weights file to write (.safetensors).")] = "alae.safetensors",
 ) -> None:
     """Convert the ALAE authors' StyleALAE weights; encode, decode, mix, ... then take the file as RUN."""
-    from genae.importing.alae import import_alae
+    from genae.importing.alae_weights import import_alae
 
     expect_ending(out, ".safetensors")
     console.print(escape(str(import_alae(Path(file).expanduser(), out))), soft_wrap=True)

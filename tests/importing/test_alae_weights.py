@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from genae.errors import GenaeError
-from genae.importing.alae import import_alae
+from genae.importing.alae_weights import import_alae
 from genae.model import load
 
 LEVELS, TOP, MOST, LATENT = 6, 2, 8, 5  # 128 pixels: both kinds of the authors' enlarging and reducing convolutions
