@@ -1,6 +1,12 @@
 """Commands that show what is available."""
 
+import subprocess
+import sys
 from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
 
 
 def test_looking(run, folder_of_images, capsys, genae):
@@ -13,3 +19,52 @@ def test_looking(run, folder_of_images, capsys, genae):
     assert genae("train", "stacked-wae/mnist", "--run", "x", "--dry-run") == 0
     assert "learning-rate=0.0001" in capsys.readouterr().out
     assert not Path("x").exists()
+
+
+def test_data_shows_what_was_done(folder_of_images, capsys, genae):
+    Image.fromarray(np.full((12, 16), 60_000, np.uint16)).save(folder_of_images / "cat" / "deep.tif")
+    Path("table.csv").write_text("file;smile\n" + "".join(f"cat/{i}.png;1\n" for i in range(12)))
+    assert genae("data", folder_of_images) == 2
+    assert "choose one with --channels 1, 3 or 4 (cat/deep.tif differs)" in capsys.readouterr().err
+    assert genae("data", folder_of_images, "--channels", "3", "--attributes", "table.csv", "--skip-bad") == 0
+    shown = capsys.readouterr().out
+    for line in (
+        "12 images, 3 x 12 x 16 (C x H x W)",
+        "in memory as uint8, 0.0 MB; stored values 0 to 255",
+        "attributes: smile",
+        "13 images without a row in table.csv skipped",
+        "1 of 25 images scaled from 16 to 8 bits",
+        "1 of 25 images converted to 3 channels (1 with 1)",
+    ):
+        assert line in shown
+    assert genae("data", folder_of_images / "dog" / "0.png") == 0
+    assert ": 1 images, 3 x 12 x 16" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["digits", "extra"], "unexpected argument 'extra'"),
+        (["digits", "--chanels", "3"], "there is no flag --chanels; did you mean 'channels'?"),
+        (["digits", "--size"], "size is 'true'; expected a number of pixels"),
+        (["digits", "--channels", "2"], "images with 1 channels cannot be converted to 2"),
+        (["mnist", "--data-root", "."], "mnist is not below .: looked for a folder with train-images-idx3-ubyte"),
+        ([""], "the source of images is empty"),
+        (["mnits"], "did you mean 'mnist'?"),
+    ],
+)
+def test_data_refuses_in_one_sentence(arguments, message, capsys, genae):
+    assert genae("data", *arguments) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_a_small_data_set_is_shown_without_what_it_does_not_need():
+    code = (
+        "import sys, genae.cli; sys.argv = ['genae', 'data', 'digits']\n"
+        "try: genae.cli.main()\nexcept SystemExit: pass\n"
+        "print(sorted({'torchvision', 'sklearn', 'scipy', 'matplotlib'} & set(sys.modules)))"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert shown.splitlines()[-1] == "[]"

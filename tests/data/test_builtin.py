@@ -7,6 +7,7 @@ import pytest
 import torch
 import torchvision
 
+from genae.data import builtin
 from genae.data.sources import open_data
 from genae.errors import GenaeError
 
@@ -88,3 +89,23 @@ def test_neither_copy_nor_network_is_one_sentence(tmp_path: Path, monkeypatch: p
         open_data("mnist")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "a").exists(), "a failed download leaves nothing behind"
+
+
+def test_digits_are_those_of_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
+    quick = builtin.digits()
+    monkeypatch.setattr(builtin, "find_spec", lambda name: None)
+    slow = builtin.digits()
+    assert slow.labels is not None
+    assert quick.labels is not None
+    assert torch.equal(quick.pixels, slow.pixels)
+    assert torch.equal(quick.labels, slow.labels)
+
+
+def test_places_of_shapes_are_where_their_ink_is() -> None:
+    places = builtin.shape_places(8, 64)
+    drawn = builtin.shapes(64)
+    assert places.shape == (64, 3, 8, 8)
+    assert drawn.labels is not None
+    assert torch.equal(places.sum((2, 3)).argmax(1), drawn.labels)
+    ink = (drawn.pixels.float() - drawn.pixels[:, :, :1, :1].float()).abs().sum(1).unfold(1, 8, 8).unfold(2, 8, 8)
+    assert torch.equal(ink.sum((3, 4)) > 0, places.sum(1) > 0)

@@ -137,3 +137,18 @@ def test_a_file_that_is_damaged_later_is_named(folder_of_images: Path) -> None:
     file.unlink()
     with pytest.raises(GenaeError, match=r"cat/0.png in .* is unreadable \(No such file"):
         stream.read(torch.arange(3))
+
+
+def test_taking_some_images_keeps_their_order(folder_of_images: Path) -> None:
+    stream = open_stream(str(folder_of_images))
+    some = stream.take(7, seed=3)
+    assert len(some) == 7
+    assert some.indices.tolist() == sorted(set(some.indices.tolist()))
+    assert torch.equal(some.indices, stream.take(7, seed=3).indices)
+    assert not torch.equal(some.indices, stream.take(7, seed=4).indices)
+    assert stream.take(24, seed=3) is stream
+
+
+def test_floats_of_unknown_range_are_refused() -> None:
+    with pytest.raises(GenaeError, match="array holds floats from 0 to 4; say with --value-range LOW,HIGH"):
+        open_stream(np.linspace(0, 4, 270, dtype=np.float32).reshape(9, 6, 5))

@@ -11,7 +11,7 @@ from genae.errors import GenaeError, nearest
 
 Run = Annotated[str, typer.Argument(help="A run folder or a weights file.")]
 Data = Annotated[str | None, typer.Option(help="Another source of images; the run's data by default.")]
-DataRoot = Annotated[str | None, typer.Option(help="Folder that holds local copies of named data sets.")]
+DataRoot = Annotated[str | None, typer.Option(help="Folder that local copies of named data sets are below; only read.")]
 Split = Annotated[
     str | None,
     typer.Option(help="train, validation, test or all; by default test for the run's data, all for other data."),
@@ -24,7 +24,9 @@ Truncation = Annotated[
         help="Move codes towards the mean: 1 leaves them unchanged, 0.7 is usual, 0 gives the mean.", min=0, max=1
     ),
 ]
-SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Continue without unreadable files.")]
+SkipBad = Annotated[
+    bool, typer.Option("--skip-bad", help="Continue without unreadable files, and without images that a table lacks.")
+]
 
 
 def settings_of(arguments: Sequence[str]) -> dict[str, str]:

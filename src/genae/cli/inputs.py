@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from genae.cli.arguments import settings_of
+from genae.cli.screen import note
 from genae.errors import GenaeError, nearest
 
 if TYPE_CHECKING:
@@ -45,4 +46,6 @@ def images_of(
 ) -> "tuple[ImageData, Tensor]":
     """The data of a command, and the numbers of its images in the split that is asked for."""
     source = model.open_data(data, data_root, skip_bad=skip_bad or None)
+    for conversion in source.conversions if data is not None else ():
+        note(f"{source.name}: {conversion}")
     return source, source.split(split or default_split(model, data))

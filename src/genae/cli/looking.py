@@ -16,26 +16,27 @@ if TYPE_CHECKING:
 
 @app.command("data", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def inspect(
-    context: typer.Context, source: Annotated[str, typer.Argument(help="A name, folder, .zip or array.")]
+    context: typer.Context, source: Annotated[str, typer.Argument(help="A name, folder, .zip, picture or array.")]
 ) -> None:
     """Show what a source holds and what will be done to it. Flags: --size, --fit, --channels, --skip-bad, ..."""
     data = open_source(source, context.args)
     channels, height, width = data.image_shape
     console.print(
-        f"[bold]{escape(source)}[/bold]: {len(data.pixels)} images, {channels} x {height} x {width} (C x H x W)"
+        f"[bold]{escape(source)}[/bold]: {len(data.pixels)} images, {channels} x {height} x {width} (C x H x W)",
+        soft_wrap=True,
     )
     stored = f"{data.pixels.dtype}".removeprefix("torch.")
-    lowest, highest = data.pixels.min().item(), data.pixels.max().item()
+    lowest, highest = (value.item() for value in data.pixels.aminmax())
     console.print(
-        f"  in memory as {stored}, {data.pixels.numel() * data.pixels.element_size() / 1e6:.1f} MB; "
-        f"values found {lowest:g} to {highest:g}"
+        f"  in memory as {stored}, {data.pixels.nbytes / 1e6:.1f} MB; stored values {lowest:g} to {highest:g}"
     )
     if data.labels is not None:
         counts = data.labels.bincount(minlength=len(data.classes)).tolist()
         shown = ", ".join(f"{name} {n}" for name, n in list(zip(data.classes, counts, strict=True))[:12])
-        console.print(f"  {len(data.classes)} classes: {escape(shown)}{', ...' if len(data.classes) > 12 else ''}")
+        more = ", ..." if len(data.classes) > 12 else ""
+        console.print(f"  {len(data.classes)} classes: {escape(shown)}{more}", soft_wrap=True)
     if data.attributes:
-        console.print(f"  attributes: {escape(', '.join(data.attributes))}")
+        console.print(f"  attributes: {escape(', '.join(data.attributes))}", soft_wrap=True)
     for fact in data.describe():
         console.print(f"  {escape(fact)}", soft_wrap=True)
 
