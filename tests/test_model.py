@@ -1,15 +1,17 @@
 """A trained model's verbs, its numbers and its report."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from conftest import tiny_options
+from PIL import Image
 
 import genae
 from genae import api
+from genae.data.images import as_images
 from genae.data.sampler import mix_seed
 from genae.data.sources import open_data
 from genae.errors import GenaeError
@@ -25,7 +27,7 @@ from genae.training.start import train
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(tmp_path_factory: pytest.TempPathFactory, tiny_options: Callable[..., dict[str, Any]]) -> Path:
     path = tmp_path_factory.mktemp("runs") / "tiny"
     options = tiny_options("stacked-wae", priors="normal,uniform,uniform/normal")
     train(Config("stacked-wae", "digits", images=320, device="cpu", precision="float32", options=options), path)
@@ -100,8 +102,11 @@ def test_editing(model: Model, images: torch.Tensor) -> None:
     ("call", "message"),
     [
         (lambda m: m.encode(torch.zeros(2, 3, 8, 8)), r"shape \[2, 3, 8, 8\]; expected \[N, 1, 8, 8\]"),
-        (lambda m: m.encode(torch.zeros(2, 1, 8, 8, dtype=torch.uint8)), r"uint8 .* expected floats in \[-1, 1\]"),
-        (lambda m: m.encode(torch.full((1, 1, 8, 8), 255.0)), r"up to 255; expected floats in \[-1, 1\]"),
+        (
+            lambda m: m.encode(torch.zeros(2, 1, 8, 8, dtype=torch.int64)),
+            r"int64; expected floats in \[-1, 1\] or uint8",
+        ),
+        (lambda m: m.encode(torch.full((1, 1, 8, 8), 255.0)), r"from 255 to 255; expected finite floats in \[-1, 1\]"),
         (lambda m: m.sample(1, prior="gaussian"), "no prior 'gaussian'; expected one of normal"),
         (lambda m: m.interpolate(torch.zeros(1, 1, 8, 8), torch.zeros(1, 1, 8, 8), kind="curved"), "path is 'curved'"),
         (lambda m: m.open_data("shapes", channels=2), "channels is 2; images with 3 channels cannot be converted"),
@@ -113,7 +118,7 @@ def test_wrong_use_is_explained(call: Any, message: str, model: Model) -> None:
         call(model)
 
 
-def test_a_model_without_prior_says_so(tmp_path: Path) -> None:
+def test_a_model_without_prior_says_so(tiny_options: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
     train(Config("adversarial", "digits", images=16, options=tiny_options("adversarial")), tmp_path / "run")
     with pytest.raises(GenaeError, match="has no prior to sample from"):
         load(tmp_path / "run").sample(1)
@@ -165,7 +170,7 @@ def test_repeated_evaluation_gives_the_same_numbers(records: list[dict[str, Any]
     assert len(tables.newest(read_lines(run / "metrics.jsonl", "fingerprint"))) == len(records)
 
 
-def test_two_ways_between_the_same_samples(tmp_path: Path) -> None:
+def test_two_ways_between_the_same_samples(tiny_options: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
     train(Config("alae", "digits", images=64, options=tiny_options("alae")), tmp_path / "run")
     model = load(tmp_path / "run")
     ways = model.traverse(3, steps=5, seed=2)
@@ -254,3 +259,66 @@ def test_public_names() -> None:
         assert getattr(genae, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'lod'"):
         _ = genae.lod
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda m, x: m.sample(0), "count is 0; expected a whole number of at least 1"),
+        (lambda m, x: m.sample(-1), "count is -1"),
+        (lambda m, x: m.sample("4"), "count is '4'"),
+        (lambda m, x: m.interpolate(x[:2], x[:3]), "2 images a and 3 images b"),
+        (lambda m, x: m.interpolate(x[:2], x[:2], steps=0), "steps is 0; expected a whole number of at least 2"),
+        (lambda m, x: m.edit(m.encode(x), torch.zeros(6), []), r"strengths is \[\]; expected a list of numbers"),
+        (lambda m, x: m.edit(m.encode(x), torch.zeros(6), 2.0), "strengths is 2.0; expected a list"),
+        (lambda m, x: m.edit(m.encode(x) * float("nan"), torch.zeros(6), [1]), "code 0 holds NaN"),
+        (lambda m, x: m.direction(x, [0, 1, 2, 3, 4, 5]), "has holds 2; expected booleans"),
+        (
+            lambda m, x: m.direction(x, [True, False, True]),
+            r"has has shape \[3\]; expected a boolean",
+        ),
+        (lambda m, x: m.direction(x, "smile"), "has is of type str; expected 6 booleans"),
+        (lambda m, x: load(3), "the run is 3; expected the path"),
+        (lambda m, x: m.encode(x * float("nan")), "values from nan to nan; expected finite floats"),
+        (lambda m, x: m.encode(3), "images are 3; expected a tensor"),
+        (lambda m, x: m.encode([1, 2]), "images are a list of int; expected"),
+        (lambda m, x: m.encode(x[:, 0]), r"images have shape \[6, 8, 8\]; expected \[N, 1, 8, 8\]"),
+        (lambda m, x: m.decode([[0.0] * 6]), "codes are of type list; expected a tensor"),
+        (lambda m, x: m.decode(torch.full((2, 6), float("inf"))), "code 0 holds NaN or infinity"),
+        (lambda m, x: m.manifold(x[:3]), "3 images were given; expected the four corners"),
+    ],
+)
+def test_wrong_arguments_get_one_sentence(
+    call: Callable[[Model, torch.Tensor], object], message: str, model: Model, images: torch.Tensor
+) -> None:
+    with pytest.raises(GenaeError, match=message):
+        call(model, images)
+
+
+def test_images_may_come_in_many_forms(model: Model, images: torch.Tensor, tmp_path: Path) -> None:
+    codes = model.encode(images)
+    assert torch.equal(model.encode(images.double().numpy()), codes)
+    pixels = ((images + 1) * 127.5).round().to(torch.uint8)
+    expected = model.encode(pixels.float() / 127.5 - 1)
+    for given in (pixels, pixels.numpy(), pixels[:, 0].numpy(), pixels.permute(0, 2, 3, 1).numpy()):
+        assert torch.allclose(model.encode(given), expected, atol=1e-5)
+    pictures = [Image.fromarray(one[0].numpy()) for one in pixels]
+    assert torch.allclose(model.encode(pictures), expected, atol=1e-5)
+    for number, picture in enumerate(pictures):
+        picture.save(tmp_path / f"{number}.png")
+    assert torch.allclose(model.encode(tmp_path), expected, atol=1e-5)
+    assert torch.allclose(model.encode([tmp_path / "3.png", str(tmp_path / "1.png")]), expected[[3, 1]], atol=1e-5)
+    assert torch.allclose(model.encode(pictures[2].resize((16, 16))), expected[2:3], atol=1)
+    with pytest.warns(UserWarning, match="none below 0; black is -1 here"):
+        model.encode((images + 1) / 2)
+
+
+def test_uint8_in_either_layout_is_refused() -> None:
+    with pytest.raises(GenaeError, match="could be in either layout"):
+        as_images(torch.zeros(2, 3, 3, 3, dtype=torch.uint8), (3, 3, 3), open_data)
+
+
+def test_a_model_says_what_it_is(model: Model) -> None:
+    assert repr(model) == (
+        "<Model tiny: stacked-wae, images 1 x 8 x 8, codes of 6, priors normal, uniform, uniform/normal>"
+    )

@@ -7,10 +7,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from genae import distributed
+from genae.data.images import Images, as_images
 from genae.data.sampler import mix_seed
 from genae.data.sources import ImageData, open_data
 from genae.errors import GenaeError, nearest
@@ -30,8 +33,8 @@ BATCH = 256
 class Model:
     """Verbs over a trained autoencoder and its priors; no gradients, evaluation mode, batches of 256.
 
-    Images are [N, C, H, W] in [-1, 1], codes [N, D], both float32 on the CPU. A ``space`` is ``code`` or the name of a
-    prior; a ``prior`` is a name in `priors`, by default the first.
+    Images are [N, C, H, W] in [-1, 1], codes [N, D], both float32 on the CPU; `encode` also takes
+    other forms of images. A ``space`` is ``code`` or the name of a prior; a ``prior`` is a name in `priors`, by default the first.
     """
 
     def __init__(
@@ -78,9 +81,14 @@ class Model:
             return []
         return ["code", *(name for name, prior in self.autoencoder.priors.items() if prior.has_encoder)]
 
-    def encode(self, images: Tensor, space: str = "code") -> Tensor:
-        """Images -> codes, or a prior's latent variables z."""
-        self._check_images(images)
+    def encode(self, images: Images, space: str = "code") -> Tensor:
+        """Images -> codes, or a prior's latent variables z.
+
+        Images may be floats [N, C, H, W] in [-1, 1] (tensor or NumPy array, any precision), uint8 from 0 to 255
+        ([N, C, H, W] or [N, H, W, C]), Pillow's pictures, or paths of pictures or folders, which are brought to the
+        size of the model. Raises `GenaeError` for anything else, for NaN, and for models without encoder.
+        """
+        images = self._images(images)
         if not self.autoencoder.has_encoder:
             raise GenaeError(f"{self.name} ({self.config.model}) has no encoder: it can sample and decode, not encode")
         return self._batched(lambda x: self._up(self.autoencoder.encode(x), space), images)
@@ -94,28 +102,35 @@ class Model:
         """Layers that can each take a code of their own: 1 for models without styles."""
         return self.autoencoder.layers
 
-    def decode(self, codes: Tensor, space: str = "code") -> Tensor:
-        """Codes, or a prior's z -> images. Models with styles also take codes of every layer [N, layers, D]."""
+    def decode(self, codes: Tensor | np.ndarray, space: str = "code") -> Tensor:
+        """Codes, or a prior's z -> images. Models with styles also take codes of every layer [N, layers, D].
+
+        Raises `GenaeError` for codes of another shape, and for NaN.
+        """
+        codes = as_codes(codes)
         expected = self.code_dim if space == "code" else self._prior(space).latent(1, torch.Generator()).shape[1]
         layered = space == "code" and self.layers > 1
         shapes = [(expected,), (self.layers, expected)] if layered else [(expected,)]
         if tuple(codes.shape[1:]) not in shapes:
             wanted = " or ".join(f"[N, {', '.join(map(str, shape))}]" for shape in shapes)
             raise GenaeError(f"codes have shape {list(codes.shape)}; {self.name} expects {wanted} in space {space!r}")
+        check_finite(codes)
         return self._batched(lambda c: self.autoencoder.decode(self._down(c, space)), codes)
 
-    def reconstruct(self, images: Tensor, space: str = "code", truncation: float = 1.0) -> Tensor:
+    def reconstruct(self, images: Images, space: str = "code", truncation: float = 1.0) -> Tensor:
         """Images -> images, through the code or through a prior (SWAE Fig. 5a); ``truncation`` as in `sample`."""
         codes = self.encode(images, space)
         return self.decode(codes, space) if truncation == 1 else self.decode(self.truncate(codes, truncation), space)
 
     def sample_codes(self, count: int, seed: int = 0, prior: str | None = None) -> Tensor:
         """Draw codes [count, D] from a prior; the same for the same seed."""
-        chosen = self._prior(prior or self._any_prior())
+        expect_whole("count", count, 1)
+        expect_whole("seed", seed)
+        source = self._prior(prior or self._any_prior())
         generator = torch.Generator().manual_seed(mix_seed("sample", seed))
         # In pieces of fixed size: the first 16 of 10,000 samples are the 16 that a person asked for.
         with torch.no_grad():
-            return torch.cat([chosen.sample(BATCH, generator) for _ in range(-(-count // BATCH))])[:count].cpu()
+            return torch.cat([source.sample(BATCH, generator) for _ in range(-(-count // BATCH))])[:count].cpu()
 
     def sample(self, count: int, seed: int = 0, prior: str | None = None, truncation: float = 1.0) -> Tensor:
         """Draw images from a prior; the same for the same seed.
@@ -135,7 +150,7 @@ class Model:
         centre = self.sample_codes(10_000, 0, prior).mean(0)
         return mixing.truncate(mixing.every_layer(codes, self.layers) if self.layers > 1 else codes, centre, psi)
 
-    def mix(self, destinations: Tensor, sources: Tensor, band: str) -> Tensor:
+    def mix(self, destinations: Images, sources: Images, band: str) -> Tensor:
         """Images [S, N, C, H, W]: each of the destinations [N, ...] with the styles of each source [S, ...] in a band.
 
         ``band`` is ``coarse``, ``middle``, ``fine`` or resolutions such as ``4-8`` (ALAE Fig. 9). `GenaeError`.
@@ -143,7 +158,7 @@ class Model:
         layers = self.band_layers(band)
         into, out_of = (mixing.every_layer(self.encode(images), self.layers) for images in (destinations, sources))
         rows = [mixing.mix(into, style.expand_as(into), layers) for style in out_of]
-        return self.decode(torch.cat(rows)).unflatten(0, (len(sources), -1))
+        return self.decode(torch.cat(rows)).unflatten(0, (len(rows), -1))
 
     def band_layers(self, band: str) -> list[int]:
         """Numbers of the layers of a band. Raises `GenaeError` for models without styles."""
@@ -154,19 +169,25 @@ class Model:
             )
         return mixing.band_layers(band, self.layers)
 
-    def interpolate(self, a: Tensor, b: Tensor, steps: int = 9, space: str = "code", kind: str = "linear") -> Tensor:
+    def interpolate(self, a: Images, b: Images, steps: int = 9, space: str = "code", kind: str = "linear") -> Tensor:
         """Images [N, steps, C, H, W] on the way from images a to b, ends included (SWAE Fig. 7).
 
         ``kind`` is ``linear`` or ``spherical``.
         """
         if kind not in paths.PATHS:
             raise GenaeError(f"path is {kind!r}; {nearest(kind, paths.PATHS)}")
-        codes = paths.path(self.encode(a, space), self.encode(b, space), steps, kind)
-        return self.decode(codes.flatten(0, 1), space).unflatten(0, (steps, len(a))).transpose(0, 1)
+        expect_whole("steps", steps, 2)
+        start, end = self.encode(a, space), self.encode(b, space)
+        if len(start) != len(end):
+            raise GenaeError(f"there are {len(start)} images a and {len(end)} images b; expected one b for each a")
+        codes = paths.path(start, end, steps, kind)
+        return self.decode(codes.flatten(0, 1), space).unflatten(0, (steps, len(start))).transpose(0, 1)
 
     def traverse(self, count: int, steps: int = 9, prior: str | None = None, seed: int = 0) -> Tensor:
         """Images [count, 2, steps, C, H, W] on two straight ways between the same two samples: in the prior's latent
         variables z, and in codes (ALAE Fig. 4). Raises `GenaeError` for a prior without latent variables."""
+        expect_whole("count", count, 1)
+        expect_whole("steps", steps, 2)
         name = prior or self._any_prior()
         if not self._prior(name).has_latent:
             raise GenaeError(f"prior {name!r} has no latent variables to traverse")
@@ -178,20 +199,36 @@ class Model:
         ]
         return torch.stack([way.unflatten(0, (steps, count)).transpose(0, 1) for way in ways], 1)
 
-    def manifold(self, images: Tensor, rows: int = 8, columns: int = 8, space: str = "code") -> Tensor:
+    def manifold(self, images: Images, rows: int = 8, columns: int = 8, space: str = "code") -> Tensor:
         """Images [rows, columns, C, H, W] between the codes of four images (SWAE Fig. 6)."""
-        codes = paths.grid(self.encode(images, space), rows, columns)
+        corners = self.encode(images, space)
+        if len(corners) != 4:
+            raise GenaeError(f"{len(corners)} images were given; expected the four corners")
+        codes = paths.grid(corners, rows, columns)
         return self.decode(codes.flatten(0, 1), space).unflatten(0, (rows, columns))
 
-    def direction(self, images: Tensor, has: Tensor, name: str = "attribute") -> Tensor:
-        """Direction [D] of an attribute in code space, from images and booleans [N] (SWAE 4.3)."""
-        return direction(self.encode(images), has, name)
+    def direction(self, images: Images, has: Tensor | Sequence[bool], name: str = "attribute") -> Tensor:
+        """Direction [D] of an attribute in code space, from images and booleans [N] (SWAE 4.3).
 
-    def edit(self, codes: Tensor, along: Tensor, strengths: Sequence[float], band: str | None = None) -> Tensor:
+        ``has`` may be a tensor, an array or a list of booleans, or of 0 and 1. Raises `GenaeError`.
+        """
+        codes = self.encode(images)
+        return direction(codes, as_booleans(has, len(codes)), name)
+
+    def edit(
+        self, codes: Tensor | np.ndarray, along: Tensor, strengths: Sequence[float], band: str | None = None
+    ) -> Tensor:
         """Images [N, len(strengths), C, H, W] of codes moved along a direction (SWAE Fig. 8 and 9).
 
         ``band``: of models with styles, move the codes of these layers alone (as `mix` names them).
         """
+        if isinstance(strengths, int | float) or not len(strengths):
+            raise GenaeError(f"strengths is {strengths!r}; expected a list of numbers such as [-1, 0, 1]")
+        codes = as_codes(codes)
+        if codes.ndim != 2 or tuple(along.shape) != (codes.shape[1],):
+            raise GenaeError(
+                f"codes have shape {list(codes.shape)} and the direction {list(along.shape)}; expected [N, D] and [D]"
+            )
         by = torch.stack([s * along for s in strengths]).expand(len(codes), -1, -1)
         moved = self.moved(codes[:, None].expand_as(by).flatten(0, 1), by.flatten(0, 1), band)
         return self.decode(moved).unflatten(0, (len(codes), len(strengths)))
@@ -264,13 +301,18 @@ class Model:
             )
         return data
 
-    def _check_images(self, images: Tensor) -> None:
-        if images.ndim != 4 or tuple(images.shape[1:]) != self.image_shape:
-            raise GenaeError(
-                f"images have shape {list(images.shape)}; expected [N, {', '.join(map(str, self.image_shape))}]"
-            )
-        if not images.is_floating_point() or float(images.abs().max() if images.numel() else 0) > 1.001:
-            raise GenaeError(f"images are {images.dtype} up to {float(images.max()):g}; expected floats in [-1, 1]")
+    def __repr__(self) -> str:
+        shape = " x ".join(map(str, self.image_shape))
+        priors = ", ".join(self.priors) or "none"
+        return f"<Model {self.name}: {self.config.model}, images {shape}, codes of {self.code_dim}, priors {priors}>"
+
+    def _images(self, images: Images) -> Tensor:
+        return as_images(images, self.image_shape, self._open)
+
+    def _open(self, source: str | list[Image.Image | str | Path]) -> ImageData:
+        """Pictures and files, brought to the size and channels of this model."""
+        channels, *size = self.image_shape
+        return open_data(source, size=(size[0], size[1]), channels=channels, fit=self.config.fit)
 
     def _batched(self, function: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
         with torch.no_grad():
@@ -320,6 +362,44 @@ class Model:
         return self.autoencoder.priors[name]
 
 
+def as_codes(codes: object) -> Tensor:
+    """Codes as a float32 tensor. Raises `GenaeError` for what is neither a tensor nor a NumPy array of numbers."""
+    if isinstance(codes, np.ndarray) and codes.dtype.kind in "uif":
+        codes = torch.from_numpy(np.ascontiguousarray(codes))
+    if not isinstance(codes, Tensor):
+        raise GenaeError(f"codes are of type {type(codes).__name__}; expected a tensor or a NumPy array [N, D]")
+    return codes if codes.dtype == torch.float32 else codes.float()
+
+
+def check_finite(codes: Tensor) -> None:
+    """Raise `GenaeError` for codes that hold NaN or infinity."""
+    finite = codes.isfinite().flatten(1).all(1)
+    if not finite.all():
+        raise GenaeError(f"code {int((~finite).nonzero()[0])} holds NaN or infinity; expected finite numbers")
+
+
+def as_booleans(has: object, count: int) -> Tensor:
+    """Booleans [count] as a tensor, from booleans or from 0 and 1. Raises `GenaeError` for anything else."""
+    try:
+        values = torch.as_tensor(has).cpu()
+    except (TypeError, ValueError, RuntimeError):
+        raise GenaeError(f"has is of type {type(has).__name__}; expected {count} booleans") from None
+    if tuple(values.shape) != (count,):
+        raise GenaeError(f"has has shape {list(values.shape)}; expected a boolean for each of the {count} images")
+    if not ((values == 0) | (values == 1)).all():
+        raise GenaeError(
+            f"has holds {values[(values != 0) & (values != 1)][0].item():g}; expected booleans, such as labels == 3"
+        )
+    return values.bool()
+
+
+def expect_whole(name: str, value: object, least: int | None = None) -> None:
+    """Raise `GenaeError` for what is no whole number, or one below ``least``."""
+    if not isinstance(value, int) or isinstance(value, bool) or (least is not None and value < least):
+        wanted = "a whole number" if least is None else f"a whole number of at least {least}"
+        raise GenaeError(f"{name} is {value!r}; expected {wanted}")
+
+
 def is_run(path: Path | str) -> bool:
     """Whether `load` would take it for a run folder or a weights file."""
     path = Path(path).expanduser()
@@ -333,13 +413,15 @@ def load(run: Path | str, device: str = "auto", *, with_fitted_priors: bool = Tr
 
     Raises `GenaeError` for anything else.
     """
+    if not isinstance(run, str | Path):
+        raise GenaeError(f"the run is {run!r}; expected the path of a run folder or of a weights file")
     path = Path(run).expanduser()
     weights = path
     if path.is_dir():
-        found = RunFolder(path).weights
-        if not found:
+        newest = RunFolder(path).weights
+        if not newest:
             raise GenaeError(f"{path} holds no trained weights; expected a run folder of genae train")
-        weights = found
+        weights = newest
     elif not path.exists():
         raise GenaeError(f"there is no run {str(run)!r}; expected a run folder or a weights file")
     tensors, metadata = load_tensors(weights)
