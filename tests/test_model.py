@@ -16,7 +16,7 @@ from genae.data.sampler import mix_seed
 from genae.data.sources import open_data
 from genae.errors import GenaeError
 from genae.metrics.cost import costs
-from genae.metrics.data_classifier import load_classifier, train_classifier
+from genae.metrics.data_classifier import classifier_of, load_classifier, train_classifier
 from genae.metrics.records import short_count
 from genae.model import Model, load
 from genae.reports import tables
@@ -109,7 +109,7 @@ def test_editing(model: Model, images: torch.Tensor) -> None:
         (lambda m: m.encode(torch.full((1, 1, 8, 8), 255.0)), r"from 255 to 255; expected finite floats in \[-1, 1\]"),
         (lambda m: m.sample(1, prior="gaussian"), "no prior 'gaussian'; expected one of normal"),
         (lambda m: m.interpolate(torch.zeros(1, 1, 8, 8), torch.zeros(1, 1, 8, 8), kind="curved"), "path is 'curved'"),
-        (lambda m: m.open_data("shapes", channels=2), "channels is 2; images with 3 channels cannot be converted"),
+        (lambda m: m.open_data("shapes", channels=2), "images with 3 channels cannot be converted to 2; expected 1"),
         (lambda m: m.decode(torch.zeros(2, 5)), r"\[2, 5\]; tiny expects \[N, 6\] in space 'code'"),
     ],
 )
@@ -242,7 +242,7 @@ def test_unlike_numbers_are_named(records: list[dict[str, Any]]) -> None:
 
 def test_classifier_is_cached_with_its_identity() -> None:
     data = open_data("digits")
-    first = api.classifier_for(data, torch.device("cpu"))
+    first = classifier_of(data, torch.device("cpu"))
     again = load_classifier(data, torch.device("cpu"))
     assert again.protocol == first.protocol
     assert again.details["accuracy"] > 0.95

@@ -33,8 +33,9 @@ BATCH = 256
 class Model:
     """Verbs over a trained autoencoder and its priors; no gradients, evaluation mode, batches of 256.
 
-    Images are [N, C, H, W] in [-1, 1], codes [N, D], both float32 on the CPU; `encode` also takes
-    other forms of images. A ``space`` is ``code`` or the name of a prior; a ``prior`` is a name in `priors`, by default the first.
+    Images are [N, C, H, W] in [-1, 1], codes [N, D], both float32 on the CPU; `encode` also takes other
+    forms of images. A ``space`` is ``code`` or the name of a prior; a ``prior`` is a name in `priors`, by default the
+    first.
     """
 
     def __init__(
