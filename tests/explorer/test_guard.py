@@ -7,9 +7,9 @@ from fastapi.testclient import TestClient
 
 
 def test_only_the_page_itself_is_answered(client: TestClient) -> None:
-    asked = {"operation": "sample", "settings": {"count": 1}}
-    assert client.post("/api/answer", json=asked).status_code == 200
-    assert client.post("/api/answer", json=asked, headers={"X-Genae": ""}).status_code == 403
+    request = {"operation": "sample", "settings": {"count": 1}}
+    assert client.post("/api/answer", json=request).status_code == 200
+    assert client.post("/api/answer", json=request, headers={"X-Genae": ""}).status_code == 403
     assert client.get("/api/model", headers={"Host": "evil.example:8765"}).status_code == 403
     assert client.get("/api/model", headers={"Host": "[::1"}).status_code == 403
     assert client.get("/api/data", headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403

@@ -17,12 +17,14 @@ from fastapi.testclient import TestClient
         ("/api/answer", b'{"operation": "reconstruct", "pictures": ["../../etc/passwd"]}', 400),
         ("/api/answer", b'{"operation": "reconstruct", "settings": 3}', 400),
         ("/api/answer", b'{"operation": "edit", "settings": 3}', 400),
-        ("/api/answer", b'{"operation": "edit", "settings": {"amounts": [[]], "direction": []}}', 200),
+        ("/api/answer", b'{"operation": "edit", "settings": {"amounts": [[]], "direction": []}}', 400),
         ("/api/export/everything", b'{"operation": "sample"}', 404),
         ("/api/export/codes", b'{"operation": "reconstruct"}', 400),
         ("/api/export/figure", b'{"operation": "sample", "settings": {"count": 100000}}', 400),
         ("/api/map/place", b'{"x": "here", "y": 0}', 400),
-        ("/api/answer", b'{"operation": "sample", "settings": {"count": 0}}', 200),
+        ("/api/map/place", b'{"operation": "sample", "x": 0, "y": 0}', 400),
+        ("/api/export/animation", b'{"operation": "sample"}', 400),
+        ("/api/answer", b'{"operation": "sample", "settings": {"count": 0}}', 400),
         ("/api/export/figure", b'{"operation": "sample", "settings": {"count": -5}}', 400),
         (
             "/api/export/figure",
@@ -43,5 +45,5 @@ def test_hostile_requests(path: str, body: bytes, status: int, client: TestClien
 
 
 def test_many_pictures_at_once_are_refused(client: TestClient, take: Callable[[TestClient, int], list[str]]) -> None:
-    asked = {"operation": "reconstruct", "pictures": take(client, 1) * 401}
-    assert "401 pictures were given; expected at most 400" in client.post("/api/answer", json=asked).json()["error"]
+    request = {"operation": "reconstruct", "pictures": take(client, 1) * 401}
+    assert "401 pictures were given; expected at most 400" in client.post("/api/answer", json=request).json()["error"]

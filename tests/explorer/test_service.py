@@ -21,11 +21,11 @@ from genae.operations.map import class_colour
 
 @pytest.fixture
 def repeat(genae: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., bytes]:
-    """``repeat(client, asked, animation=False)``: run the page's command line; the bytes of the file that it writes."""
+    """``repeat(client, request, animation=False)``: run the page's command line; the bytes of its file."""
     monkeypatch.chdir(tmp_path)
 
-    def run(client: TestClient, asked: dict[str, Any], animation: bool = False) -> bytes:
-        commands = client.post("/api/export/command", json=asked).json()["commands"]
+    def run(client: TestClient, request: dict[str, Any], animation: bool = False) -> bytes:
+        commands = client.post("/api/export/command", json=request).json()["commands"]
         command = shlex.split(commands[animation])
         assert genae(*command[1:]) == 0
         return (tmp_path / command[-1]).read_bytes()
@@ -49,13 +49,13 @@ def test_the_command_line_writes_the_same_bytes(
     name: str, count: int, settings: dict[str, Any], kind: str, client: TestClient, take: Callable[..., list[str]],
     repeat: Callable[..., bytes], tmp_path: Path,
 ) -> None:  # fmt: skip
-    asked = {"operation": name, "pictures": take(client, count) if count else [], "settings": settings}
-    for one in asked["pictures"]:  # on the page they come one by one: what is remembered must not show
+    request = {"operation": name, "pictures": take(client, count) if count else [], "settings": settings}
+    for one in request["pictures"]:  # on the page they come one by one: what is remembered must not show
         client.post("/api/answer", json={"operation": "reconstruct", "pictures": [one]})
-    page = client.post(f"/api/export/{kind}", json=asked)
+    page = client.post(f"/api/export/{kind}", json=request)
     assert page.status_code == 200, page.text
-    (tmp_path / "pictures.zip").write_bytes(client.post("/api/export/pictures", json=asked).content)
-    assert repeat(client, asked, animation=kind == "animation") == page.content
+    (tmp_path / "pictures.zip").write_bytes(client.post("/api/export/pictures", json=request).content)
+    assert repeat(client, request, animation=kind == "animation") == page.content
 
 
 @pytest.mark.parametrize(
@@ -66,21 +66,22 @@ def test_the_command_line_writes_the_same_parts(
     take: Callable[..., list[str]], repeat: Callable[..., bytes], tmp_path: Path,
 ) -> None:  # fmt: skip
     client = client_of(parted)
-    asked = {"operation": name, "pictures": take(client, 2), "settings": settings}
-    (tmp_path / "pictures.zip").write_bytes(client.post("/api/export/pictures", json=asked).content)
-    assert repeat(client, asked) == client.post("/api/export/figure", json=asked).content
+    request = {"operation": name, "pictures": take(client, 2), "settings": settings}
+    (tmp_path / "pictures.zip").write_bytes(client.post("/api/export/pictures", json=request).content)
+    assert repeat(client, request) == client.post("/api/export/figure", json=request).content
 
 
 def test_map_of_the_data(
     run: Path, client: TestClient, genae: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = {"split": "test", "count": 60, "method": "pca"}
-    found = client.post("/api/map", json=asked).json()
-    assert len(found["x"]) == len(found["images"]) == len(found["errors"]) == 60
-    assert set(found["labels"]) <= set("0123456789")
+    settings = {"split": "test", "count": 60, "method": "pca"}
+    request = {"operation": "map", "settings": settings}
+    dots = client.post("/api/answer", json=request).json()["numbers"]
+    assert len(dots["x"]) == len(dots["images"]) == len(dots["errors"]) == 60
+    assert set(dots["labels"]) <= set("0123456789")
     numbers = {name: number for number, name in enumerate(load(run).open_data().classes)}
-    assert [one["name"] for one in found["classes"]] == sorted(set(found["labels"]), key=numbers.__getitem__)
-    for one in found["classes"]:
+    assert [one["name"] for one in dots["classes"]] == sorted(set(dots["labels"]), key=numbers.__getitem__)
+    for one in dots["classes"]:
         assert one["colour"] == class_colour(numbers[one["name"]]), "as in the figure"
     model = load(run)
     data = model.open_data()
@@ -90,26 +91,25 @@ def test_map_of_the_data(
     assert torch.allclose(atlas.places.square().sum(0), spread, rtol=1e-4)
     place = atlas.places[7]
     assert torch.allclose(atlas.code_at(*place.tolist()), atlas.codes[7:8], atol=1e-2)
-    answer = client.post("/api/map/place", json={**asked, "x": 0.1, "y": 0.2}).json()
+    answer = client.post("/api/map/place", json={"settings": settings, "x": 0.1, "y": 0.2}).json()
     assert answer["images"]["place"][0].startswith("data:image/png")
 
-    command = shlex.split(
-        client.post("/api/export/map/command", json={**asked, "colour": "error"}).json()["commands"][0]
-    )
+    by_error = {"operation": "map", "settings": {**settings, "colour": "error"}}
+    command = shlex.split(client.post("/api/export/command", json=by_error).json()["commands"][0])
     monkeypatch.chdir(tmp_path)
     assert genae(*command[1:]) == 0
-    figure = client.post("/api/export/map/figure", json={**asked, "colour": "error"}).content
+    figure = client.post("/api/export/figure", json=by_error).content
     assert (tmp_path / "map.png").read_bytes() == figure
-    drawn = Image.open(io.BytesIO(client.post("/api/export/map/figure", json=asked).content)).convert("RGB")
+    drawn = Image.open(io.BytesIO(client.post("/api/export/figure", json=request).content)).convert("RGB")
     pixels = np.array(drawn).reshape(-1, 3).astype(int)
-    for one in found["classes"]:  # dots are drawn with an opacity of 0.8 on white
+    for one in dots["classes"]:  # dots are drawn with an opacity of 0.8 on white
         colour = [0.8 * int(one["colour"][i : i + 2], 16) + 0.2 * 255 for i in (1, 3, 5)]
         assert (np.abs(pixels - colour).max(1) <= 2).any(), one
     assert genae("map", run, "--count", "60", "--out", "map.npz") == 0
     assert np.load(tmp_path / "map.npz")["places"].shape == (60, 2)
     for wrong, message in (({"method": "tsne"}, "method is 'tsne'"), ({"split": "../x"}, "split is '../x'"),
                            ({"count": "many"}, "count is 'many'")):  # fmt: skip
-        answered = client.post("/api/map", json={**asked, **wrong})
+        answered = client.post("/api/answer", json=request | {"settings": settings | wrong})
         assert answered.status_code == 400
         assert message in answered.json()["error"]
 
@@ -123,8 +123,8 @@ def test_two_piles_make_a_direction_that_the_command_line_knows(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     names = take(client, 6)
-    asked = {"name": " slanted ", "with": names[:2], "without": names[2:]}
-    saved = client.post("/api/directions", json=asked)
+    request = {"name": " slanted ", "with": names[:2], "without": names[2:]}
+    saved = client.post("/api/directions", json=request)
     assert saved.json()["directions"] == ["slanted"]
     model = load(run)
     stored = Tray(model)
@@ -148,7 +148,7 @@ def test_two_piles_make_a_direction_that_the_command_line_knows(
         ({"with": "all"}, "with is not a list of pictures"),
         ({"with": ["nothing"]}, "no longer kept here"),
     ):
-        answered = client.post("/api/directions", json=asked | wrong)
+        answered = client.post("/api/directions", json=request | wrong)
         assert answered.status_code == 400
         assert message in answered.json()["error"]
     assert [f.name for f in (run / "directions").iterdir()] == ["slanted.safetensors"]
@@ -163,7 +163,9 @@ def test_the_data_root_is_in_the_command_lines_that_need_it(
         ("anomaly", {}, True),
         ("reconstruct", {}, False),
     ):
-        asked = {"operation": name, "pictures": take(client, 1), "settings": settings}
-        (line,) = client.post("/api/export/command", json=asked).json()["commands"]
+        request = {"operation": name, "pictures": take(client, 1), "settings": settings}
+        (line,) = client.post("/api/export/command", json=request).json()["commands"]
         assert ("--data-root 'my data'" in line) == needs
-    assert "--data-root 'my data'" in client.post("/api/export/map/command", json={}).json()["commands"][0]
+    assert (
+        "--data-root 'my data'" in client.post("/api/export/command", json={"operation": "map"}).json()["commands"][0]
+    )

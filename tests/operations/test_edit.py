@@ -36,7 +36,7 @@ def test_samples_take_the_same_road(session: Session, images: torch.Tensor) -> N
     assert torch.allclose(answer.images["edited"], model.decode(codes + 1.5 * session.direction("3")), atol=1e-5)
     drawn = figures.edit_grid(model, codes, session.direction("3"), "3", STRENGTHS)
     assert edit.figure(session, images[:0]).tobytes() == drawn.tobytes()
-    line = command("RUN", "edit", settings, 0)
+    line = command("RUN", edit, 0, "edit.png")
     assert line[:5] == ["genae", "edit", "RUN", "--attribute", "3"]
     assert line[6:] == ["--on", "samples", "--count", "3", "--seed", "7", "--out", "edit.png"]
     with pytest.raises(GenaeError, match="on is 'pictures'; expected images or samples"):

@@ -24,14 +24,10 @@ from genae.explorer.requests import (
 )
 from genae.explorer.service import Explorer
 from genae.explorer.tray import MOST_BYTES
-from genae.operations.map import Map
 
 PAGE = files("genae.explorer") / "page"
 EXPORTS: dict[str, Callable[[Explorer, OperationRequest], File]] = {
     "figure": Explorer.figure, "animation": Explorer.animation, "pictures": Explorer.pictures, "codes": Explorer.codes,
-}  # fmt: skip
-MAP_EXPORTS: dict[str, Callable[[Explorer, Map], File]] = {
-    "figure": Explorer.map_figure, "codes": Explorer.map_codes,
 }  # fmt: skip
 
 
@@ -104,7 +100,7 @@ async def picture(explorer: Service, name: str) -> Response:
 async def answer(explorer: Service, body: Sent) -> Response:
     """What an operation gives."""
     request = operation_in(body)
-    return JSONResponse(await explorer.worker_for(request).do(lambda: explorer.answer(request)))
+    return JSONResponse(await explorer.worker_for(request.operation).do(lambda: explorer.answer(request)))
 
 
 @router.post("/api/export/command")
@@ -120,7 +116,7 @@ async def export(explorer: Service, kind: str, body: Sent) -> Response:
     if kind not in EXPORTS:
         raise RefusedError(404, f"there is no export {kind!r}")
     request = operation_in(body)
-    return _download(await explorer.worker_for(request).do(lambda: EXPORTS[kind](explorer, request)))
+    return _download(await explorer.worker_for(request.operation).do(lambda: EXPORTS[kind](explorer, request)))
 
 
 @router.post("/api/prepare")
@@ -138,33 +134,11 @@ async def save_direction(explorer: Service, body: Sent) -> Response:
     return JSONResponse(await explorer.slow.do(lambda: explorer.save_direction(piles)))
 
 
-@router.post("/api/map")
-async def draw_map(explorer: Service, body: Sent) -> Response:
-    """A map of the data."""
-    request = map_in(body)
-    return JSONResponse(await explorer.slow.do(lambda: explorer.map(request)))
-
-
 @router.post("/api/map/place")
 async def place(explorer: Service, body: Sent) -> Response:
     """What the model makes of a place on a map."""
-    request, x, y = map_in(body), number_in(body, "x"), number_in(body, "y")
-    return JSONResponse(await explorer.map_worker(request).do(lambda: explorer.place(request, x, y)))
-
-
-@router.post("/api/export/map/command")
-async def export_map_command(explorer: Service, body: Sent) -> Response:
-    """The command line that repeats a map."""
-    return JSONResponse(explorer.map_commands(map_in(body)))
-
-
-@router.post("/api/export/map/{kind}")
-async def export_map(explorer: Service, kind: str, body: Sent) -> Response:
-    """A file of a map."""
-    if kind not in MAP_EXPORTS:
-        raise RefusedError(404, f"there is no export {kind!r}")
-    request = map_in(body)
-    return _download(await explorer.slow.do(lambda: MAP_EXPORTS[kind](explorer, request)))
+    drawn, x, y = map_in(body), number_in(body, "x"), number_in(body, "y")
+    return JSONResponse(await explorer.worker_for(drawn).do(lambda: explorer.place(drawn, x, y)))
 
 
 @router.get("/plotly.js")

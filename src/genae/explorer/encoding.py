@@ -44,4 +44,4 @@ def json_of(answer: Answer) -> Json:
     """An answer whose rows of images and maps are data URLs."""
     images = {name: [data_url(image) for image in row] for name, row in answer.images.items()}
     heat = {name: [data_url(2 * shares - 1) for shares in row] for name, row in answer.heat.items()}
-    return {"images": images, "heat": heat, "numbers": dict(answer.numbers), "error": answer.error}
+    return {"images": images, "heat": heat, "numbers": dict(answer.numbers)}

@@ -9,8 +9,8 @@ from fastapi import Request
 
 from genae.errors import GenaeError
 from genae.explorer.guard import RefusedError
-from genae.operations.map import MOST_DOTS, Map
-from genae.settings.parser import options_of, parse_settings
+from genae.operations import Operation, operation
+from genae.operations.map import Map
 
 MOST_IMAGES = 400
 """Images of one answer."""
@@ -22,11 +22,11 @@ Body = Mapping[str, object]
 
 @dataclass(frozen=True)
 class OperationRequest:
-    """An operation, the names of its pictures, and its settings, which the operation itself checks."""
+    """An operation, its name, and the names of its pictures."""
 
     name: str
+    operation: Operation
     pictures: list[str]
-    settings: Body
 
 
 @dataclass(frozen=True)
@@ -61,18 +61,20 @@ async def body_of(request: Request) -> Body:
 
 
 def operation_in(body: Body) -> OperationRequest:
-    """The operation that a body asks for. Raises `GenaeError`."""
-    settings = body.get("settings", {})
+    """The operation that a body asks for. Raises `GenaeError` for settings that do not fit it, or ask for too much."""
+    name, settings = str(body.get("operation", "")), body.get("settings", {})
     if not isinstance(settings, dict):
         raise GenaeError("settings is not a JSON object")
-    return OperationRequest(str(body.get("operation", "")), _names_in(body, "pictures", MOST_IMAGES), settings)
+    pictures = _names_in(body, "pictures", MOST_IMAGES)
+    return OperationRequest(name, operation(name, settings, MOST_IMAGES), pictures)
 
 
 def map_in(body: Body) -> Map:
     """The map that a body asks for. Raises `GenaeError`."""
-    count = int(min(max(number_in(body, "count", 1000), 3), MOST_DOTS))
-    settings = {key: body[key] for key in ("split", "method", "colour") if key in body}
-    return Map(**parse_settings("map", {"count": count, **settings}, options_of(Map), text=False))
+    wanted = operation_in({"operation": "map", **body}).operation
+    if not isinstance(wanted, Map):
+        raise GenaeError(f"operation is {body.get('operation')!r}; expected 'map'")
+    return wanted
 
 
 def piles_in(body: Body) -> PilesRequest:
@@ -88,9 +90,9 @@ def checked_indices(indices: object, total: int) -> list[int]:
     return indices
 
 
-def number_in(body: Body, key: str, default: float | None = None) -> float:
+def number_in(body: Body, key: str) -> float:
     """The number under ``key``. Raises `GenaeError`."""
-    value = body.get(key, default)
+    value = body.get(key)
     if isinstance(value, bool) or not isinstance(value, int | float) or not -1e9 < value < 1e9:
         raise GenaeError(f"{key} is {value!r}; expected a number")
     return float(value)

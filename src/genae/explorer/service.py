@@ -2,7 +2,7 @@
 
 import io
 import shlex
-from dataclasses import asdict
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -13,7 +13,7 @@ from genae.explorer.encoding import File, Json, figure_png, json_of, png
 from genae.explorer.requests import MOST_IMAGES, OperationRequest, PilesRequest, checked_indices
 from genae.explorer.tray import Tray
 from genae.explorer.worker import Worker
-from genae.operations import Answer, Operation, Session, command, described, operation
+from genae.operations import Answer, Operation, Session, command, described
 from genae.operations.interpolate import Interpolate
 from genae.operations.map import Map
 from genae.reports.figures import save_animation
@@ -39,12 +39,9 @@ class Explorer:
         self.quick.give_up()
         self.slow.give_up()
 
-    def worker_for(self, request: OperationRequest) -> Worker:
+    def worker_for(self, operation: Operation) -> Worker:
         """The slow worker, if the operation has to learn from the training images first."""
-        try:
-            return self.quick if _operation(request).is_ready(self.session) else self.slow
-        except GenaeError:  # which is said when it is done
-            return self.quick
+        return self.quick if operation.is_ready(self.session) else self.slow
 
     # The model, and the pictures on the page
 
@@ -74,28 +71,23 @@ class Explorer:
         data = self.session.data
         return data.images(torch.tensor(checked_indices(indices, len(data.pixels)), dtype=torch.long))
 
-    # Operations
+    # Operations: each raises `GenaeError` for what the user can mend
 
     def answer(self, request: OperationRequest) -> Json:
-        """Images and numbers for the page; what the user can mend is in ``error``."""
-        pictures = self.tray.images(request.pictures)
-        try:
-            return json_of(_operation(request).answer(self.session, pictures))
-        except GenaeError as error:
-            return json_of(Answer(error=str(error)))
+        """Images and numbers for the page."""
+        return json_of(request.operation.answer(self.session, self.tray.images(request.pictures)))
 
     def figure(self, request: OperationRequest) -> File:
         """The figure that the command line writes."""
-        pictures = self.tray.images(request.pictures)
-        return File(figure_png(_operation(request).figure(self.session, pictures)), f"{request.name}.png", "image/png")
+        figure = request.operation.figure(self.session, self.tray.images(request.pictures))
+        return File(figure_png(figure), f"{request.name}.png", "image/png")
 
     def animation(self, request: OperationRequest) -> File:
-        """The animation that the command line writes. Raises `GenaeError` for operations without one."""
-        wanted = _operation(request)
-        if not isinstance(wanted, Interpolate):
+        """The animation that the command line writes, of an interpolation alone."""
+        if not isinstance(request.operation, Interpolate):
             raise GenaeError(f"{request.name} has no animation; expected interpolate")
         buffer = io.BytesIO()
-        save_animation(wanted.frames(self.session, self.tray.images(request.pictures)), buffer)
+        save_animation(request.operation.frames(self.session, self.tray.images(request.pictures)), buffer)
         return File(buffer.getvalue(), f"{request.name}.gif", "image/gif")
 
     def pictures(self, request: OperationRequest) -> File:
@@ -103,22 +95,25 @@ class Explorer:
         return File(self.tray.zipped(request.pictures), "pictures.zip", "application/zip")
 
     def codes(self, request: OperationRequest) -> File:
-        """The codes that an answer was decoded from. Raises `GenaeError` where it was not."""
-        codes = _operation(request).answer(self.session, self.tray.images(request.pictures)).codes
-        if codes is None:
-            raise GenaeError("these images were not decoded from codes of one vector each")
-        return File(arrays_as_bytes({"codes": codes}, space="code"), "codes.npz", "application/zip")
+        """The codes that the answer was decoded from."""
+        arrays = request.operation.arrays(self.session, self.tray.images(request.pictures))
+        return File(arrays_as_bytes(arrays, space="code"), "codes.npz", "application/zip")
 
     def commands(self, request: OperationRequest) -> Json:
         """The command lines that write the figure, and the animation of an interpolation."""
         count = len(self.tray.images(request.pictures))
-        kinds = (False, True) if request.name == "interpolate" else (False,)
-        lines = [
-            command(self.run, request.name, request.settings, count, self.data_root, animation=kind) for kind in kinds
-        ]
+        files = [(request.operation, f"{request.name}.png")]
+        if isinstance(request.operation, Interpolate):
+            files.append((replace(request.operation, square=False), f"{request.name}.gif"))
+        lines = [command(self.run, drawn, count, out, self.data_root) for drawn, out in files]
         return {"commands": [shlex.join(line) for line in lines]}
 
-    # Directions and maps: they look at the training images
+    def place(self, drawn: Map, x: float, y: float) -> Json:
+        """What the model makes of a place on a map."""
+        code = drawn.atlas(self.session).code_at(x, y)
+        return json_of(Answer({"place": self.session.model.decode(code)}))
+
+    # What is learned from the training images, or from pictures
 
     def learn(self, direction: str | None) -> None:
         """Learn a direction by its name, or without one what `Anomaly` compares with, so that it will be quick."""
@@ -132,36 +127,3 @@ class Explorer:
         having, lacking = self.tray.images(piles.having), self.tray.images(piles.lacking)
         path = self.session.save_direction(piles.name, having, lacking)
         return {"saved": str(path), "directions": self.session.saved_directions()}
-
-    def map(self, request: Map) -> Json:
-        """Places, errors and labels of the images of a map, and the colour of every class that occurs."""
-        return dict(request.answer(self.session, self._no_pictures()).numbers)
-
-    def map_figure(self, request: Map) -> File:
-        """The map that the command line writes."""
-        return File(figure_png(request.figure(self.session, self._no_pictures())), "map.png", "image/png")
-
-    def map_codes(self, request: Map) -> File:
-        """The codes of a map, their places, and the numbers of their images."""
-        return File(arrays_as_bytes(request.arrays(self.session), space="code"), "codes.npz", "application/zip")
-
-    def map_commands(self, request: Map) -> Json:
-        """The command line that writes the map."""
-        line = command(self.run, "map", asdict(request), 0, self.data_root)
-        return {"commands": [shlex.join(line)]}
-
-    def map_worker(self, request: Map) -> Worker:
-        """The slow worker, if the map has not been drawn yet."""
-        return self.quick if request.is_ready(self.session) else self.slow
-
-    def place(self, request: Map, x: float, y: float) -> Json:
-        """What the model makes of a place on a map."""
-        code = request.atlas(self.session).code_at(x, y)
-        return json_of(Answer({"place": self.session.model.decode(code)}))
-
-    def _no_pictures(self) -> Tensor:
-        return torch.zeros(0, *self.session.model.image_shape)
-
-
-def _operation(request: OperationRequest) -> Operation:
-    return operation(request.name, request.settings, MOST_IMAGES)

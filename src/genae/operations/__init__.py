@@ -42,20 +42,10 @@ def operation(name: str, settings: Mapping[str, object], most: int | None = None
     return made
 
 
-def command(
-    run: str,
-    name: str,
-    settings: Mapping[str, object],
-    pictures: int,
-    data_root: str | None = None,
-    animation: bool = False,
-) -> list[str]:
-    """The command line that writes the figure (or animation) of ``pictures`` pictures, in their order in pictures.zip.
-
-    Raises `GenaeError`.
-    """
-    wanted = operation(name, {**settings, "square": False} if animation else settings)
+def command(run: str, wanted: Operation, pictures: int, out: str, data_root: str | None = None) -> list[str]:
+    """The command line that writes the figure (or animation) ``out`` of ``pictures`` pictures, in their order in
+    pictures.zip. Raises `GenaeError`."""
     verb, *flags = wanted.command(pictures)
     source = ["--data", "pictures.zip"] if pictures else []
     root = ["--data-root", data_root] if data_root and wanted.reads_data else []
-    return ["genae", verb, run, *source, *root, *flags, "--out", f"{name}.{'gif' if animation else 'png'}"]
+    return ["genae", verb, run, *source, *root, *flags, "--out", out]

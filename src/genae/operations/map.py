@@ -77,7 +77,7 @@ class Map(Operation):
         """The codes and their places."""
         return session.atlas(self.split, self.count, self.method)
 
-    def arrays(self, session: Session) -> dict[str, Tensor]:
+    def arrays(self, session: Session, pictures: Tensor | None = None) -> dict[str, Tensor]:
         """``codes``, ``places`` and ``indices`` of the dots, as a file holds them."""
         atlas = self.atlas(session)
         return {"codes": atlas.codes, "places": atlas.places, "indices": atlas.indices}

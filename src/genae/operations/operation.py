@@ -22,8 +22,6 @@ class Answer(NamedTuple):
     """Named values as JSON holds them."""
     codes: Tensor | None = None
     """Codes [K, D] of the images in the first row, if they were decoded from codes."""
-    error: str = ""
-    """What the user can mend, in one sentence, where the page shows no more than this."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +41,13 @@ class Operation:
     def figure(self, session: Session, pictures: Tensor) -> Image.Image:
         """The picture that the command line writes. Raises `GenaeError`."""
         raise NotImplementedError
+
+    def arrays(self, session: Session, pictures: Tensor) -> dict[str, Tensor]:
+        """What a file of codes holds. Raises `GenaeError` for images that were not decoded from codes of one vector."""
+        codes = self.answer(session, pictures).codes
+        if codes is None:
+            raise GenaeError("these images were not decoded from codes of one vector each")
+        return {"codes": codes}
 
     def command(self, count: int) -> list[str]:
         """The verb and the flags of the command line for ``count`` pictures. Raises `GenaeError`."""

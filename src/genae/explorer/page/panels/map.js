@@ -1,6 +1,6 @@
 // The codes of the run's data in two dimensions: hover shows a picture, a click decodes the place, a lasso makes a pile.
 
-import { dataAddress, post } from "../api.js";
+import { answer, dataAddress, post } from "../api.js";
 import { el, latest, options } from "../dom.js";
 import { Plot } from "../plot.js";
 import { pile } from "./edit.js";
@@ -22,7 +22,7 @@ export const map = {
     const plot = new Plot(LABEL, {
       pointed(image, text) { beside.src = dataAddress(image); caption.textContent = text; },
       placed: latest((x, y) => app.trying(async () => {
-        beside.src = (await post("api/map/place", { ...settings, x, y })).images.place[0];
+        beside.src = (await post("api/map/place", { settings, x, y })).images.place[0];
         caption.textContent = `decoded at ${x.toFixed(2)}, ${y.toFixed(2)}`;
       })),
       lassoed(count) { status.textContent = count ? `${count} pictures are inside the lasso.` : ""; },
@@ -30,7 +30,7 @@ export const map = {
     const draw = () => app.trying(async () => { if (dots) await plot.draw(dots, colour); });
     const load = latest(() => app.trying(async () => {
       status.textContent = "Encoding the data…";
-      try { dots = await post("api/map", settings); } finally { status.textContent = ""; }
+      try { dots = (await answer("map", [], settings)).numbers; } finally { status.textContent = ""; }
       await draw();
     }));
     const choice = (key, names) => {
@@ -57,7 +57,7 @@ export const map = {
           el("label", {}, "of ", choice("split", Object.keys(app.model.splits))), el("label", {}, "colour ", by)),
         el("div", { className: "columns" }, plot.element, el("figure", {}, beside, caption)),
         el("div", { className: "bar" }, toPile("with"), toPile("without"), toTray), status,
-        exports(app, () => ({ ...settings, colour }), { figure: "PNG", codes: "codes (.npz)" }, "map/")),
+        exports(app, () => ({ operation: "map", settings: { ...settings, colour } }), { figure: "PNG", codes: "codes (.npz)" })),
       refresh: () => {},
     };
   },
