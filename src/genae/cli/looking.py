@@ -1,4 +1,4 @@
-"""Commands that tell what there is."""
+"""Commands that show what is available."""
 
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def inspect(
     context: typer.Context, source: Annotated[str, typer.Argument(help="A name, folder, .zip, picture or array.")]
 ) -> None:
-    """Show what a source holds and what will be done to it. Flags: --size, --fit, --channels, --skip-bad, ..."""
+    """Show what a source holds and how it will be prepared. Flags: --size, --fit, --channels, --skip-bad, ..."""
     data = open_source(source, context.args)
     channels, height, width = data.image_shape
     console.print(

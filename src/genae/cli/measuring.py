@@ -31,34 +31,42 @@ if TYPE_CHECKING:
     from genae.metrics.records import Record
 
 
-Metrics = Annotated[str | None, typer.Option(help="Comma separated; see genae list.")]
+Metrics = Annotated[str | None, typer.Option(help="Names of metrics, separated by commas; see genae list.")]
 NetworkNames = Annotated[
     str | None,
     typer.Option(
-        help="Networks whose features are compared, comma separated: classifier, inception, pixels, torchvision:NAME, "
+        help="Feature networks to compare in, separated by commas: classifier, inception, pixels, torchvision:NAME, "
         "timm:NAME."
     ),
 ]
-WeightFiles = Annotated[list[str] | None, typer.Option(help="FILE, or NETWORK=FILE: weights instead of a download.")]
+WeightFiles = Annotated[
+    list[str] | None, typer.Option(help="FILE, or NETWORK=FILE: weights that replace the download.")
+]
 PriorNames = Annotated[
-    str | None, typer.Option(help="For a run: the priors to sample, comma separated; all by default.")
+    str | None, typer.Option(help="For a run: the priors to sample, separated by commas; all by default.")
 ]
 LayerNames = Annotated[
     str,
-    typer.Option(help="Layers that probes read, comma separated: short (the code), long, or a module's name."),
+    typer.Option(
+        help="Layers that probes use, separated by commas: short (the code), long (before it), or a module's name."
+    ),
 ]
 TrainData = Annotated[
-    str | None, typer.Option(help="Source of labelled images that probes learn from; the test's by default.")
+    str | None, typer.Option(help="Source of the labelled images that probes learn from; the tested source by default.")
 ]
 TrainSplit = Annotated[
-    str | None, typer.Option(help="Defaults to train for the run's or the test's data, all otherwise.")
+    str | None,
+    typer.Option(
+        help="Split that probes learn from; train by default for the run's data and the tested data, else all."
+    ),
 ]
 Samples = Annotated[
     int | None,
-    typer.Option(help="For a run: samples per prior, by default 10,000. For images: at most so many.", min=1),
+    typer.Option(help="For a run: samples per prior, 10,000 by default. For images: the largest number used.", min=1),
 ]
 Out = Annotated[
-    str | None, typer.Option(help="File that records are appended to; by default metrics.jsonl in the run, or here.")
+    str | None,
+    typer.Option(help="File that records are appended to; metrics.jsonl by default, in the run or in this folder."),
 ]
 Format = Annotated[str, typer.Option(help="table, markdown or latex.")]
 
@@ -94,7 +102,8 @@ def evaluate(
         str, typer.Argument(metavar="RUN|IMAGES", help="A run, or images of any origin: a folder, a .zip, an array.")
     ],
     data: Annotated[
-        str | None, typer.Option(help="For a run: another source of images. For images: what they are compared with.")
+        str | None,
+        typer.Option(help="For a run: another source of images. For images: the reference to compare them with."),
     ] = None,
     metrics: Metrics = None,
     network: NetworkNames = None,
@@ -107,11 +116,11 @@ def evaluate(
     split: Split = None,
     samples: Samples = None,
     seed: Seed = 0,
-    size: Annotated[str | None, typer.Option(help="Bring images to this size.")] = None,
-    fit: Annotated[str | None, typer.Option(help="How: crop (the default), pad or stretch.")] = None,
-    channels: Annotated[int | None, typer.Option(help="Bring images to 1, 3 or 4 channels.")] = None,
+    size: Annotated[str | None, typer.Option(help="Resize images to this size.")] = None,
+    fit: Annotated[str | None, typer.Option(help="How to resize: crop (the default), pad or stretch.")] = None,
+    channels: Annotated[int | None, typer.Option(help="Convert images to 1, 3 or 4 channels.")] = None,
     value_range: Annotated[
-        str | None, typer.Option(help="LOW,HIGH: which values of an array are black, white.")
+        str | None, typer.Option(help="LOW,HIGH: the values of an array that are black and white.")
     ] = None,
     skip_bad: SkipBad = False,
     format: Format = "table",
@@ -145,7 +154,7 @@ def _evaluate_run(flags: EvaluateFlags) -> "Sequence[Record]":
 
     shape = {"size": flags.size, "fit": flags.fit, "channels": flags.channels, "value-range": flags.value_range}
     for flag in (name for name, value in shape.items() if value is not None):
-        raise GenaeError(f"--{flag} is for images; the data of a run are brought to what the run was trained on")
+        raise GenaeError(f"--{flag} is for images only: a run's data are prepared as in its training; leave it out")
     model = load_run(flags.subject)
     source = model.open_data(flags.data, flags.data_root, skip_bad=flags.skip_bad or None)
     if distributed.rank() == 0:
@@ -179,13 +188,15 @@ def _evaluate_images(flags: EvaluateFlags) -> "Sequence[Record]":
 
     reference, split = flags.data, flags.split or "all"
     if reference is None:
-        raise GenaeError(f"{flags.subject} is not a run; images need --data SOURCE, what they are to be compared with")
+        raise GenaeError(
+            f"{flags.subject} is not a run; to measure images, name the images to compare them with: --data SOURCE"
+        )
     of_runs = {"prior": flags.priors, "train-data": flags.train_data, "train-split": flags.train_split,
                "features": None if flags.features == "short" else flags.features}  # fmt: skip
     for flag in (name for name, value in of_runs.items() if value is not None):
-        raise GenaeError(f"--{flag} is for runs; {flags.subject} is a source of images")
+        raise GenaeError(f"--{flag} is for runs only, and {flags.subject} is a source of images; leave it out")
     if flags.skip_bad:
-        raise GenaeError("--skip-bad is for runs; among images that are measured none may be missing")
+        raise GenaeError("--skip-bad is for runs only: images that are measured must all be readable; leave it out")
     metrics = flags.metrics or [name for name, entry in METRICS.items() if entry.of_images]
     networks = flags.networks or ["inception"]
     shape: dict[str, Any] = {
@@ -211,15 +222,18 @@ def probe(
         str, typer.Option(help="conv1, conv1-3, conv1-5 (two stages: a trunk of scale 8), all or none.")
     ] = "conv1-5",
     heads: Annotated[
-        str, typer.Option(help="Comma separated: mlp, trained with what is not frozen; 1nn, knn, svm, logistic.")
+        str,
+        typer.Option(
+            help="Heads, separated by commas: mlp (trained with the layers that are not frozen), 1nn, knn, svm, logistic."
+        ),
     ] = "mlp",
     trunk: Annotated[str, typer.Option(help="trained, or random: the same trunk with fresh weights.")] = "trained",
     epochs: Annotated[int, typer.Option(help="Passes over the training images.", min=1)] = 90,
-    seeds: Annotated[str, typer.Option(help="Comma separated.")] = "0",
+    seeds: Annotated[str, typer.Option(help="Whole numbers, separated by commas.")] = "0",
 ) -> None:
-    """Recognition: freeze the first layers of an encoder, train the rest and a head on the labels (PatchVAE's tables).
+    """Measure recognition: freeze an encoder's first layers, train the rest and a head on labels (PatchVAE's tables).
 
-    A random trunk is the row to beat; with --frozen none --trunk random it is supervised training. The mean of several
+    A random trunk is the baseline; --frozen none --trunk random is supervised training. The mean of several
     seeds and their standard deviation are shown.
     """
     from genae import api
@@ -244,14 +258,17 @@ def anomaly(
     data: Data = None,
     data_root: DataRoot = None,
     split: Split = None,
-    count: Annotated[int, typer.Option(help="Images in the picture, the strangest first.", min=1)] = 12,
+    count: Annotated[int, typer.Option(help="Number of images in the picture, the most unusual first.", min=1)] = 12,
     skip_bad: SkipBad = False,
     out: Annotated[
-        str, typer.Option(help="Picture of the strangest images and where they are strange (.png), or a table (.csv).")
+        str,
+        typer.Option(help="Picture of the most unusual images and where they are unusual (.png), or a table (.csv)."),
     ] = "anomalies.png",
 ) -> None:
-    """How strange images are to a model: reconstruction error and rarity of the code, beside a threshold that one in a
-    hundred held-out images passes."""
+    """Score how unusual images are to a model, by reconstruction error and rarity of the code.
+
+    One in a hundred held-out images exceeds the threshold.
+    """
     from functools import partial
 
     from genae.operations import Session
@@ -280,7 +297,7 @@ def compare(
     runs: Annotated[list[str], typer.Argument(help="Run folders.")],
     format: Annotated[str, typer.Option(help="table, markdown or latex.")] = "table",
 ) -> None:
-    """Measurements of several runs side by side; numbers made by different protocols are named."""
+    """Show measurements of several runs side by side, and name differences between their protocols."""
     from genae.api import compare as side_by_side
 
     expect_format(format)
