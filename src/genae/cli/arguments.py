@@ -11,7 +11,9 @@ from genae.errors import GenaeError, nearest
 
 Run = Annotated[str, typer.Argument(help="A run folder or a weights file.")]
 Data = Annotated[str | None, typer.Option(help="Another source of images; the run's data by default.")]
-DataRoot = Annotated[str | None, typer.Option(help="Folder that local copies of named data sets are below; only read.")]
+DataRoot = Annotated[
+    str | None, typer.Option(help="Folder that holds local copies of named data sets, at any depth; it is only read.")
+]
 Split = Annotated[
     str | None,
     typer.Option(help="train, validation, test or all; by default test for the run's data, all for other data."),
@@ -25,7 +27,7 @@ Truncation = Annotated[
     ),
 ]
 SkipBad = Annotated[
-    bool, typer.Option("--skip-bad", help="Continue without unreadable files, and without images that a table lacks.")
+    bool, typer.Option("--skip-bad", help="Leave out unreadable files, and images that a table of attributes lacks.")
 ]
 
 

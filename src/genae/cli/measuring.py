@@ -224,7 +224,7 @@ def probe(
     heads: Annotated[
         str,
         typer.Option(
-            help="Heads, separated by commas: mlp (trained with the layers that are not frozen), 1nn, knn, svm, logistic."
+            help="Heads, separated by commas: mlp (trained with the unfrozen layers), 1nn, knn, svm, logistic."
         ),
     ] = "mlp",
     trunk: Annotated[str, typer.Option(help="trained, or random: the same trunk with fresh weights.")] = "trained",
