@@ -19,7 +19,7 @@ def test_images_move_along_a_direction(session: Session, images: torch.Tensor) -
     answer = edit.answer(session, images)
     assert torch.allclose(answer.images["edited"], model.decode(codes + 1.5 * direction), atol=1e-5)
     assert answer.numbers["mse"] == pytest.approx(mse(model.decode(codes), images).tolist(), rel=1e-4)
-    drawn = figures.edit_grid(model, codes, direction, "3", STRENGTHS)
+    drawn = figures.edit_grid(model, codes, direction, "3", STRENGTHS, images=images)
     assert edit.figure(session, images).tobytes() == drawn.tobytes()
     train = data.split("train")
     assert data.labels is not None

@@ -21,7 +21,7 @@ from genae.cli.arguments import (
     numbers_of,
     pairs_of,
 )
-from genae.cli.inputs import default_split, images_of, load_run
+from genae.cli.inputs import default_split, images_of, load_run, shown
 from genae.cli.outputs import draw, save_figure, save_images
 from genae.cli.screen import console
 from genae.errors import GenaeError, nearest
@@ -45,7 +45,7 @@ def reconstruct(
 
     model = load_run(run)
     source, indices = images_of(model, data, data_root, split, skip_bad)
-    draw(Reconstruct(truncation=truncation), Session(model, run), source.images(indices[:count]), out)
+    draw(Reconstruct(truncation=truncation), Session(model, run), source.images(shown(source, indices, count)), out)
 
 
 @app.command()
@@ -165,7 +165,8 @@ def edit(
     source = model.open_data(data, data_root, attributes=attributes, skip_bad=skip_bad or None)
     own_labels = data is not None and not source.directions()
     session = Session(model, run, lambda: model.open_data(None, data_root) if own_labels else source)
-    images = source.images(source.split(default_split(model, data))[:count]) if on == "images" else None
+    indices = source.split(default_split(model, data))
+    images = source.images(shown(source, indices, count)) if on == "images" else None
     operation = Edit({attribute: 1.0}, direction, band or "", steps, on, prior or "", count, seed)
     draw(operation, session, images, out)
 
@@ -177,7 +178,8 @@ def mix(
     data_root: DataRoot = None,
     split: Split = None,
     destinations: Annotated[
-        str | None, typer.Option(help="Numbers of the images that are changed: a,b,...; by default the first six.")
+        str | None,
+        typer.Option(help="Numbers of the images that are changed: a,b,...; by default six of several classes."),
     ] = None,
     sources: Annotated[
         str | None, typer.Option(help="Numbers of the images that give styles; by default the next two for each band.")
@@ -206,7 +208,7 @@ def mix(
     source, indices = images_of(model, data, data_root, split, skip_bad)
     if len(indices) < 2:
         raise GenaeError(f"{source.name} has {len(indices)} images in this split; mixing needs at least 2")
-    into, rows = mixing.mixing_example(source.images(indices[:12]), model.layers, names)
+    into, rows = mixing.mixing_example(source.images(shown(source, indices, 12)), model.layers, names)
     if destinations:
         into = source.images(indices[numbers_of("destinations", destinations, len(indices))])
     if sources:

@@ -49,3 +49,11 @@ def images_of(
     for conversion in source.conversions if data is not None else ():
         note(f"{source.name}: {conversion}")
     return source, source.split(split or default_split(model, data))
+
+
+def shown(source: "ImageData", indices: "Tensor", count: int) -> "Tensor":
+    """Of the images ``indices``, up to ``count`` to show: a fixed random choice across classes, in their own order."""
+    from genae.data.sampler import across_classes
+
+    labels = None if source.labels is None else source.labels[indices]
+    return across_classes(indices, labels)[:count].sort().values

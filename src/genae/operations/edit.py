@@ -61,8 +61,10 @@ class Edit(Operation):
         name = self._attribute()
         direction = session.direction(name, self.direction)
         # Pictures together, as the command line does: rounding depends on the batch.
-        codes = self._samples(session) if self.on == "samples" else session.model.encode(pictures)
-        return figures.edit_grid(session.model, codes, direction, name, self._strengths(), self.band or None)
+        samples = self.on == "samples"
+        codes = self._samples(session) if samples else session.model.encode(pictures)
+        images = None if samples else pictures
+        return figures.edit_grid(session.model, codes, direction, name, self._strengths(), self.band or None, images)
 
     def command(self, count: int) -> list[str]:
         """Arguments of the command line. Raises `GenaeError` where there is not one direction."""
