@@ -239,8 +239,9 @@ def fit_prior(
     data: ImageData | None = None,
     *,
     name: str | None = None,
+    data_root: str | None = None,
     progress: Progress = silent,
-    **settings: Any,
+    **settings: object,
 ) -> Path:
     """Fit a prior (a name in `PRIORS`) to the frozen codes of a run's training images, and keep it in the run.
 
@@ -257,7 +258,7 @@ def fit_prior(
     if name in model.priors:
         raise GenaeError(f"{run} was trained with a prior {name!r}; choose another --name")
     fit_settings = fit_of(kind, settings)
-    data = data or model.open_data()
+    data = data or model.open_data(None, data_root)
     folder = Path(run) / "priors"
     folder.mkdir(exist_ok=True)
     path = folder / f"{name}.safetensors"

@@ -9,7 +9,7 @@ from rich.markup import escape
 
 from genae.cli.app import app
 from genae.cli.arguments import DataRoot, Run, Seed, expect_ending, names_of, seeds_of, settings_of
-from genae.cli.inputs import load_run, open_source
+from genae.cli.inputs import open_source
 from genae.cli.screen import Progress, Work, console, note, print_footprints, print_settings
 from genae.errors import GenaeError
 
@@ -88,9 +88,8 @@ def fit_prior(
     """
     from genae import api
 
-    data = load_run(run).open_data(None, data_root) if data_root else None
     with Work() as progress:
-        path = api.fit_prior(run, kind, data, name=name, progress=progress, **settings_of(context.args))
+        path = api.fit_prior(run, kind, name=name, data_root=data_root, progress=progress, **settings_of(context.args))
     console.print(f"{kind} prior: {escape(str(path))}", soft_wrap=True)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from genae.data.sources import ImageData
 from genae.data.stream import ImageStream
 from genae.errors import GenaeError
 from genae.metrics.backbones import Networks
+from genae.metrics.features import Observed
 from genae.metrics.metric import BATCH, OF_IMAGES, Batch, Measured, Metric, Need
 from genae.metrics.records import REAL, Record
 from genae.metrics.tally import Tally, cached_tallies
@@ -21,6 +22,9 @@ from genae.version import VERSION
 
 if TYPE_CHECKING:
     from genae.metrics.of_model import ModelEvaluation
+
+
+Loaded = TypeVar("Loaded")
 
 
 @dataclass(frozen=True)
@@ -45,16 +49,16 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Pass:
+class Pass(Generic[Loaded]):
     """One way through a set of images, in batches of 64."""
 
     of: str
     """What its images are in a record."""
     message: str
     count: int
-    load: Callable[[Tensor], Any]
+    load: Callable[[Tensor], Loaded]
     """Positions [B] -> whatever `show` takes; in a thread, ahead."""
-    show: Callable[[Any], Batch]
+    show: Callable[[Loaded], Batch]
     featured: bool
     """Whether networks look at its pixels."""
 
@@ -99,7 +103,7 @@ class Evaluation:
                 kept.setdefault(network, set()).add(metric.keeps)
         return kept
 
-    def passes(self) -> Iterator[Pass]:
+    def passes(self) -> Iterator[Pass[Any]]:
         """Every set of images that a metric needs to see."""
         raise NotImplementedError
 
@@ -165,14 +169,14 @@ class Evaluation:
             numbers |= {(number.of, number.name): number for number in metric.measure(self)}
         return [self.record(number) for number in numbers.values()]
 
-    def go_through(self, each: Pass) -> dict[str, Tally]:
+    def go_through(self, each: Pass[Loaded]) -> dict[str, Tally]:
         """One pass; what is kept of its features, for each network."""
         kept = self.kept if each.featured else {}
         tallies = {name: Tally(each.count, keeps, self.request.seed) for name, keeps in kept.items()}
 
         networks = [self.networks[name] for name in kept]
 
-        def look(loaded: Any) -> tuple[list[Mapping[str, Tensor]], list[Any]]:
+        def look(loaded: Loaded) -> tuple[list[Mapping[str, Tensor]], list[Observed]]:
             batch = each.show(loaded)
             seen = [metric.see(each.of, batch) for metric in self.metrics]
             return seen, [network(batch.pixels) for network in networks if batch.pixels is not None]

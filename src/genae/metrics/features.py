@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -34,7 +34,7 @@ class FeatureNetwork:
     """How it resizes images: filter and side, or ``none``."""
     compute: Callable[[Tensor], tuple[Tensor, Tensor | None]]
     """Images -> features and logits, on any device."""
-    details: Mapping[str, Any] = field(default_factory=dict)
+    details: Mapping[str, object] = field(default_factory=dict)
     """What else belongs into a fingerprint."""
 
     def __call__(self, images: Tensor) -> Observed:
@@ -47,6 +47,6 @@ class FeatureNetwork:
         return Observed(features.float().cpu(), None if logits is None else logits.double().softmax(1).cpu())
 
     @property
-    def protocol(self) -> dict[str, Any]:
+    def protocol(self) -> dict[str, object]:
         """Its part of a fingerprint."""
         return {"network": self.name, "network_digest": self.digest, "network_resize": self.resize, **self.details}

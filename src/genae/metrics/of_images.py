@@ -68,7 +68,7 @@ class ImageEvaluation(Evaluation):
         """The position in the reference of every image's partner. Raises `GenaeError`."""
         return _pairs(self.images, self.reference)
 
-    def passes(self) -> Iterator[Pass]:
+    def passes(self) -> Iterator[Pass[tuple[int, Tensor, Tensor | None]]]:
         """The images, and their partners if pairs are compared."""
         if self.wanting("pairs", "features"):
             yield Pass(

@@ -130,7 +130,7 @@ class ModelEvaluation(Evaluation):
         tested = features_of(model, self.data, self.reference.indices, names, "held-out images", self.progress)
         return list(zip(names, learnt, tested, strict=True))
 
-    def passes(self) -> Iterator[Pass]:
+    def passes(self) -> Iterator[Pass[tuple[int, Tensor]]]:
         """Held-out images through the model, and samples of every prior."""
         featured = bool(self.kept)
         count = len(self.reference)

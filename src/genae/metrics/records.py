@@ -12,6 +12,8 @@ FRESH = "random"
 SUBJECT = frozenset({"weights", "prior_weights", "files", "part"})
 """The part of a fingerprint that says what was measured, not how."""
 
+Fingerprint = Mapping[str, Any]
+"""How a number was made: data, protocol, weights."""
 Record = Mapping[str, Any]
 """A line of ``metrics.jsonl``: ``of``, ``metric``, ``value``, perhaps ``deviation``, and ``fingerprint``."""
 

@@ -54,16 +54,16 @@ def together(records: Records) -> list[Record]:
     groups: dict[tuple[object, ...], list[Record]] = {}
     for record in records:
         groups.setdefault(_what(record)[:-1], []).append(record)
-    found: list[Record] = []
+    merged: list[Record] = []
     for group in groups.values():
         if "frozen" not in group[0]["fingerprint"]:
-            found += group
+            merged += group
             continue
         values = [record["value"] for record in group]
         spread = {"deviation": statistics.pstdev(values), "seeds": len(group)} if len(group) > 1 else {}
         fingerprint = {key: value for key, value in group[0]["fingerprint"].items() if key != "seed"}
-        found.append({**group[0], "value": statistics.mean(values), **spread, "fingerprint": fingerprint})
-    return found
+        merged.append({**group[0], "value": statistics.mean(values), **spread, "fingerprint": fingerprint})
+    return merged
 
 
 def subject(record: Record, records: Records) -> str:
@@ -98,8 +98,8 @@ def protocols(records: Records) -> dict[str, str]:
         for key, value in record["fingerprint"].items():
             of.setdefault(key, {}).setdefault(str(value), []).append(record["metric"])
     return {
-        name: ", ".join(f"{key.replace('_', ' ')} {_each(values)}" for key, values in found.items())
-        for name, found in ways.items()
+        name: ", ".join(f"{key.replace('_', ' ')} {_each(values)}" for key, values in values_of.items())
+        for name, values_of in ways.items()
     }
 
 
@@ -113,21 +113,21 @@ def _each(values: Mapping[str, Sequence[str]]) -> str:
 def cautions(records: Records) -> list[str]:
     """A sentence for everything that makes a number less than it seems: two sides of a comparison that were not treated
     alike, a solver that was stopped."""
-    found = []
+    remarks = []
     for fingerprint in (r["fingerprint"] for r in records if "network" in r["fingerprint"] and r["of"] != REAL):
         for what in ("format", "resize", "size"):
             ours, theirs = fingerprint.get(f"images_{what}", fingerprint[what]), fingerprint[what]
             if ours != theirs:
-                found.append(
+                remarks.append(
                     f"the {what} of the images is {ours}, that of {fingerprint['data']} is {theirs}: "
                     "a distance between them also measures this difference"
                 )
-    found += [
+    remarks += [
         f"{r['metric']}: the solver stopped before it had converged; other features, or scaled ones, may do better"
         for r in records
         if r["fingerprint"].get("converged") is False
     ]
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(remarks))
 
 
 def compare(runs: Mapping[str, Records]) -> tuple[list[str], list[list[str]], list[str]]:
