@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -88,8 +88,9 @@ def fit_prior(
     """
     from genae import api
 
+    settings: dict[str, Any] = dict(settings_of(context.args))
     with Work() as progress:
-        path = api.fit_prior(run, kind, name=name, data_root=data_root, progress=progress, **settings_of(context.args))
+        path = api.fit_prior(run, kind, name=name, data_root=data_root, progress=progress, **settings)
     console.print(f"{kind} prior: {escape(str(path))}", soft_wrap=True)
 
 
