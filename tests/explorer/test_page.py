@@ -346,6 +346,20 @@ def test_the_map_shows_pictures_and_places(page: Page) -> None:
     assert page.locator("#panel section >> nth=0 >> img").count() > 50
 
 
+def test_what_a_panel_cannot_do_is_said_above_it(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("genae.operations.atlas.find_spec", lambda name: None)
+    page.set_viewport_size({"width": 390, "height": 844})
+    open_panel(page, "map")
+    page.select_option("#panel select >> nth=0", "umap")
+    until(page, "document.getElementById('error').textContent.startsWith('UMAP is not installed')")
+    top, panel = (page.locator(place).bounding_box() for place in ("#error", "#panel"))
+    assert top
+    assert panel
+    assert 0 < top["y"] + top["height"] <= panel["y"] < 844
+    page.select_option("#panel select >> nth=0", "pca")
+    until(page, "document.getElementById('error').textContent === ''")
+
+
 def test_classes_have_the_colours_of_the_server(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     # Others than in `map.png`, whose colours would be plotly's own by chance.
     monkeypatch.setattr("genae.operations.map.class_colour", lambda number: CLASS_COLOURS[-1 - number])
