@@ -87,11 +87,32 @@ def explored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-# The helpers above as fixtures: tests ask for them by name and import nothing from here.
-for _helper in (tiny_options, tiny_model, lively, random_batches):
-    globals()[f"_{_helper.__name__}_fixture"] = pytest.fixture(scope="session", name=_helper.__name__)(
-        lambda helper=_helper: helper
-    )
+# Tests ask for the helpers above by name and import nothing from here. They are functions of this module, so that a
+# process that a test starts can be given them.
+
+
+@pytest.fixture(scope="session", name="tiny_options")
+def _tiny_options() -> Callable[..., Any]:
+    """``tiny_options(name)`` -> the options that keep a model small, of those that it has."""
+    return tiny_options
+
+
+@pytest.fixture(scope="session", name="tiny_model")
+def _tiny_model() -> Callable[..., Any]:
+    """``tiny_model(name)`` -> a small model for 8 x 8 grey images."""
+    return tiny_model
+
+
+@pytest.fixture(scope="session", name="lively")
+def _lively() -> Callable[..., Any]:
+    """``lively(model)`` -> the model with weights that let signals through."""
+    return lively
+
+
+@pytest.fixture(scope="session", name="random_batches")
+def _random_batches() -> Callable[..., Any]:
+    """``random_batches(images, part)`` -> endless batches of 64 fixed images."""
+    return random_batches
 
 
 @pytest.fixture(scope="session")

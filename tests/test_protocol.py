@@ -3,6 +3,7 @@
 import copy
 import shutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,6 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from conftest import SHAPE, lively, random_batches, tiny_model, tiny_options
 from torch import Tensor, nn
 
 from genae.autoencoders import AUTOENCODERS
@@ -25,16 +25,16 @@ from genae.training.start import train
 CODES = 6
 
 
-def random_codes(images: int, part: Part) -> Iterator[Tensor]:
+def random_codes(random_batches, images: int, part: Part) -> Iterator[Tensor]:
     for batch in random_batches(images, part):
         yield batch.flatten(1)[:, :CODES]
 
 
-def subject(name: str, **options: Any) -> tuple[Autoencoder | Prior, Any]:
+def subject(tiny_model, lively, random_batches, name: str, **options: Any) -> tuple[Autoencoder | Prior, Any]:
     """A tiny model of either registry, and its stream of batches."""
     if name in AUTOENCODERS:
         return tiny_model(name, **options), random_batches
-    return lively(PRIORS[name](CODES)), random_codes
+    return lively(PRIORS[name](CODES)), partial(random_codes, random_batches)
 
 
 LEARNED = [name for name, prior in PRIORS.items() if prior.step is not Prior.step]
@@ -63,9 +63,11 @@ class Recording(Loop):
         super()._step(update, index)
 
 
-def gradients(name: str, accumulate: int = 1, **options: Any) -> tuple[list[Tensor], list[Tensor]]:
+def gradients(
+    tiny_model, lively, random_batches, name: str, accumulate: int = 1, **options: Any
+) -> tuple[list[Tensor], list[Tensor]]:
     """Gradients of the updates of one iteration, and the parameters after it."""
-    model, batches = subject(name, **options)
+    model, batches = subject(tiny_model, lively, random_batches, name, **options)
     loop = Recording(model, batches, accumulate=accumulate)
     loop.iteration(0, 1e-3)
     return loop.gradients, [p.detach().clone() for p in model.parameters()]
@@ -78,8 +80,8 @@ def assert_close(ours: list[Tensor], theirs: list[Tensor], tolerance: float) -> 
 
 
 @everything
-def test_exactly_the_listed_networks_move(name: str) -> None:
-    model, batches = subject(name)
+def test_exactly_the_listed_networks_move(name: str, tiny_model, lively, random_batches) -> None:
+    model, batches = subject(tiny_model, lively, random_batches, name)
     moved: set[str] = set()
 
     class Watching(Loop):
@@ -100,8 +102,8 @@ def test_exactly_the_listed_networks_move(name: str) -> None:
 
 
 @everything
-def test_no_network_gets_gradients_that_nobody_asked_for(name: str) -> None:
-    model, batches = subject(name)
+def test_no_network_gets_gradients_that_nobody_asked_for(name: str, tiny_model, lively, random_batches) -> None:
+    model, batches = subject(tiny_model, lively, random_batches, name)
 
     class Watching(Loop):
         def _step(self, update: Update, index: int) -> None:
@@ -114,44 +116,50 @@ def test_no_network_gets_gradients_that_nobody_asked_for(name: str) -> None:
 
 
 @additive
-def test_accumulation_equals_the_large_batch(name: str) -> None:
+def test_accumulation_equals_the_large_batch(name: str, tiny_model, lively, random_batches) -> None:
     # Batch statistics are those of a part, here as everywhere: compared without them.
-    assert_close(gradients(name, accumulate=4, norm="none")[0], gradients(name, norm="none")[0], 1e-3)
+    assert_close(
+        gradients(tiny_model, lively, random_batches, name, accumulate=4, norm="none")[0],
+        gradients(tiny_model, lively, random_batches, name, norm="none")[0],
+        1e-3,
+    )
 
 
-def test_a_slope_that_is_taken_now_and_then_is_taken_for_every_part_or_none() -> None:
+def test_a_slope_that_is_taken_now_and_then_is_taken_for_every_part_or_none(tiny_model, lively, random_batches) -> None:
     terms = []
     for accumulate in (1, 2):
-        model, batches = subject("style-alae", slope_every=2)
+        model, batches = subject(tiny_model, lively, random_batches, "style-alae", slope_every=2)
         records = Loop(model, batches, accumulate=accumulate).iteration(8, 1e-3)  # the second iteration: none
         terms.append({key for record in records for key in record.values})
     assert "slope" not in terms[0]
     assert terms[0] == terms[1]
 
 
-def _worker(rank: int, rendezvous: str, names: list[str], out: str) -> None:
+def _worker(rank: int, tiny_model, lively, random_batches, rendezvous: str, names: list[str], out: str) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=2)
-    results = {name: gradients(name) for name in names}
+    results = {name: gradients(tiny_model, lively, random_batches, name) for name in names}
     if rank == 0:
         torch.save(results, out)
     dist.destroy_process_group()
 
 
-def test_two_processes_equal_one_with_the_whole_batch(tmp_path: Path) -> None:
+def test_two_processes_equal_one_with_the_whole_batch(tmp_path: Path, tiny_model, lively, random_batches) -> None:
     names = [name for name in (*AUTOENCODERS, *LEARNED) if name not in PAIRWISE]
-    mp.spawn(_worker, (str(tmp_path / "meet"), names, str(tmp_path / "out.pt")), nprocs=2)
+    mp.spawn(
+        _worker, (tiny_model, lively, random_batches, str(tmp_path / "meet"), names, str(tmp_path / "out.pt")), nprocs=2
+    )
     results = torch.load(tmp_path / "out.pt")
     for name in names:
-        expected = gradients(name)
+        expected = gradients(tiny_model, lively, random_batches, name)
         assert_close(results[name][0], expected[0], 1e-3)
         assert_close(results[name][1], expected[1], 1e-3)
 
 
 @everything
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_parameters_stay_finite(name: str, precision: str) -> None:
-    model, batches = subject(name)
+def test_parameters_stay_finite(name: str, precision: str, tiny_model, lively, random_batches) -> None:
+    model, batches = subject(tiny_model, lively, random_batches, name)
     loop = Loop(model, batches, precision=precision)
     for i in range(5):
         records = loop.iteration(8 * i, 1e-3)
@@ -162,11 +170,11 @@ def test_parameters_stay_finite(name: str, precision: str) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on the CPU")
 @everything
-def test_compiled_equals_eager(name: str) -> None:
+def test_compiled_equals_eager(name: str, tiny_model, lively, random_batches) -> None:
     results = []
     for compiled in (False, True):
         torch.compiler.reset()
-        model, batches = subject(name)
+        model, batches = subject(tiny_model, lively, random_batches, name)
         loop = Recording(model, batches, compiled=compiled)
         if compiled and name in TWICE:
             with pytest.raises(GenaeError, match="train it without --compile"):
@@ -179,7 +187,7 @@ def test_compiled_equals_eager(name: str) -> None:
 
 @pytest.mark.parametrize("name", AUTOENCODERS)
 @pytest.mark.parametrize("at", [8, 24, 40])
-def test_resume_is_bit_exact_at_any_iteration(name: str, at: int, tmp_path: Path) -> None:
+def test_resume_is_bit_exact_at_any_iteration(name: str, at: int, tmp_path: Path, tiny_options) -> None:
     def config(images: int) -> Config:
         options = tiny_options(name)
         return Config(name, "digits", images=images, precision="float32", flip=True, device="cpu", options=options)
@@ -197,7 +205,7 @@ def test_resume_is_bit_exact_at_any_iteration(name: str, at: int, tmp_path: Path
 
 
 @pytest.mark.parametrize("name", AUTOENCODERS)
-def test_shapes_and_ranges(name: str) -> None:
+def test_shapes_and_ranges(name: str, tiny_model, random_batches) -> None:
     model = tiny_model(name).eval()
     x = next(random_batches(0, Part()))
     codes = model.encode(x) if model.has_encoder else torch.zeros(8, 6)
@@ -213,7 +221,7 @@ def test_shapes_and_ranges(name: str) -> None:
 
 
 @with_encoder
-def test_frozen_codes_leave_the_model_as_it_was(name: str) -> None:
+def test_frozen_codes_leave_the_model_as_it_was(name: str, tiny_model, random_batches) -> None:
     model = tiny_model(name)
     before = copy.deepcopy(model.state_dict())
     codes = model.encode_frozen(next(random_batches(0, Part())))
@@ -237,7 +245,7 @@ class Toy(Autoencoder):
     """Two linear networks whose ``step`` each test supplies."""
 
     def __init__(self, script: Any) -> None:
-        super().__init__(SHAPE, 8, 1e-3)
+        super().__init__((1, 8, 8), 8, 1e-3)
         self.encoder, self.decoder = nn.Linear(64, 4), nn.Linear(4, 64)
         self.script = script
 
@@ -245,7 +253,7 @@ class Toy(Autoencoder):
         return self.script(self, next(batches).flatten(1))
 
 
-def run_toy(script: Any, fused: bool = True) -> None:
+def run_toy(random_batches, script: Any, fused: bool = True) -> None:
     torch.manual_seed(0)
     Loop(Toy(script), random_batches, fused=fused).iteration(0, 1e-3)
 
@@ -315,18 +323,18 @@ def not_an_update(m: Toy, x: Tensor) -> Iterator[Any]:
         (not_an_update, "yielded Tensor; expected an Update"),
     ],
 )
-def test_misuse_is_named(script: Any, message: str, fused: bool) -> None:
+def test_misuse_is_named(script: Any, message: str, fused: bool, random_batches) -> None:
     with pytest.raises(ProtocolError, match=message):
-        run_toy(script, fused)
+        run_toy(random_batches, script, fused)
 
 
-def test_a_kept_graph_serves_two_updates() -> None:
+def test_a_kept_graph_serves_two_updates(random_batches) -> None:
     def kept(m: Toy, x: Tensor) -> Iterator[Update]:
         h = m.encoder(x)
         yield Update(m.decoder(h).square().mean(), [m.decoder], keep_graph=True)
         yield Update(h.square().mean(), [m.encoder])
 
-    run_toy(kept)
+    run_toy(random_batches, kept)
 
 
 def test_frozen_lets_gradients_through_and_computes_none() -> None:
@@ -339,7 +347,7 @@ def test_frozen_lets_gradients_through_and_computes_none() -> None:
     assert network.weight.requires_grad
 
 
-def test_gradients_of_unlisted_networks_are_not_even_computed() -> None:
+def test_gradients_of_unlisted_networks_are_not_even_computed(random_batches) -> None:
     def through_both(m: Toy, x: Tensor) -> Iterator[Update]:
         yield Update(mse(m.decoder(m.encoder(x)), x), [m.encoder])
 

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import TINY_FLAGS, random_batches, tiny_model, tiny_options
 from safetensors.torch import load_file
 
 from genae import api
@@ -29,20 +28,20 @@ from genae.training.loop import Loop
 from genae.training.precision import fast_float32
 from genae.training.start import train
 
-SETTINGS = [*TINY_FLAGS, "--data=digits", "--checkpoint-every=320", "--validate-every=320"]
+SETTINGS = ["--data=digits", "--checkpoint-every=320", "--validate-every=320"]
 
 
-def config(**changes: Any) -> Config:
+def config(tiny_options, **changes: Any) -> Config:
     options = tiny_options("stacked-wae") | changes.pop("options", {})
     return Config("stacked-wae", **{"data": "digits", "images": 64, "precision": "float32", "device": "cpu"} | changes,
                   options=options)  # fmt: skip
 
 
-def start(run: Path, images: int) -> subprocess.Popen[str]:
+def start(tiny_flags, run: Path, images: int) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "genae", "train", "stacked-wae", "--run", str(run), "--images", str(images)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    return subprocess.Popen([*command, *SETTINGS], env=environment, text=True, **pipes)
+    return subprocess.Popen([*command, *tiny_flags, *SETTINGS], env=environment, text=True, **pipes)
 
 
 def wait_for_checkpoint(run: Path, process: subprocess.Popen[str]) -> None:
@@ -57,36 +56,36 @@ def final_weights(run: Path) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.slow
-def test_kill_and_interrupt_lose_nothing(tmp_path: Path) -> None:
-    whole = start(tmp_path / "whole", 8000)
+def test_kill_and_interrupt_lose_nothing(tmp_path: Path, tiny_flags) -> None:
+    whole = start(tiny_flags, tmp_path / "whole", 8000)
     assert whole.wait() == 0
-    killed = start(tmp_path / "parts", 8000)
+    killed = start(tiny_flags, tmp_path / "parts", 8000)
     wait_for_checkpoint(tmp_path / "parts", killed)
     killed.send_signal(signal.SIGKILL)
     killed.wait()
-    stopped = start(tmp_path / "parts", 8000)
+    stopped = start(tiny_flags, tmp_path / "parts", 8000)
     time.sleep(4)
     stopped.send_signal(signal.SIGTERM)
     status = stopped.wait()
     assert status in (130, 0, -signal.SIGTERM), stopped.stdout.read()  # 0: it was faster; -15: still importing
-    assert start(tmp_path / "parts", 8000).wait() == 0
+    assert start(tiny_flags, tmp_path / "parts", 8000).wait() == 0
     ours, theirs = final_weights(tmp_path / "parts"), final_weights(tmp_path / "whole")
     assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
     images = [line["images"] for line in RunFolder(tmp_path / "parts").history() if "losses" in line]
     assert images == sorted(set(images)), "what was logged after the last checkpoint is logged once"
 
 
-def test_interrupt_saves_and_says_so(tmp_path: Path) -> None:
+def test_interrupt_saves_and_says_so(tmp_path: Path, tiny_options) -> None:
     def interrupt(event: dict[str, Any]) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
-    outcome = train(config(images=100_000, validate_every=80), tmp_path / "run", progress=interrupt)
+    outcome = train(config(tiny_options, images=100_000, validate_every=80), tmp_path / "run", progress=interrupt)
     assert outcome.stopped == "interrupted"
     assert RunFolder(tmp_path / "run").checkpoints()[-1].name == f"images-{outcome.images:09d}"
 
 
-def test_run_folder_contents(tmp_path: Path) -> None:
-    train(config(images=640, checkpoint_every=128, validate_every=128), tmp_path / "run")
+def test_run_folder_contents(tmp_path: Path, tiny_options) -> None:
+    train(config(tiny_options, images=640, checkpoint_every=128, validate_every=128), tmp_path / "run")
     folder = RunFolder(tmp_path / "run")
     assert [c.name for c in folder.checkpoints()] == ["images-000000512", "images-000000640"]
     assert folder.config == Config.from_json((tmp_path / "run" / "config.json").read_text(), "config.json")
@@ -102,46 +101,46 @@ def test_run_folder_contents(tmp_path: Path) -> None:
     assert best.keys() == load(tmp_path / "run").autoencoder.state_dict().keys()
 
 
-def test_early_stopping(tmp_path: Path) -> None:
+def test_early_stopping(tmp_path: Path, tiny_options) -> None:
     still = {"learning_rate": 0.0, "norm": "none"}
-    outcome = train(config(images=10_000, validate_every=8, patience=2, options=still), tmp_path / "r")
+    outcome = train(config(tiny_options, images=10_000, validate_every=8, patience=2, options=still), tmp_path / "r")
     assert outcome.stopped == "early"
     assert outcome.images == 24
-    again = train(config(images=10_000, validate_every=8, patience=2, options=still), tmp_path / "r")
+    again = train(config(tiny_options, images=10_000, validate_every=8, patience=2, options=still), tmp_path / "r")
     assert again.images == 24, "a run that stopped early stays stopped"
 
 
-def test_nan_names_update_iteration_and_checkpoint(tmp_path: Path) -> None:
-    train(config(images=64), tmp_path / "run")
+def test_nan_names_update_iteration_and_checkpoint(tmp_path: Path, tiny_options) -> None:
+    train(config(tiny_options, images=64), tmp_path / "run")
     checkpoint = RunFolder(tmp_path / "run").checkpoints()[-1] / "model.safetensors"
     tensors, metadata = load_tensors(checkpoint)
     tensors["decoder.linear.weight"][0, 0] = float("nan")
     del metadata["format"]
     save_tensors(checkpoint, tensors, metadata)
     with pytest.raises(GenaeError, match=r"the loss of update 'critic' became nan at image 64; .*images-000000064"):
-        train(config(images=128), tmp_path / "run")
+        train(config(tiny_options, images=128), tmp_path / "run")
 
 
-def test_two_writers_are_refused(tmp_path: Path) -> None:
-    train(config(), tmp_path / "run")
+def test_two_writers_are_refused(tmp_path: Path, tiny_options) -> None:
+    train(config(tiny_options), tmp_path / "run")
     with RunFolder(tmp_path / "run").locked():
         code = "import sys; from genae.training.checkpoint import RunFolder\nwith RunFolder(sys.argv[1]).locked(): pass"
         result = subprocess.run([sys.executable, "-c", code, tmp_path / "run"], capture_output=True, text=True)
     assert f"is being written by process {os.getpid()}" in result.stderr
 
 
-def test_another_configuration_is_refused(tmp_path: Path) -> None:
-    train(config(), tmp_path / "run")
+def test_another_configuration_is_refused(tmp_path: Path, tiny_options) -> None:
+    train(config(tiny_options), tmp_path / "run")
     with pytest.raises(GenaeError, match="started with learning-rate 0.001, not 0.1: repeat its command"):
-        train(config(options={"learning_rate": 0.1}), tmp_path / "run")
+        train(config(tiny_options, options={"learning_rate": 0.1}), tmp_path / "run")
     with pytest.raises(GenaeError, match="started with seed 0, not 1"):
-        train(config(seed=1), tmp_path / "run")
+        train(config(tiny_options, seed=1), tmp_path / "run")
 
 
-def test_a_full_disk_later_keeps_the_last_state(tmp_path: Path) -> None:
+def test_a_full_disk_later_keeps_the_last_state(tmp_path: Path, tiny_options) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("this system has no /dev/full")
-    train(config(), tmp_path / "run")
+    train(config(tiny_options), tmp_path / "run")
     (tmp_path / "run" / "log.jsonl").unlink()
     (tmp_path / "run" / "log.jsonl").symlink_to("/dev/full")
     with pytest.raises(GenaeError, match="the disk is full; the last saved state is images-000000064"):
@@ -153,20 +152,20 @@ def test_too_little_room_is_said_before_training(tmp_path: Path) -> None:
         RunFolder(tmp_path / "run").prepare(needed_bytes=10**18)
 
 
-def test_an_unwritable_place_is_one_sentence(tmp_path: Path) -> None:
+def test_an_unwritable_place_is_one_sentence(tmp_path: Path, tiny_options) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(GenaeError, match="cannot write the run folder"):
-        train(config(), tmp_path / "file" / "run")
+        train(config(tiny_options), tmp_path / "file" / "run")
 
 
-def test_a_batch_must_fit_the_data(tmp_path: Path) -> None:
+def test_a_batch_must_fit_the_data(tmp_path: Path, tiny_options) -> None:
     np.save(tmp_path / "few.npy", np.zeros((5, 8, 8), np.uint8))
     with pytest.raises(GenaeError, match="a batch of 8 is larger than the 3 training images .* --batch-size"):
-        train(config(data=str(tmp_path / "few.npy")), tmp_path / "run")
+        train(config(tiny_options, data=str(tmp_path / "few.npy")), tmp_path / "run")
     assert not (tmp_path / "run").exists(), "nothing is left behind"
-    train(config(data=str(tmp_path / "few.npy"), options={"batch_size": 2}), tmp_path / "run")
+    train(config(tiny_options, data=str(tmp_path / "few.npy"), options={"batch_size": 2}), tmp_path / "run")
     with pytest.raises(GenaeError, match="batch of 8 cannot be divided into 3 parts"):
-        train(config(accumulate=3), tmp_path / "other")
+        train(config(tiny_options, accumulate=3), tmp_path / "other")
 
 
 @pytest.mark.parametrize(
@@ -177,23 +176,23 @@ def test_a_batch_must_fit_the_data(tmp_path: Path) -> None:
         (lambda p: save_tensors(p, {"x": torch.zeros(1)}, {}), "does not hold a genae model"),
     ],
 )
-def test_a_file_that_is_not_what_it_says_is_refused(damage: Any, message: str, tmp_path: Path) -> None:
-    train(config(), tmp_path / "run")
+def test_a_file_that_is_not_what_it_says_is_refused(damage: Any, message: str, tmp_path: Path, tiny_options) -> None:
+    train(config(tiny_options), tmp_path / "run")
     damage(tmp_path / "run" / "best.safetensors")
     with pytest.raises(GenaeError, match=message):
         load(tmp_path / "run")
 
 
-def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
-    train(config(), tmp_path / "run")
+def test_a_damaged_checkpoint_is_named(tmp_path: Path, tiny_options) -> None:
+    train(config(tiny_options), tmp_path / "run")
     newest = RunFolder(tmp_path / "run").checkpoints()[-1]
     (newest / "optimisers.safetensors").write_bytes(b"")
     with pytest.raises(GenaeError, match="images-000000064 is damaged .* delete it to resume from the one before"):
-        train(config(images=128), tmp_path / "run")
+        train(config(tiny_options, images=128), tmp_path / "run")
 
 
-def test_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
-    train(config(), tmp_path / "run")
+def test_weights_of_another_architecture_are_refused(tmp_path: Path, tiny_options) -> None:
+    train(config(tiny_options), tmp_path / "run")
     path = tmp_path / "run" / "best.safetensors"
     tensors, metadata = load_tensors(path)
     tensors["encoder.linear.weight"] = torch.zeros(2, 2)
@@ -239,15 +238,15 @@ def test_settings_that_cannot_be_used(model: str, settings: dict[str, str], mess
         resolve(model, settings, PRESETS, AUTOENCODERS)
 
 
-def test_a_run_of_a_version_with_fewer_options_goes_on(tmp_path: Path) -> None:
-    train(config(), tmp_path / "run")
+def test_a_run_of_a_version_with_fewer_options_goes_on(tmp_path: Path, tiny_options) -> None:
+    train(config(tiny_options), tmp_path / "run")
     assert "networks" not in json.loads((tmp_path / "run" / "config.json").read_text())["options"]
-    assert train(config(images=128, options={"networks": "dcgan"}), tmp_path / "run").images == 128
+    assert train(config(tiny_options, images=128, options={"networks": "dcgan"}), tmp_path / "run").images == 128
     with pytest.raises(GenaeError, match="was started with networks 'dcgan', not 'dense'"):
-        train(config(images=192, options={"networks": "dense", "norm": "none"}), tmp_path / "run")
+        train(config(tiny_options, images=192, options={"networks": "dense", "norm": "none"}), tmp_path / "run")
 
 
-def test_a_run_of_a_version_whose_default_was_another_keeps_it(tmp_path: Path) -> None:
+def test_a_run_of_a_version_whose_default_was_another_keeps_it(tmp_path: Path, tiny_options) -> None:
     settings = Config("alae", "digits", images=64, precision="float32", options=tiny_options("alae"))
     train(settings, tmp_path / "run")
     assert "output_slope" not in json.loads((tmp_path / "run" / "config.json").read_text())["options"]
@@ -259,16 +258,18 @@ def test_a_run_of_a_version_whose_default_was_another_keeps_it(tmp_path: Path) -
     assert load(tmp_path / "new").autoencoder.encoder.last_leak == 0.2
 
 
-def test_a_run_of_an_unknown_model_is_refused(tmp_path: Path) -> None:
-    train(config(), tmp_path / "run")
+def test_a_run_of_an_unknown_model_is_refused(tmp_path: Path, tiny_options) -> None:
+    train(config(tiny_options), tmp_path / "run")
     known = json.loads((tmp_path / "run" / "config.json").read_text())
     (tmp_path / "run" / "config.json").write_text(json.dumps(known | {"model": "of-tomorrow"}))
     with pytest.raises(GenaeError, match="was started with model 'of-tomorrow', not 'stacked-wae'"):
-        train(config(images=128), tmp_path / "run")
+        train(config(tiny_options, images=128), tmp_path / "run")
 
 
 @pytest.mark.parametrize(("name", "keeps"), [("ae", True), ("alice", True), ("bigan", False), ("alae", False)])
-def test_the_best_weights_are_kept_where_training_lowers_the_error(name: str, keeps: bool, tmp_path: Path) -> None:
+def test_the_best_weights_are_kept_where_training_lowers_the_error(
+    name: str, keeps: bool, tmp_path: Path, tiny_options
+) -> None:
     settings = Config(name, "digits", images=64, precision="float32", options=tiny_options(name))
     train(settings, tmp_path / "run")
     assert (tmp_path / "run" / "best.safetensors").exists() == keeps
@@ -277,54 +278,56 @@ def test_the_best_weights_are_kept_where_training_lowers_the_error(name: str, ke
     assert keeps or all(torch.equal(loaded[key], value) for key, value in kept.items())
 
 
-def test_changed_data_is_noticed(tmp_path: Path) -> None:
+def test_changed_data_is_noticed(tmp_path: Path, tiny_options) -> None:
     images = np.random.default_rng(0).integers(0, 256, (40, 8, 8), dtype=np.uint8)
     np.save(tmp_path / "a.npy", images[:30])
     settings = {"data": str(tmp_path / "a.npy")}
-    train(config(**settings), tmp_path / "run")
+    train(config(tiny_options, **settings), tmp_path / "run")
     np.save(tmp_path / "a.npy", images)
     with pytest.raises(GenaeError, match="not those that .* started with"):
-        train(config(**settings, images=128), tmp_path / "run")
+        train(config(tiny_options, **settings, images=128), tmp_path / "run")
     with pytest.raises(GenaeError, match="not those that run was trained on"):
         load(tmp_path / "run").open_data()
 
 
-def test_without_config_json_the_weights_know(tmp_path: Path) -> None:
-    train(config(), tmp_path / "run")
+def test_without_config_json_the_weights_know(tmp_path: Path, tiny_options) -> None:
+    train(config(tiny_options), tmp_path / "run")
     (tmp_path / "run" / "config.json").unlink()
     with pytest.raises(GenaeError, match="started with seed 0, not 3"):
-        train(config(seed=3, images=128), tmp_path / "run")
-    train(config(images=128), tmp_path / "run")
+        train(config(tiny_options, seed=3, images=128), tmp_path / "run")
+    train(config(tiny_options, images=128), tmp_path / "run")
     assert (tmp_path / "run" / "config.json").exists()
 
 
 @pytest.mark.parametrize("text", ["\xff", "[]", "{}", '{"options": null}', '{"model": "stacked-wae", "options": {}}'])
-def test_a_damaged_config_is_named(text: str, tmp_path: Path) -> None:
-    train(config(), tmp_path / "run")
+def test_a_damaged_config_is_named(text: str, tmp_path: Path, tiny_options) -> None:
+    train(config(tiny_options), tmp_path / "run")
     (tmp_path / "run" / "config.json").write_bytes(text.encode("latin1"))
     with pytest.raises(GenaeError, match=r"config.json"):
-        train(config(), tmp_path / "run")
+        train(config(tiny_options), tmp_path / "run")
 
 
 @pytest.mark.parametrize("state", ["{}", '{"images": 64}', '{"images": 8, "best": {}, "seconds": 0, "data": ""}'])
-def test_a_damaged_state_never_restarts_silently(state: str, tmp_path: Path) -> None:
-    train(config(), tmp_path / "run")
+def test_a_damaged_state_never_restarts_silently(state: str, tmp_path: Path, tiny_options) -> None:
+    train(config(tiny_options), tmp_path / "run")
     (RunFolder(tmp_path / "run").checkpoints()[-1] / "state.json").write_text(state)
     with pytest.raises(GenaeError, match="is damaged"):
-        train(config(images=128), tmp_path / "run")
+        train(config(tiny_options, images=128), tmp_path / "run")
 
 
-def test_foreign_optimisers_are_refused(tmp_path: Path) -> None:
-    train(config(), tmp_path / "run")
+def test_foreign_optimisers_are_refused(tmp_path: Path, tiny_options) -> None:
+    train(config(tiny_options), tmp_path / "run")
     save_tensors(RunFolder(tmp_path / "run").checkpoints()[-1] / "optimisers.safetensors", {"x": torch.zeros(3)}, {})
     with pytest.raises(GenaeError, match="optimisers are not those of this model"):
-        train(config(images=128), tmp_path / "run")
+        train(config(tiny_options, images=128), tmp_path / "run")
 
 
-def test_a_wrong_first_try_can_be_mended(tmp_path: Path) -> None:
+def test_a_wrong_first_try_can_be_mended(tmp_path: Path, tiny_options) -> None:
     with pytest.raises(GenaeError, match="training diverged"):
-        train(config(options={"learning_rate": 1e30}, images=4000, checkpoint_every=4000), tmp_path / "run")
-    train(config(), tmp_path / "run")
+        train(
+            config(tiny_options, options={"learning_rate": 1e30}, images=4000, checkpoint_every=4000), tmp_path / "run"
+        )
+    train(config(tiny_options), tmp_path / "run")
     assert [line["images"] for line in RunFolder(tmp_path / "run").history()] == [64, 64], (
         "one log line, one validation"
     )
@@ -336,10 +339,10 @@ def test_checkpoints_are_ordered_by_number(tmp_path: Path) -> None:
     assert [c.name for c in RunFolder(tmp_path).checkpoints()][-1] == "images-1000050000"
 
 
-def test_a_finished_run_is_left_alone(tmp_path: Path) -> None:
-    train(config(), tmp_path / "run")
+def test_a_finished_run_is_left_alone(tmp_path: Path, tiny_options) -> None:
+    train(config(tiny_options), tmp_path / "run")
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "run" / "checkpoints").rglob("*.safetensors")}
-    assert train(config(), tmp_path / "run").images == 64
+    assert train(config(tiny_options), tmp_path / "run").images == 64
     assert before == {p: p.stat().st_mtime_ns for p in (tmp_path / "run" / "checkpoints").rglob("*.safetensors")}
 
 
@@ -362,20 +365,19 @@ def test_a_finished_run_is_left_alone(tmp_path: Path) -> None:
         ({"prior_initial": "zeros"}, "initial weights are 'zeros'"),
     ],
 )
-def test_options_that_cannot_be_used(options: dict[str, Any], message: str, tmp_path: Path) -> None:
+def test_options_that_cannot_be_used(options: dict[str, Any], message: str, tmp_path: Path, tiny_options) -> None:
     with pytest.raises(GenaeError, match=message):
-        train(config(options=options), tmp_path / "run")
+        train(config(tiny_options, options=options), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:x", "cuda:99"])
-def test_devices_that_are_not_there(device: str, tmp_path: Path) -> None:
+def test_devices_that_are_not_there(device: str, tmp_path: Path, tiny_options) -> None:
     with pytest.raises(GenaeError, match=f"device is '{device}'"):
-        train(config(device=device), tmp_path / "run")
+        train(config(tiny_options, device=device), tmp_path / "run")
 
 
-def test_the_learning_rate_is_annealed_by_images() -> None:
-    from conftest import tiny_model
+def test_the_learning_rate_is_annealed_by_images(tiny_model) -> None:
 
     model = tiny_model("stacked-wae", anneal=100)
     rates = [model.stage(images).learning_rate for images in (0, 50, 100, 500)]
@@ -383,12 +385,12 @@ def test_the_learning_rate_is_annealed_by_images() -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_under_torchrun_train_what_one_does(tmp_path: Path) -> None:
-    run = ["-m", "--", "genae", "train", "stacked-wae", *SETTINGS, "--images", "640", "--run"]
+def test_two_processes_under_torchrun_train_what_one_does(tmp_path: Path, tiny_flags) -> None:
+    run = ["-m", "--", "genae", "train", "stacked-wae", *tiny_flags, *SETTINGS, "--images", "640", "--run"]
     two = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29511"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     subprocess.run([*two, *run, tmp_path / "two"], env=environment, check=True, stdout=subprocess.DEVNULL)
-    assert start(tmp_path / "one", 640).wait() == 0
+    assert start(tiny_flags, tmp_path / "one", 640).wait() == 0
     one, both = (RunFolder(tmp_path / name).history()[-1]["validation"]["mse"] for name in ("one", "two"))
     assert both == pytest.approx(one, rel=0.05)
     with RunFolder(tmp_path / "two").locked():
@@ -398,7 +400,7 @@ def test_two_processes_under_torchrun_train_what_one_does(tmp_path: Path) -> Non
     assert "Gloo" not in refused.stderr
 
 
-def test_a_healthy_training_is_measured_and_not_warned_about(tmp_path: Path) -> None:
+def test_a_healthy_training_is_measured_and_not_warned_about(tmp_path: Path, tiny_options) -> None:
     options = tiny_options("stacked-wae", code_dim=8)
     train(Config("stacked-wae", "digits", images=8000, validate_every=4000, options=options), tmp_path / "run")
     last = [line for line in RunFolder(tmp_path / "run").history() if "validation" in line][-1]
@@ -421,7 +423,7 @@ def test_a_healthy_training_is_measured_and_not_warned_about(tmp_path: Path) -> 
         ),
     ],
 )
-def test_silent_failures_are_said_in_plain_words(break_it: Any, warning: str) -> None:
+def test_silent_failures_are_said_in_plain_words(break_it: Any, warning: str, tiny_model, random_batches) -> None:
     from genae.training.diagnostics import diagnose, warnings
 
     model = tiny_model("stacked-wae").eval()
@@ -440,7 +442,7 @@ def test_a_critic_that_wins_is_named() -> None:
     assert not warnings({}, {"critic": {"loss": -3.0, "penalty": 0.1}}), "a Wasserstein critic's loss has no floor"
 
 
-def test_a_preset_may_fit_a_prior_after_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_preset_may_fit_a_prior_after_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_options) -> None:
     from genae.settings.presets import FITTED
 
     monkeypatch.setitem(FITTED, "ae", {"name": "after", "kind": "mixture", "components": 3})
@@ -452,7 +454,7 @@ def test_a_preset_may_fit_a_prior_after_training(tmp_path: Path, monkeypatch: py
         api.train("ae", tmp_path / "run", data="digits", images=64, **tiny_options("ae"))
 
 
-def test_fast_products_are_exact_and_only_while_training() -> None:
+def test_fast_products_are_exact_and_only_while_training(tiny_model, random_batches) -> None:
     def products() -> str:
         return str(torch.backends.mkldnn.matmul.fp32_precision)
 

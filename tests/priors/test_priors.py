@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import tiny_options
 
 from genae import api
 from genae.errors import GenaeError
@@ -182,7 +181,7 @@ def test_both_places_of_the_penalty(at: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(tmp_path_factory: pytest.TempPathFactory, tiny_options) -> Path:
     path = tmp_path_factory.mktemp("runs") / "plain"
     train(Config("ae", "digits", images=64, options=tiny_options("ae")), path)
     return path
@@ -219,7 +218,7 @@ def test_an_interrupted_fit_goes_on_bit_for_bit(tmp_path: Path) -> None:
     assert not torch.equal(other.sample(2, generator()), whole.sample(2, generator()))
 
 
-def test_priors_of_other_weights_are_left_out(run: Path, tmp_path: Path) -> None:
+def test_priors_of_other_weights_are_left_out(run: Path, tmp_path: Path, tiny_options) -> None:
     import shutil
 
     copy = tmp_path / "copy"
@@ -255,7 +254,7 @@ def test_wrong_requests_are_explained(call: Any, message: str, run: Path) -> Non
         call(run)
 
 
-def test_a_prior_cannot_replace_one_that_was_trained_with_the_model(tmp_path: Path) -> None:
+def test_a_prior_cannot_replace_one_that_was_trained_with_the_model(tmp_path: Path, tiny_options) -> None:
     train(Config("aaae", "digits", images=16, options=tiny_options("aaae")), tmp_path / "run")
     with pytest.raises(GenaeError, match="was trained with a prior 'wgan-gp'; choose another --name"):
         api.fit_prior(tmp_path / "run", "wgan-gp")
@@ -263,7 +262,7 @@ def test_a_prior_cannot_replace_one_that_was_trained_with_the_model(tmp_path: Pa
     assert load(tmp_path / "run").priors == ["wgan-gp", "plain"]
 
 
-def test_a_generator_without_encoder_says_so(tmp_path: Path) -> None:
+def test_a_generator_without_encoder_says_so(tmp_path: Path, tiny_options) -> None:
     run = tmp_path / "run"
     train(Config("wgan-gp", "digits", images=16, options=tiny_options("wgan-gp")), run)
     model = load(run)

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import random_batches, tiny_model
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -110,7 +109,9 @@ class Uncaptured(CapturedLoop):
         return super().iteration(images, learning_rate)
 
 
-def trained(kind: type[Loop], model: Autoencoder, device: torch.device) -> tuple[list[Record], list[Tensor]]:
+def trained(
+    random_batches, kind: type[Loop], model: Autoencoder, device: torch.device
+) -> tuple[list[Record], list[Tensor]]:
     """What ten iterations report, and the weights after them; the learning rate falls."""
 
     def batches(images: int, part: Part) -> Iterator[Tensor]:
@@ -123,10 +124,10 @@ def trained(kind: type[Loop], model: Autoencoder, device: torch.device) -> tuple
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_replayed_iterations_equal_the_loops(name: str, device: torch.device) -> None:
+def test_replayed_iterations_equal_the_loops(name: str, device: torch.device, tiny_model, random_batches) -> None:
     reference = Loop if name == "ae" else Uncaptured  # which draws no random numbers
-    reported, weights = trained(reference, tiny_model(name, **MODELS[name]), device)
-    again, replayed = trained(CapturedLoop, tiny_model(name, **MODELS[name]), device)
+    reported, weights = trained(random_batches, reference, tiny_model(name, **MODELS[name]), device)
+    again, replayed = trained(random_batches, CapturedLoop, tiny_model(name, **MODELS[name]), device)
     for mine, its in zip(replayed, weights, strict=True):
         torch.testing.assert_close(mine, its)
     for record, other in zip(again, reported, strict=True):
@@ -134,7 +135,7 @@ def test_replayed_iterations_equal_the_loops(name: str, device: torch.device) ->
         torch.testing.assert_close(dict(record.values), {key: v.float() for key, v in other.values.items()})
 
 
-def test_what_waits_for_the_device_cannot_be_captured(device: torch.device) -> None:
+def test_what_waits_for_the_device_cannot_be_captured(device: torch.device, tiny_model, random_batches) -> None:
     model = tiny_model("ae")
     plain = model.step
 
@@ -145,11 +146,11 @@ def test_what_waits_for_the_device_cannot_be_captured(device: torch.device) -> N
 
     model.step = waiting  # type: ignore[method-assign]
     with pytest.raises(GenaeError, match="cannot be captured.*capturing; leave out --capture"):
-        trained(CapturedLoop, model, device)
+        trained(random_batches, CapturedLoop, model, device)
 
 
 @pytest.mark.parametrize("name", [name for name, model in AUTOENCODERS.items() if model.steady])
-def test_steady_models_compute_the_same_after_any_number_of_images(name: str) -> None:
+def test_steady_models_compute_the_same_after_any_number_of_images(name: str, tiny_model, random_batches) -> None:
     def losses(images: int) -> list[Tensor]:
         model = tiny_model(name)
         torch.manual_seed(0)

@@ -11,7 +11,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from test_cli import genae
 from torch import Tensor, nn
 from torch.distributions import Bernoulli, kl_divergence
 
@@ -254,22 +253,20 @@ def test_swapping_changes_one_part_alone(trained: Path) -> None:
         (["--show", "swaps", "--parts", "1", "--from-part", "0"], (10, 4)),
     ],
 )
-def test_parts_are_drawn(
-    flags: list[str], size: tuple[int, int], trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert genae("parts", trained, *flags, "--out", tmp_path / "p.png", monkeypatch=monkeypatch) == 0
+def test_parts_are_drawn(flags: list[str], size: tuple[int, int], trained: Path, tmp_path: Path, genae) -> None:
+    assert genae("parts", trained, *flags, "--out", tmp_path / "p.png") == 0
     width, height = Image.open(tmp_path / "p.png").size
     assert width > size[0] * 60
     assert size[1] * 60 < height < size[1] * 70 + 40
 
 
-def test_parts_are_written_as_numbers_and_files(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert genae("parts", trained, "--out", tmp_path / "p.npz", monkeypatch=monkeypatch) == 0
+def test_parts_are_written_as_numbers_and_files(trained: Path, tmp_path: Path, genae) -> None:
+    assert genae("parts", trained, "--out", tmp_path / "p.npz") == 0
     arrays = np.load(tmp_path / "p.npz")
     assert arrays["occurrence"].shape == (10, 3, 4, 4)
     assert arrays["appearance"].shape == (10, 3, 2)
     flags = ["--show", "crops", "--count", "5", "--out", tmp_path / "crops"]
-    assert genae("parts", trained, *flags, monkeypatch=monkeypatch) == 0
+    assert genae("parts", trained, *flags) == 0
     assert len(list((tmp_path / "crops" / "part-01").glob("*.png"))) == 5
     with open(tmp_path / "crops" / "crops.csv") as file:
         lines = list(csv.DictReader(file))
@@ -291,9 +288,7 @@ def test_parts_are_written_as_numbers_and_files(trained: Path, tmp_path: Path, m
         assert np.array_equal(np.array(written), np.array(figures.to_picture(expected)))
 
 
-def test_wrong_requests_for_parts(
-    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_wrong_requests_for_parts(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], genae) -> None:
     for flags, message in (
         (["--show", "map"], "--show is 'map'; did you mean 'maps'"),
         (["--parts", "3"], "--parts holds 3; there are 3 parts, numbered from 0"),
@@ -303,12 +298,12 @@ def test_wrong_requests_for_parts(
         (["--show", "crops", "--from-part", "1"], "--from-part is for --show swaps, not crops"),
         (["--seed", "1"], "--seed is for --show crops, not maps"),
     ):
-        assert genae("parts", trained, *flags, monkeypatch=monkeypatch) == 2
+        assert genae("parts", trained, *flags) == 2
         assert message in capsys.readouterr().err
     train(
         resolve("ae", {"data": "digits", "images": 50, "width": 4, "batch_size": 50}, {}, AUTOENCODERS), tmp_path / "ae"
     )
-    assert genae("parts", tmp_path / "ae", monkeypatch=monkeypatch) == 2
+    assert genae("parts", tmp_path / "ae") == 2
     assert "has no parts; expected a patch-vae" in capsys.readouterr().err
 
 
@@ -426,11 +421,11 @@ def test_the_learning_rate_drops_and_the_best_epoch_is_tested(trained: Path, mon
     assert sorted(set(rates)) == pytest.approx([0.001, 0.01])
 
 
-def test_a_run_is_probed(trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_is_probed(trained: Path, capsys: pytest.CaptureFixture[str], genae) -> None:
     flags = ["--epochs", "1", "--seeds", "0,1", "--frozen", "conv1-3"]
-    assert genae("probe", trained, *flags, "--trunk", "random", monkeypatch=monkeypatch) == 0
+    assert genae("probe", trained, *flags, "--trunk", "random") == 0
     capsys.readouterr()
-    assert genae("probe", trained, *flags, "--heads", "mlp, knn", monkeypatch=monkeypatch) == 0
+    assert genae("probe", trained, *flags, "--heads", "mlp, knn") == 0
     shown = capsys.readouterr().out
     records = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
     probed = [(r["of"], r["metric"], r["fingerprint"]["seed"]) for r in records if r["metric"].startswith("top")]
@@ -449,7 +444,7 @@ def test_a_run_is_probed(trained: Path, monkeypatch: pytest.MonkeyPatch, capsys:
         (["--seeds", "1,1"], "seeds are [1, 1]; expected different"),
         (["--heads", "knn", "--frozen", "none"], "knn reads frozen layers, but frozen is 'none'; freeze some layers"),
     ):
-        assert genae("probe", trained, *wrong, monkeypatch=monkeypatch) == 2
+        assert genae("probe", trained, *wrong) == 2
         assert message in capsys.readouterr().err
 
 

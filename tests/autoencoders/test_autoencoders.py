@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from conftest import random_batches, tiny_model, tiny_options
 from torch import nn
 
 from genae.autoencoders import AUTOENCODERS
@@ -12,7 +11,7 @@ from genae.networks.variational import posterior
 from genae.protocol import Part, Update
 
 
-def updates(name: str, **options: object) -> tuple[nn.Module, torch.Tensor, list[Update]]:
+def updates(tiny_model, random_batches, name: str, **options: object) -> tuple[nn.Module, torch.Tensor, list[Update]]:
     """A model, the first batch of an iteration, and its updates; no optimiser steps between them."""
     torch.manual_seed(0)
     model = tiny_model(name, norm="none", **options)
@@ -21,8 +20,8 @@ def updates(name: str, **options: object) -> tuple[nn.Module, torch.Tensor, list
     return model, x, list(model.step(random_batches(0, Part()), 0))
 
 
-def test_the_vae_minimises_its_bound() -> None:
-    model, x, (update,) = updates("vae", beta=3.0, variance=0.2, learn_variance=False)
+def test_the_vae_minimises_its_bound(tiny_model, random_batches) -> None:
+    model, x, (update,) = updates(tiny_model, random_batches, "vae", beta=3.0, variance=0.2, learn_variance=False)
     mean, log_variance = posterior(model.encoder(x))
     torch.manual_seed(1)
     z = mean + (log_variance / 2).exp() * torch.randn(8, 6)
@@ -32,8 +31,8 @@ def test_the_vae_minimises_its_bound() -> None:
     assert float(update.loss) == pytest.approx(float(bound) / 64, rel=1e-5)
 
 
-def test_the_learned_variance_becomes_the_error() -> None:
-    model, _, _ = updates("vae")
+def test_the_learned_variance_becomes_the_error(tiny_model, random_batches) -> None:
+    model, _, _ = updates(tiny_model, random_batches, "vae")
     error = torch.tensor(0.037)
     optimiser = torch.optim.Adam(model.likelihood.parameters(), 1e-3)
     for _ in range(1000):
@@ -43,9 +42,9 @@ def test_the_learned_variance_becomes_the_error() -> None:
     assert float(model.likelihood.log_variance.exp()) == pytest.approx(0.037, rel=1e-3)
 
 
-def test_the_decoder_of_vae_gan_deceives_the_critic() -> None:
+def test_the_decoder_of_vae_gan_deceives_the_critic(tiny_model, random_batches) -> None:
     # Its gradient from the adversarial term raises the critic's logits on its images: a library has the sign wrong.
-    model, _, found = updates("vae-gan", style_weight=0.0)
+    model, _, found = updates(tiny_model, random_batches, "vae-gan", style_weight=0.0)
     decoder = found[1]
     assert decoder.trains == [model.decoder]
     z = torch.randn(64, 6)
@@ -64,8 +63,8 @@ def test_the_decoder_of_vae_gan_deceives_the_critic() -> None:
         assert model.critic(model.decoder(z)).mean() > before
 
 
-def test_the_encoder_of_vae_gan_gets_no_adversarial_gradient() -> None:
-    model, x, found = updates("vae-gan")
+def test_the_encoder_of_vae_gan_gets_no_adversarial_gradient(tiny_model, random_batches) -> None:
+    model, x, found = updates(tiny_model, random_batches, "vae-gan")
     encoder = found[0]
     assert encoder.trains == [model.encoder]
     mean, log_variance = posterior(model.encoder(x))
@@ -77,7 +76,7 @@ def test_the_encoder_of_vae_gan_gets_no_adversarial_gradient() -> None:
 
 
 @pytest.mark.parametrize("name", ["bigan", "ali"])
-def test_the_joint_game_is_symmetric(name: str) -> None:
+def test_the_joint_game_is_symmetric(name: str, tiny_model, random_batches) -> None:
     # At a blind critic both sides pay: D 2 log 2, E and G 2 log 2.
     model = tiny_model(name)
     for p in model.critic.parameters():
@@ -89,19 +88,19 @@ def test_the_joint_game_is_symmetric(name: str) -> None:
     assert float(both.loss) == pytest.approx(2 * 0.6931472, rel=1e-5)
 
 
-def test_alice_adds_its_cycle() -> None:
-    _, _, found = updates("alice", cycle_weight=2.0)
+def test_alice_adds_its_cycle(tiny_model, random_batches) -> None:
+    _, _, found = updates(tiny_model, random_batches, "alice", cycle_weight=2.0)
     assert float(found[1].loss) == pytest.approx(
         float(found[1].terms["adversarial"] + 2 * found[1].terms["mse"]), rel=1e-5
     )
-    adversarial, _, found = updates("alice", cycle="adversarial")
+    adversarial, _, found = updates(tiny_model, random_batches, "alice", cycle="adversarial")
     assert [len(update.trains) for update in found] == [1, 1, 2]
     assert found[1].trains == [adversarial.pair_critic]
     with pytest.raises(ValueError, match="cycle is 'both'; expected 'explicit' or 'adversarial'"):
-        updates("alice", cycle="both")
+        updates(tiny_model, random_batches, "alice", cycle="both")
 
 
-def test_noise_on_codes_is_relative_to_their_spread() -> None:
+def test_noise_on_codes_is_relative_to_their_spread(tiny_model, random_batches) -> None:
     def error(scale: float, noise: float) -> float:
         torch.manual_seed(0)
         model = tiny_model("adversarial", norm="none", code_noise=noise, critic_weight=0.0)
@@ -117,7 +116,7 @@ def test_noise_on_codes_is_relative_to_their_spread() -> None:
 
 
 @pytest.mark.parametrize(("error", "expected"), [("l1", 0.5), ("l2", 0.25)])
-def test_the_error_of_the_plain_autoencoder(error: str, expected: float) -> None:
+def test_the_error_of_the_plain_autoencoder(error: str, expected: float, tiny_model, random_batches) -> None:
     model = tiny_model("ae", error=error)
     model.decoder = nn.Identity()
     model.encoder = type("Off", (nn.Module,), {"forward": lambda self, x: x + 0.5})()
@@ -128,8 +127,8 @@ def test_the_error_of_the_plain_autoencoder(error: str, expected: float) -> None
 
 
 @pytest.mark.parametrize("joint", [False, True])
-def test_the_latent_regressor_learns_from_generated_images_alone(joint: bool) -> None:
-    model, x, (critic, both) = updates("latent-regressor", joint=joint, networks="dense")
+def test_the_latent_regressor_learns_from_generated_images_alone(joint: bool, tiny_model, random_batches) -> None:
+    model, x, (critic, both) = updates(tiny_model, random_batches, "latent-regressor", joint=joint, networks="dense")
     torch.manual_seed(1)
     z = torch.randn(8, 6)
     softplus = torch.nn.functional.softplus
@@ -146,7 +145,7 @@ def test_the_latent_regressor_learns_from_generated_images_alone(joint: bool) ->
 
 
 @pytest.mark.parametrize("name", [name for name, model in AUTOENCODERS.items() if issubclass(model, EncoderDecoder)])
-def test_every_baseline_can_be_dense(name: str) -> None:
+def test_every_baseline_can_be_dense(name: str, tiny_model, random_batches) -> None:
     model = tiny_model(name, networks="dense", norm="none")
     for update in model.step(random_batches(0, Part()), 0):
         update.loss.backward(retain_graph=update.keep_graph)
@@ -160,7 +159,7 @@ def test_every_baseline_can_be_dense(name: str) -> None:
         tiny_model(name, networks="resnet")
 
 
-def test_wgan_gp_takes_a_fresh_batch_for_every_critic_step() -> None:
+def test_wgan_gp_takes_a_fresh_batch_for_every_critic_step(tiny_model, random_batches) -> None:
     taken = 0
 
     def counted() -> object:
@@ -176,14 +175,14 @@ def test_wgan_gp_takes_a_fresh_batch_for_every_critic_step() -> None:
 
 
 @pytest.mark.parametrize("name", AUTOENCODERS)
-def test_every_option_is_documented(name: str) -> None:
+def test_every_option_is_documented(name: str, tiny_options) -> None:
     texts = " ".join(cls.__doc__ or "" for cls in AUTOENCODERS[name].__mro__)
     common = {"batch_size", "learning_rate", "code_dim", "image_shape"}
     missing = [option for option in tiny_options(name) if f"``{option}``" not in texts and option not in common]
     assert not missing
 
 
-def test_the_networks_of_alae_are_the_papers() -> None:
+def test_the_networks_of_alae_are_the_papers(tiny_model) -> None:
     model = tiny_model("alae")
     assert model.betas == (0.0, 0.99)
     assert (model.encoder.leak, model.encoder.last_leak, model.decoder.last_leak) == (0.2, 0.2, None)
@@ -199,8 +198,8 @@ def test_the_networks_of_alae_are_the_papers() -> None:
     assert bend(model.critic) > 1e-6
 
 
-def test_alae_is_its_algorithm_box() -> None:
-    model, x, (first, second, third) = updates("alae", slope_weight=7.0)
+def test_alae_is_its_algorithm_box(tiny_model, random_batches) -> None:
+    model, x, (first, second, third) = updates(tiny_model, random_batches, "alae", slope_weight=7.0)
     mapping = model.priors["mapping"].mapping
     softplus = torch.nn.functional.softplus
     torch.manual_seed(1)
@@ -224,8 +223,8 @@ def test_alae_is_its_algorithm_box() -> None:
 
 
 @pytest.mark.parametrize(("reciprocity", "moves"), [("encoder,decoder", False), ("encoder,decoder,mapping", True)])
-def test_the_target_of_alaes_reciprocity_never_moves(reciprocity: str, moves: bool) -> None:
-    model, _, (_, _, third) = updates("alae", reciprocity=reciprocity)
+def test_the_target_of_alaes_reciprocity_never_moves(reciprocity: str, moves: bool, tiny_model, random_batches) -> None:
+    model, _, (_, _, third) = updates(tiny_model, random_batches, "alae", reciprocity=reciprocity)
     mapping = model.priors["mapping"].mapping
     assert (mapping in third.trains) == moves
     parameter = next(mapping.parameters())
