@@ -83,6 +83,11 @@ class Autoencoder(nn.Module):
         return type(self).encode is not Autoencoder.encode
 
     @property
+    def resolution(self) -> int:
+        """Longer side, in pixels, of what `decode` draws by now: below that of the images while a model grows."""
+        return max(self.image_shape[1:])
+
+    @property
     def parts(self) -> "PartCoder | None":
         """How codes say which parts occur where; None for models without parts."""
         return None

@@ -19,6 +19,8 @@ from torch import Tensor, nn
 from genae.errors import GenaeError
 
 FORMAT = "genae-1"
+WRITER = "genae"
+"""Stands in pictures and arrays that genae writes, so that it overwrites no others."""
 
 
 def write_atomically(path: Path, data: str | bytes) -> None:
@@ -134,7 +136,23 @@ def arrays_as_bytes(arrays: Mapping[str, Tensor], **texts: str | Sequence[str]) 
     values |= {name: np.array(text) for name, text in texts.items()}
     buffer = io.BytesIO()
     np.savez(buffer, **values)
+    with zipfile.ZipFile(buffer, "a") as archive:
+        archive.comment = WRITER.encode()
     return buffer.getvalue()
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a picture, table or file of arrays was written by genae: each kind of file says so in its own way."""
+    content = path.read_bytes()
+    if path.suffix == ".png":
+        return b"tEXtSoftware\0" + WRITER.encode() in content[:500]
+    if path.suffix == ".gif":
+        return bytes([len(WRITER)]) + WRITER.encode() in content[:2000]
+    if path.suffix == ".npz":
+        return content.endswith(WRITER.encode())
+    if path.suffix == ".safetensors":
+        return FORMAT.encode() in content[:2000]
+    return content.startswith(b"image,name,score")  # a table of `genae anomaly`
 
 
 def load_numpy(path: Path) -> dict[str, np.ndarray]:

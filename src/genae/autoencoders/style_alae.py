@@ -83,6 +83,12 @@ class Growing(Autoencoder):
         done = (images - 2 * self.growth * level) / self.growth
         return level, (1 - math.cos(math.pi * done)) / 2 if level and done < 1 else 1.0
 
+    @property
+    def resolution(self) -> int:
+        """Of the level that is trained."""
+        level, _ = self.grown(int(self.images_seen))
+        return int(4 * 2**level)
+
     def stage(self, images: int) -> Stage:
         """The schedule after ``images`` images."""
         level, _ = self.grown(images)

@@ -26,6 +26,7 @@ Truncation = Annotated[
         help="Move codes towards the mean: 1 leaves them unchanged, 0.7 is usual, 0 gives the mean.", min=0, max=1
     ),
 ]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite a file that genae has not written.")]
 SkipBad = Annotated[
     bool, typer.Option("--skip-bad", help="Leave out unreadable files, and images that a table of attributes lacks.")
 ]
@@ -105,6 +106,20 @@ def expect_ending(out: str, *endings: str) -> None:
     if Path(out).suffix not in endings:
         kinds = " or ".join(ending or "a folder" for ending in endings)
         raise GenaeError(f"--out is {out!r}; expected {kinds}")
+
+
+def expect_writable(out: str, force: bool) -> None:
+    """Refuse to overwrite a file, or the pictures of a folder, that genae has not written; note what is replaced."""
+    from genae.cli.screen import note
+    from genae.storage import is_ours
+
+    path = Path(out)
+    there = sorted(path.glob("*.png")) if path.is_dir() and not path.suffix else [path] if path.exists() else []
+    foreign = [file for file in there if not file.is_file() or not is_ours(file)]
+    if foreign and not force:
+        raise GenaeError(f"{foreign[0]} was not written by genae; choose another --out, or replace it with --force")
+    if there:
+        note(f"{out} is replaced")
 
 
 def expect_format(format: str) -> None:

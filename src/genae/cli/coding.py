@@ -7,10 +7,10 @@ import typer
 from rich.markup import escape
 
 from genae.cli.app import app
-from genae.cli.arguments import Data, DataRoot, Run, SkipBad, Space, expect_ending
+from genae.cli.arguments import Data, DataRoot, Force, Run, SkipBad, Space, expect_ending, expect_writable
 from genae.cli.inputs import load_run
 from genae.cli.outputs import draw, save_figure, save_images
-from genae.cli.screen import console
+from genae.cli.screen import Work, console
 from genae.errors import GenaeError
 
 
@@ -22,12 +22,14 @@ def encode(
     split: Annotated[str, typer.Option(help="train, validation, test or all.")] = "all",
     space: Space = "code",
     skip_bad: SkipBad = False,
+    force: Force = False,
     out: Annotated[str, typer.Option(help="File of codes (.npz or .safetensors).")] = "codes.npz",
 ) -> None:
     """Write the codes of images to a file: codes [N, D], indices, and labels and file names if there are any."""
     from genae.storage import save_arrays
 
     expect_ending(out, ".npz", ".safetensors")
+    expect_writable(out, force)
     model = load_run(run)
     source = model.open_data(data, data_root, skip_bad=skip_bad or None)
     indices = source.split(split)
@@ -47,20 +49,25 @@ def decode(
     space: Annotated[
         str | None, typer.Option(help="code, or the name of a prior; by default the space that the file names.")
     ] = None,
+    force: Force = False,
     out: Annotated[str, typer.Option(help="A folder for single pictures, a .png sheet, or .npz.")] = "decoded",
 ) -> None:
     """Turn codes back into images."""
+    from genae.operations.operation import expect_fits
     from genae.reports import figures
     from genae.storage import load_codes
 
     expect_ending(out, "", ".png", ".npz")
+    expect_writable(out, force)
     model = load_run(run)
     loaded, said = load_codes(Path(codes))
-    images = model.decode(loaded, space or said or "code")
+    space = space or said or "code"
     if Path(out).suffix == ".png":
-        save_figure(figures.sheet(images), out)
+        expect_fits(len(loaded), "images")
+        save_figure(figures.sheet(model.decode(loaded, space)), out)
     else:
-        save_images(images, Path(out))
+        with Work() as progress:
+            save_images(model, loaded, space, Path(out), progress)
 
 
 @app.command("map")
@@ -71,6 +78,7 @@ def draw_map(
     count: Annotated[int, typer.Option(help="Number of images, drawn at random.", min=3)] = 1000,
     method: Annotated[str, typer.Option(help="pca, or umap if umap-learn is installed.")] = "pca",
     colour: Annotated[str, typer.Option(help="label or error.")] = "label",
+    force: Force = False,
     out: Annotated[str, typer.Option(help="Picture to write (.png), or codes and places (.npz).")] = "map.png",
 ) -> None:
     """Draw the codes of the run's data in two dimensions."""
@@ -81,6 +89,7 @@ def draw_map(
     from genae.storage import save_arrays
 
     expect_ending(out, ".png", ".npz")
+    expect_writable(out, force)
     operation = Map(split, count, method, colour)
     model = load_run(run)
     session = Session(model, run, partial(model.open_data, None, data_root))

@@ -10,6 +10,7 @@ from genae.cli.app import app
 from genae.cli.arguments import (
     Data,
     DataRoot,
+    Force,
     Run,
     Seed,
     SkipBad,
@@ -17,13 +18,14 @@ from genae.cli.arguments import (
     Split,
     Truncation,
     expect_ending,
+    expect_writable,
     number_of,
     numbers_of,
     pairs_of,
 )
-from genae.cli.inputs import default_split, images_of, load_run, shown
+from genae.cli.inputs import default_split, images_of, load_run, shown, some
 from genae.cli.outputs import draw, save_figure, save_images
-from genae.cli.screen import console
+from genae.cli.screen import Work, console, note
 from genae.errors import GenaeError, nearest
 
 
@@ -36,10 +38,12 @@ def reconstruct(
     count: Annotated[int, typer.Option(help="Number of images.", min=1)] = 12,
     truncation: Truncation = 1.0,
     skip_bad: SkipBad = False,
+    force: Force = False,
     out: Annotated[str, typer.Option(help="Picture to write (.png).")] = "reconstructions.png",
 ) -> None:
     """Draw images and their reconstructions, through the code and through every prior."""
     expect_ending(out, ".png")
+    expect_writable(out, force)
     from genae.operations import Session
     from genae.operations.reconstruct import Reconstruct
 
@@ -55,6 +59,7 @@ def sample(
     prior: Annotated[str | None, typer.Option(help="Prior to sample; all by default.")] = None,
     seed: Seed = 0,
     truncation: Truncation = 1.0,
+    force: Force = False,
     out: Annotated[str, typer.Option(help="A .png sheet, a folder for single pictures, or .npz.")] = "samples.png",
 ) -> None:
     """Draw new images from the priors."""
@@ -62,21 +67,25 @@ def sample(
     from genae.operations.sample import Sample
 
     expect_ending(out, "", ".png", ".npz")
+    expect_writable(out, force)
     model = load_run(run)
     priors = [prior] if prior else model.priors
     if not priors:
         raise GenaeError(f"{run} ({model.config.model}) has no prior to sample from")
     session = Session(model, run)
+    if Path(out).suffix != ".png":
+        if len(priors) > 1:
+            note(f"these are samples of the {priors[0]} prior; with --prior: {', '.join(priors[1:])}")
+        codes = model.sample_codes(count, seed, priors[0])
+        codes = codes if truncation == 1 else model.truncate(codes, truncation, priors[0])
+        with Work() as progress:
+            save_images(model, codes, "code", Path(out), progress)
+        return
     for name in priors:
-        target = (
-            Path(out)
-            if len(priors) == 1
-            else Path(out).with_name(f"{Path(out).stem}-{name.replace('/', '-')}{Path(out).suffix}")
-        )
-        if target.suffix == ".png":
-            draw(Sample(name, count, seed, truncation), session, None, str(target))
-        else:
-            save_images(model.sample(count, seed, name, truncation), target)
+        target = out if len(priors) == 1 else f"{Path(out).with_suffix('')}-{name.replace('/', '-')}.png"
+        if target != out:
+            expect_writable(target, force)
+        draw(Sample(name, count, seed, truncation), session, None, target)
 
 
 @app.command()
@@ -96,6 +105,7 @@ def interpolate(
     path: Annotated[str, typer.Option(help="linear or spherical; a square is linear.")] = "linear",
     steps: Annotated[int, typer.Option(help="Images per path or side, ends included.", min=2)] = 9,
     skip_bad: SkipBad = False,
+    force: Force = False,
     out: Annotated[
         str, typer.Option(help="Picture to write (.png), or an animation of the paths (.gif).")
     ] = "interpolation.png",
@@ -106,6 +116,7 @@ def interpolate(
     from genae.reports.figures import save_animation
 
     expect_ending(out, ".png", *([] if corners else [".gif"]))
+    expect_writable(out, force)
     if corners and (pairs or path != "linear"):
         raise GenaeError(f"--corners draws a bilinear square; leave out {'--pairs' if pairs else '--path'}")
     model = load_run(run)
@@ -115,6 +126,8 @@ def interpolate(
         if len(numbers) != 4:
             raise GenaeError(f"--corners is {corners!r}; expected four numbers of images such as 0,1,2,3")
     else:
+        if pairs is None:
+            indices = some(source, indices, 8)
         numbers = [number for pair in pairs_of(pairs, len(indices)) for number in pair]
     between = tuple(() if corners else range(len(numbers)))
     operation = Interpolate(space, path, steps, pairs=between, square=bool(corners))
@@ -145,6 +158,7 @@ def edit(
     count: Annotated[int, typer.Option(help="Number of images or samples.", min=1)] = 6,
     seed: Seed = 0,
     skip_bad: SkipBad = False,
+    force: Force = False,
     out: Annotated[str, typer.Option(help="Picture to write (.png).")] = "edit.png",
 ) -> None:
     """Move images or samples towards an attribute: G(h + s (mean with - mean without)), SWAE Section 4.3.
@@ -156,6 +170,7 @@ def edit(
     from genae.operations.edit import Edit
 
     expect_ending(out, ".png")
+    expect_writable(out, force)
     model = load_run(run)
     if band:
         model.band_layers(band)  # refuse it before the work
@@ -191,6 +206,7 @@ def mix(
         ),
     ] = None,
     skip_bad: SkipBad = False,
+    force: Force = False,
     out: Annotated[str, typer.Option(help="Picture to write (.png).")] = "mix.png",
 ) -> None:
     """Apply coarse, middle or fine styles of some images to others (ALAE Fig. 9), with a model that has styles."""
@@ -201,10 +217,14 @@ def mix(
     from genae.operations.mix import Mix
 
     expect_ending(out, ".png")
+    expect_writable(out, force)
     model = load_run(run)
     names = bands.split(",") if bands else mixing.bands_of(model.layers)
     for band in names or ["coarse"]:  # refuse them, and models without styles, before the work
         model.band_layers(band)
+    if model.autoencoder.resolution < max(model.image_shape[1:]):
+        side = model.autoencoder.resolution
+        note(f"the model has grown to {side} x {side} pixels so far: until it is trained further, it draws blocks")
     source, indices = images_of(model, data, data_root, split, skip_bad)
     if len(indices) < 2:
         raise GenaeError(f"{source.name} has {len(indices)} images in this split; mixing needs at least 2")
@@ -238,6 +258,7 @@ def show_parts(
         typer.Option(help="For crops: random images among those where the part is likely, instead of the likeliest."),
     ] = None,
     skip_bad: SkipBad = False,
+    force: Force = False,
     out: Annotated[
         str,
         typer.Option(
@@ -255,6 +276,7 @@ def show_parts(
     if show not in kinds:
         raise GenaeError(f"--show is {show!r}; {nearest(show, kinds)}")
     expect_ending(out, *kinds[show])
+    expect_writable(out, force)
     model = load_run(run)
     source, indices = images_of(model, data, data_root, split, skip_bad)
     images = source.images(indices[:count])

@@ -57,3 +57,13 @@ def shown(source: "ImageData", indices: "Tensor", count: int) -> "Tensor":
 
     labels = None if source.labels is None else source.labels[indices]
     return across_classes(indices, labels)[:count].sort().values
+
+
+def some(source: "ImageData", indices: "Tensor", count: int) -> "Tensor":
+    """``count`` of the indices for a figure: a fixed random choice across classes; all in their order if there are no
+    more, so that the pictures of the explorer keep theirs."""
+    from genae.data.sampler import across_classes
+
+    if len(indices) <= count:
+        return indices
+    return across_classes(indices, None if source.labels is None else source.labels[indices])[:count]

@@ -12,12 +12,14 @@ from genae.cli.app import app
 from genae.cli.arguments import (
     Data,
     DataRoot,
+    Force,
     Run,
     Seed,
     SkipBad,
     Split,
     expect_ending,
     expect_format,
+    expect_writable,
     names_of,
     seeds_of,
     weight_files,
@@ -260,6 +262,7 @@ def anomaly(
     split: Split = None,
     count: Annotated[int, typer.Option(help="Number of images in the picture, the most unusual first.", min=1)] = 12,
     skip_bad: SkipBad = False,
+    force: Force = False,
     out: Annotated[
         str,
         typer.Option(help="Picture of the most unusual images and where they are unusual (.png), or a table (.csv)."),
@@ -275,6 +278,7 @@ def anomaly(
     from genae.operations.anomaly import Anomaly, write_table
 
     expect_ending(out, ".png", ".csv")
+    expect_writable(out, force)
     model = load_run(run)
     source, indices = images_of(model, data, data_root, split, skip_bad)
     session = Session(model, run, partial(model.open_data, None, data_root))

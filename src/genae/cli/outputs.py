@@ -1,5 +1,6 @@
 """What commands write: pictures, tables."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,12 +8,19 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 
 from genae.cli.screen import console, print_table
+from genae.errors import GenaeError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
+    from genae.model import Model
     from genae.operations import Operation, Session
+    from genae.progress import Progress
+
+
+MOST_BYTES = 4_000_000_000
+"""Of images in one ``.npz``, which is made in memory."""
 
 
 def draw(operation: "Operation", session: "Session", pictures: "Tensor | None", out: str) -> None:
@@ -32,17 +40,34 @@ def save_figure(picture: "Image", out: str) -> None:
     console.print(escape(out))
 
 
-def save_images(images: "Tensor", target: Path) -> None:
-    """Write images as single pictures in a folder, or as one ``.npz``."""
+def save_images(model: "Model", codes: "Tensor", space: str, target: Path, progress: "Progress") -> None:
+    """Decode codes and write the images as single pictures in a folder, or as one ``.npz``; of more than `MOST_BYTES`
+    the latter is refused with a `GenaeError`."""
+    import torch
+
+    from genae.model import BATCH
     from genae.reports.figures import save_picture, to_picture
     from genae.storage import save_arrays
 
+    size = 4 * len(codes) * math.prod(model.image_shape)
+    if target.suffix == ".npz" and size > MOST_BYTES:
+        raise GenaeError(
+            f"{len(codes):,} images take {size / 1e9:.0f} GB, more than an .npz of genae holds "
+            f"({MOST_BYTES / 1e9:.0f} GB); lower the count, or write a folder"
+        )
+    batches, done = [], 0
+    for part in codes.split(BATCH):
+        images = model.decode(part, space)
+        if target.suffix == ".npz":
+            batches.append(images)
+        else:
+            for number, image in enumerate(images, done):
+                save_picture(to_picture(image), target / f"{number:06d}.png")
+        done += len(part)
+        progress("images decoded", done, len(codes))
     if target.suffix == ".npz":
-        save_arrays(target, {"images": images})
-    else:
-        for number, image in enumerate(images):
-            save_picture(to_picture(image), target / f"{number:06d}.png")
-    console.print(f"{len(images)} images: {escape(str(target))}")
+        save_arrays(target, {"images": torch.cat(batches)})
+    console.print(f"{len(codes)} images: {escape(str(target))}")
 
 
 def show_table(header: Sequence[str], rows: Sequence[Sequence[str]], format: str) -> None:

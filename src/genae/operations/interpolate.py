@@ -9,7 +9,7 @@ from torch import Tensor
 
 from genae.errors import GenaeError, nearest
 from genae.latent.paths import PATHS, path
-from genae.operations.operation import Answer, Operation, expect_between, expect_pictures
+from genae.operations.operation import Answer, Operation, expect_between, expect_fits, expect_pictures
 from genae.operations.session import Session
 from genae.reports import figures
 
@@ -52,14 +52,17 @@ class Interpolate(Operation):
         expect_pictures(len(pictures), 2)
         if self.square:
             expect_pictures(len(pictures), 4, 4)
+            expect_fits(self.steps**2, "images in a square")
             return figures.manifold_grid(session.model, pictures, self.steps, self.space)
         numbers = self._pairs(len(pictures))
+        expect_fits(self.steps * len(numbers) // 2, "images on paths")
         a, b = pictures[list(numbers[::2])], pictures[list(numbers[1::2])]
         return figures.interpolation_grid(session.model, a, b, self.steps, self.space, self.path)
 
     def frames(self, session: Session, pictures: Tensor) -> Tensor:
         """The paths as images [K, C, H, W], one after the other: those of an animation."""
         expect_pictures(len(pictures), 2)
+        expect_fits(self.steps * len(self._pairs(len(pictures))) // 2, "images on paths")
         return session.model.decode(self._paths(session.model.encode(pictures, self.space)), self.space)
 
     def command(self, count: int) -> list[str]:

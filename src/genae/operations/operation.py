@@ -24,6 +24,10 @@ class Answer(NamedTuple):
     """Codes [K, D] of the images in the first row, if they were decoded from codes."""
 
 
+MOST_IN_FIGURE = 10_000
+"""Images of a figure or an animation."""
+
+
 @dataclass(frozen=True)
 class Operation:
     """One thing that a person can ask of a trained model; the fields of a subclass are its settings.
@@ -77,6 +81,15 @@ def expect_pictures(given: int, least: int, most: int | None = None) -> None:
         raise GenaeError(f"{given} pictures were given; expected {least} or more")
     if most is not None and given > most:
         raise GenaeError(f"{given} pictures were given; expected {most}")
+
+
+def expect_fits(images: int, what: str) -> None:
+    """Raise `GenaeError` for more images than a figure holds."""
+    if images > MOST_IN_FIGURE:
+        raise GenaeError(
+            f"a figure of {images:,} {what} was requested; expected at most {MOST_IN_FIGURE:,}: ask for fewer, or for "
+            "single files"
+        )
 
 
 def expect_between(name: str, value: int, least: int, most: int | None = None) -> None:

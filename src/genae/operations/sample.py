@@ -7,7 +7,7 @@ from torch import Tensor
 
 from genae.errors import GenaeError
 from genae.model import Model
-from genae.operations.operation import Answer, Operation, expect_between
+from genae.operations.operation import Answer, Operation, expect_between, expect_fits
 from genae.operations.session import Session
 from genae.reports import figures
 
@@ -34,6 +34,7 @@ class Sample(Operation):
 
     def figure(self, session: Session, pictures: Tensor) -> Image.Image:
         """`genae sample`'s."""
+        expect_fits(self.count, "samples")
         prior = self._prior(session.model)
         return figures.sample_grid(session.model, self.count, self.seed, prior, self.truncation)
 

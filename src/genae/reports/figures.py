@@ -6,12 +6,13 @@ from pathlib import Path
 
 import torch
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from genae.data.transforms import to_uint8
 from genae.model import Model
 from genae.protocol import Prior
-from genae.storage import write_atomically
+from genae.storage import WRITER, write_atomically
 
 INK, PAPER, GAP = (40, 40, 46), (255, 255, 255), 2
 
@@ -66,8 +67,10 @@ def save_picture(picture: Image.Image, path: Path) -> None:
 
 def png(picture: Image.Image) -> bytes:
     """A picture as the bytes of a PNG file, in the resolution (dots per inch) that it names, if any."""
+    written_by = PngInfo()
+    written_by.add_text("Software", WRITER)
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG", dpi=picture.info.get("dpi"))
+    picture.save(buffer, "PNG", dpi=picture.info.get("dpi"), pnginfo=written_by)
     return buffer.getvalue()
 
 
@@ -77,7 +80,9 @@ def save_animation(images: Tensor, path: Path | io.BytesIO, seconds: float = 0.0
     size = (images.shape[-1] * scale, images.shape[-2] * scale)
     frames = [to_picture(image).convert("RGB").resize(size, Image.Resampling.NEAREST) for image in images]
     buffer = io.BytesIO()
-    frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:], duration=round(1000 * seconds), loop=0)
+    frames[0].save(
+        buffer, "GIF", save_all=True, append_images=frames[1:], duration=round(1000 * seconds), loop=0, comment=WRITER
+    )
     if isinstance(path, Path):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, buffer.getvalue())

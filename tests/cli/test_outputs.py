@@ -1,0 +1,70 @@
+"""What commands write, and what they leave alone."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (["reconstruct"], "reconstructions.png"),
+        (["encode"], "codes.npz"),
+        (["interpolate", "--out", "i.gif"], "i.gif"),
+        (["anomaly", "--out", "a.csv"], "a.csv"),
+        (["encode", "--out", "c.safetensors"], "c.safetensors"),
+    ],
+)
+def test_files_of_other_programs_are_not_overwritten(genae, run, arguments, name, capsys) -> None:
+    command, *flags = arguments
+    Path(name).write_bytes(b"somebody's own")
+    assert genae(command, run, *flags) == 2
+    assert (
+        f"{name} was not written by genae; choose another --out, or replace it with --force" in capsys.readouterr().err
+    )
+    assert Path(name).read_bytes() == b"somebody's own"
+    assert genae(command, run, *flags, "--force") == 0
+    assert Path(name).read_bytes() != b"somebody's own"
+    assert genae(command, run, *flags) == 0, "genae's own files are replaced"
+    assert f"{name} is replaced" in capsys.readouterr().err
+
+
+def test_a_folder_of_samples_is_of_one_prior(genae, run, capsys) -> None:
+    assert genae("sample", run, "--count", 5, "--out", "my-samples") == 0
+    shown = capsys.readouterr()
+    assert "these are samples of the" in shown.out + shown.err
+    assert len(list(Path("my-samples").glob("*.png"))) == 5
+    assert genae("data", "my-samples") == 0
+    (Path("my-samples") / "000003.png").write_bytes(b"somebody's own")
+    assert genae("sample", run, "--count", 5, "--out", "my-samples") == 2
+    assert "000003.png was not written by genae" in capsys.readouterr().err
+
+
+def test_figures_have_a_limit(genae, run, capsys) -> None:
+    for arguments in (["sample", run, "--count", 100_000_000], ["interpolate", run, "--steps", 100_000]):
+        assert genae(*arguments) == 2
+        assert "expected at most 10,000: ask for fewer" in capsys.readouterr().err
+
+
+def test_nan_codes_are_refused(genae, run, capsys) -> None:
+    np.savez("nan.npz", codes=np.full((2, 6), np.nan, np.float32))
+    assert genae("decode", run, "nan.npz") == 2
+    assert "code 0 holds NaN or infinity" in capsys.readouterr().err
+
+
+def test_figures_draw_across_classes(genae, tmp_path) -> None:
+    from genae.cli.inputs import some
+    from genae.data.sources import open_data
+
+    data = open_data("digits")
+    test = data.split("test")
+    assert data.labels is not None
+    assert len(set(data.labels[some(data, test, 10)].tolist())) == 10
+    assert some(data, test[:4], 4).tolist() == test[:4].tolist()
+
+
+def test_an_edit_shows_the_originals(genae, run) -> None:
+    assert genae("edit", run, "--attribute", "3", "--count", 2, "--strengths", "0") == 0
+    assert Image.open("edit.png").width >= 2 * 66
