@@ -17,8 +17,8 @@ from torch import Tensor
 
 from genae import api
 from genae.data.transforms import to_uint8
+from genae.metrics.class_scores import inception_score
 from genae.metrics.frechet import Moments, moments
-from genae.metrics.inception_score import inception_score
 from genae.model import load
 from genae.training.fit import Fit, fit
 

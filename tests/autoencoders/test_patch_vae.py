@@ -22,8 +22,8 @@ from genae.errors import GenaeError
 from genae.latent.places import best_places, crops
 from genae.losses import bernoulli_kl, edge_weights
 from genae.metrics import recognition
-from genae.metrics.localisation import average_precision, localisation
 from genae.metrics.metric import BATCH
+from genae.metrics.part_localisation import average_precision, localisation
 from genae.metrics.recognition import freeze, read_off, recognise, sections
 from genae.model import load
 from genae.networks.patch import placed, pooled

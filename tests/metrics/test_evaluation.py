@@ -1,5 +1,7 @@
 """The protocol of metrics: what they need is opened once, batches are seen in order, nothing else is computed."""
 
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import torch
 from genae import api
 from genae.data.stream import open_stream
 from genae.errors import GenaeError
-from genae.metrics import METRICS, Entry, explain, kind_of, metric_class
+from genae.metrics import FUNCTIONS, METRICS, Entry, explain, kind_of, metric_class
 from genae.metrics.backbones import Networks
 from genae.metrics.evaluation import Evaluation, Request, opened
 from genae.metrics.features import FeatureNetwork
@@ -102,3 +104,11 @@ def test_what_a_source_of_images_cannot_offer_is_refused_by_name() -> None:
             ImageEvaluation(images, images, opened([name]), Request(), Networks(torch.device("cpu"))).run()
     with pytest.raises(GenaeError, match="there is no metric 'fidd'; did you mean 'fid'"):
         opened(["fidd"])
+
+
+def test_functions_on_tensors_are_imported_from_the_room(tmp_path: Path) -> None:
+    names = [name for names in FUNCTIONS.values() for name in names]
+    script = "from genae import metrics\n" + "".join(
+        f"assert callable(metrics.{name}), {name!r}\n" for order in (names, names[::-1]) for name in order
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=tmp_path)

@@ -11,8 +11,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from genae.metrics.class_scores import inception_score
 from genae.metrics.frechet import Moments, frechet_distance, moments
-from genae.metrics.inception_score import inception_score
 from genae.metrics.kernel import kernel_distance
 from genae.metrics.prdc import neighbour_radii
 from genae.metrics.reconstruction import ms_ssim

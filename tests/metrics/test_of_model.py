@@ -57,8 +57,8 @@ def test_a_model_that_makes_nan_is_refused(small_run: Path) -> None:
 
 
 def test_kernel_distance_and_memorisation_of_a_run_are_those_of_their_functions(small_run: Path) -> None:
+    from genae.metrics.copies import training_distances
     from genae.metrics.kernel import kernel_distance
-    from genae.metrics.memorisation import training_distances
 
     model = load(small_run)
     data = model.open_data()

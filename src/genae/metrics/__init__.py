@@ -7,6 +7,24 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from genae.metrics.metric import Metric
 
+FUNCTIONS = {
+    "reconstruction": ("mse", "psnr", "normalised_psnr", "ssim", "ms_ssim"),
+    "frechet": ("frechet_distance", "moments", "Moments"),
+    "kernel": ("kernel_distance", "polynomial_mmd"),
+    "prdc": ("coverage",),
+    "sliced_wasserstein": ("sliced_wasserstein_distance",),
+    "vendi": ("vendi_score",),
+    "class_scores": ("inception_score",),
+    "neighbours": ("nearest",),
+    "copies": ("memorisation",),
+    "code_spread": ("code_statistics",),
+    "cost": ("costs",),
+    "path_length": ("path_lengths", "trimmed_mean"),
+    "probes": ("one_nn", "knn", "linear_svm", "logistic"),
+    "part_localisation": ("average_precision", "localisation"),
+}
+"""File of `genae.metrics` -> its functions on tensors, which can be imported from here too."""
+
 
 class Entry(NamedTuple):
     """A metric, without its code: what it takes to list and to explain it."""
@@ -62,14 +80,14 @@ METRICS: dict[str, Entry] = {
         "vendi:Vendi",
         {"vendi": "Vendi score: effective number of different images, by a network's features, higher is more varied"},
     ),
-    "is": Entry("inception_score:Is", {"is": "inception score with Inception-v3, higher is better"}),
+    "is": Entry("class_scores:Is", {"is": "inception score with Inception-v3, higher is better"}),
     "icp": Entry(
-        "inception_score:Icp",
+        "class_scores:Icp",
         {"icp": "inception score with genae's classifier of this data, higher is better"},
         of_runs=True,
     ),
     "nearest": Entry(
-        "memorisation:Nearest",
+        "copies:Nearest",
         {
             "nearest": "median distance to the nearest training image, root mean square per value",
             "copies": "share of samples nearer to a training image than 99 % of held-out images; honest: 0.01",
@@ -77,7 +95,7 @@ METRICS: dict[str, Entry] = {
         of_runs=True,
     ),
     "codes": Entry(
-        "code_statistics:Codes",
+        "code_spread:Codes",
         {
             "code_std": "standard deviation of the codes, 0 is collapse",
             "code_rank": "effective rank of the codes",
@@ -102,7 +120,7 @@ METRICS: dict[str, Entry] = {
     "knn": Entry("probes:Knn", {"knn": "accuracy of a vote of the 20 nearest neighbours among features"}),
     "svm": Entry("probes:Svm", {"svm": "accuracy of a linear support vector machine on features"}),
     "localisation": Entry(
-        "localisation:Localised",
+        "part_localisation:Localised",
         {"localisation": "average precision of a model's parts as detectors of the true ones (shapes), 1 is perfect"},
     ),
     "occurrence": Entry(
@@ -144,3 +162,10 @@ def position(name: str) -> int:
     """Where a number stands among others in a table: in the order of `METRICS`."""
     kind = kind_of(name)
     return list(_TEXTS).index(kind) if kind else len(_TEXTS)
+
+
+def __getattr__(name: str) -> object:
+    for file, names in FUNCTIONS.items():
+        if name in names:
+            return getattr(import_module(f"genae.metrics.{file}"), name)
+    raise AttributeError(f"module 'genae.metrics' has no attribute {name!r}")

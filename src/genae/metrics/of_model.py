@@ -13,10 +13,10 @@ from genae.data.stream import stream_of
 from genae.data.transforms import to_uint8
 from genae.errors import GenaeError
 from genae.metrics.backbones import Networks
+from genae.metrics.copies import FIRST
 from genae.metrics.encoder_features import features_of
 from genae.metrics.evaluation import Evaluation, Pass, Request, check_finite
 from genae.metrics.lesson import Lesson, lesson
-from genae.metrics.memorisation import FIRST
 from genae.metrics.metric import ENCODED, Batch, Metric, Need
 from genae.metrics.reconstruction import reconstructions
 from genae.metrics.records import CODE

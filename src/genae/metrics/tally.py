@@ -13,9 +13,9 @@ from genae.data.builtin import cache_folder
 from genae.data.sampler import mix_seed
 from genae.data.stream import ImageStream
 from genae.errors import GenaeError
+from genae.metrics.class_scores import SplitScores
 from genae.metrics.features import FeatureNetwork, Observed
 from genae.metrics.frechet import Moments
-from genae.metrics.inception_score import SplitScores
 from genae.metrics.metric import BATCH
 from genae.progress import Progress
 from genae.storage import load_tensors, save_tensors

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from genae.metrics.code_statistics import code_statistics
+from genae.metrics.code_spread import code_statistics
 from genae.metrics.frechet import moments
 from genae.protocol import Autoencoder
 

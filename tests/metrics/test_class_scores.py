@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from genae.metrics.inception_score import SplitScores, inception_score
+from genae.metrics.class_scores import SplitScores, inception_score
 
 VECTORS: dict[str, Any] = json.loads((Path(__file__).parent / "metric_vectors.json").read_text())
 

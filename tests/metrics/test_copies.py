@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from genae.metrics.memorisation import memorisation
+from genae.metrics.copies import memorisation
 
 
 def normal(*shape: int, seed: int = 0) -> torch.Tensor:

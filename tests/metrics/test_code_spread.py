@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from genae.metrics.code_statistics import code_statistics
+from genae.metrics.code_spread import code_statistics
 
 
 def t(*rows: object) -> torch.Tensor:
