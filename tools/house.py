@@ -107,14 +107,13 @@ def lines_of(function: Function) -> int:
 
 
 def parameters_of(function: Function) -> int:
-    """Parameters without `self` and `cls`; 0 for a command of typer, whose parameters are options."""
+    """Parameters without `self`, `cls`, `*` and `**` (as pylint counts); 0 for a command of typer: they are options."""
     for decorator in function.decorator_list:
         call = decorator.func if isinstance(decorator, ast.Call) else decorator
         if isinstance(call, ast.Attribute) and call.attr in TYPER:
             return 0
     arguments = function.args
     names = [a.arg for a in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
-    names += [a.arg for a in (arguments.vararg, arguments.kwarg) if a]
     return len(names) - (names[:1] in (["self"], ["cls"]))
 
 

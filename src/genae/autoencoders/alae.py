@@ -136,9 +136,9 @@ class AdversarialLatentAutoencoder(LatentAdversary):
         reciprocity: str = "encoder,decoder",
         batch_size: int = 128,
         learning_rate: float = 0.002,
-        anneal: int = 0,
+        **schedule: int,
     ) -> None:
-        super().__init__(image_shape, batch_size, learning_rate, anneal)
+        super().__init__(image_shape, batch_size, learning_rate, **schedule)
         at_least(1, code_dim=code_dim, width=width, mapping_layers=mapping_layers)
         at_least(0, output_slope=output_slope)
         self.set_objective(slope_weight, 1, reciprocity)
