@@ -152,7 +152,23 @@ def test_pictures_all_deep_keep_their_depth_with_channels(tmp_path: Path) -> Non
     assert (data.high, data.pixels.dtype) == (65535, torch.float32)
     assert data.conversions == ("converted from 1 to 3 channels",)
     Image.fromarray(np.full((4, 5), 100_000, np.int32)).save(tmp_path / "wide.tif")
-    assert open_data(str(tmp_path)).high == 100_000, "beyond 16 bits, the range is what the files hold"
+    wide = open_data(str(tmp_path))
+    assert (wide.high, float(wide.images(torch.tensor([3])).min())) == (65535, 1)
+    assert "1 have values beyond 16 bits, read as white; --value-range LOW,HIGH keeps them" in wide.notes
+
+
+def test_resizing_may_exceed_the_range_of_16_bits(tmp_path: Path) -> None:
+    """Bicubic filters overshoot at edges: the range stays that of the files, and 8 bits are clamped."""
+    edge = np.zeros((9, 9), np.uint16)
+    edge[:, 5:] = 65535
+    for i in range(3):
+        Image.fromarray(edge).save(tmp_path / f"{i}.png")
+    data = open_data(str(tmp_path), size=20)
+    assert data.pixels.max() > 65535
+    assert (data.low, data.high) == (0, 65535)
+    Image.fromarray(np.full((9, 9), 7, np.uint8)).save(tmp_path / "8.png")
+    mixed = open_data(str(tmp_path), size=20, channels=1)
+    assert (int(mixed.pixels[0].min()), int(mixed.pixels[0].max())) == (0, 255)
 
 
 def test_pictures_and_paths_in_lists(folder_of_images: Path) -> None:

@@ -133,9 +133,14 @@ def to_8_bits(pixels: Tensor) -> Tensor:
     """Integers of up to 16 bits, any shape -> uint8, scaled; 8-bit ones stay. Wider values raise ValueError."""
     if pixels.dtype == torch.uint8:
         return pixels
-    if pixels.min() < 0 or pixels.max() > 65535:
+    if exceeds_16_bits(pixels):
         raise ValueError(WIDE)
     return (pixels.float() / 257).round().to(torch.uint8)
+
+
+def exceeds_16_bits(pixels: Tensor) -> bool:
+    """Whether integers lie outside of 0..65535; False for floats."""
+    return pixels.dtype == torch.int32 and bool(pixels.min() < 0 or pixels.max() > 65535)
 
 
 def bring_to(pixels: Tensor, channels: int) -> Tensor:

@@ -15,9 +15,11 @@ from torch import Tensor
 
 from genae.data.decoding import (
     EXTENSIONS,
+    WIDE,
     Picture,
     bring_to,
     channel_conversion,
+    exceeds_16_bits,
     formats_name,
     read_picture,
     to_8_bits,
@@ -149,12 +151,12 @@ def read_pictures(files: Files, size: tuple[int, int] | None, fit: str, channels
     if size:
         expect_room(len(names), (channels or 1, *size), 1, files.where)
 
-    def load(name: str) -> tuple[Picture, str] | str:
-        """A picture and the size that it had, or why it is unreadable."""
+    def load(name: str) -> tuple[Picture, str, bool] | str:
+        """A picture, the size that it had, and whether it exceeds 16 bits; or why it is unreadable."""
         try:
             picture = read_picture(files.read(name), channels)
-            before = size_of(picture.pixels)
-            return (picture._replace(pixels=resize(picture.pixels, size, fit)) if size else picture), before
+            before, wide = size_of(picture.pixels), exceeds_16_bits(picture.pixels)
+            return (picture._replace(pixels=resize(picture.pixels, size, fit)) if size else picture), before, wide
         except Exception as error:  # what a damaged picture or archive raises is up to its library
             return cause(error)
 
@@ -181,6 +183,8 @@ def read_pictures(files: Files, size: tuple[int, int] | None, fit: str, channels
     resized = resize_name(size, fit) if size and set(stack.sizes) != {f"{size[0]}x{size[1]}"} else "none"
     if size and resized != "none":
         notes.append(f"resized to {size[0]}x{size[1]} ({RESIZE}): {FITS[fit]}")
+    if stack.wide:
+        notes.append(f"{len(stack.wide)} have values beyond 16 bits, read as white; --value-range LOW,HIGH keeps them")
     if bad:
         notes.append(f"{len(bad)} unreadable files skipped: {', '.join(bad[:3])}")
     return Raw(
@@ -198,6 +202,8 @@ class _Stack:
         self.formats: set[str] = set()
         self.sizes: Counter[str] = Counter()
         self.conversions: list[str] = []
+        self.wide: list[str] = []
+        """Pictures with values beyond 16 bits."""
         self.white: int | None = None
         """The largest value of integers deeper than 8 bits."""
         self._kinds: list[tuple[torch.dtype, int, int]] = []
@@ -205,12 +211,13 @@ class _Stack:
         self._pixels: Tensor | None = None
         self._others: dict[int, Tensor] = {}
 
-    def add(self, name: str, picture: Picture, size: str) -> None:
-        """Take the next picture; ``size`` is the one that its file has."""
+    def add(self, name: str, picture: Picture, size: str, wide: bool) -> None:
+        """Take the next picture; ``size`` is the one that its file has, ``wide`` whether it exceeds 16 bits."""
         pixels, number = picture.pixels, len(self.names)
         self.names.append(name)
         self.formats.add(picture.format)
         self.sizes[size] += 1
+        self.wide += [name] if wide else []
         self._kinds.append((pixels.dtype, picture.channels, len(pixels)))
         if self._pixels is None:
             self._pixels = allocate(self.count, pixels.shape, _stored(pixels.dtype), self.where)
@@ -240,7 +247,7 @@ class _Stack:
         if torch.uint8 in types or len(counts) > 1:  # else `open_data` converts all of them
             self.conversions += channel_conversion(Counter(kind[1] for kind in self._kinds), self.channels)
         pixels = self._fitted(len(types) > 1, len(counts) > 1) if self._others else self._pixels[:total]
-        if types.keys() == {torch.int32} and pixels.min() >= 0 and pixels.max() <= 65535:
+        if types.keys() == {torch.int32}:
             self.white = 65535
         return pixels
 
@@ -265,14 +272,15 @@ class _Stack:
         channels = self.channels if mixed_channels and self.channels else len(first)
         dtype = torch.uint8 if mixed_depths else first.dtype
         fitted = allocate(len(self.names), (channels, *first.shape[1:]), dtype, self.where)
-        for number, name in enumerate(self.names):
+        if mixed_depths and self.wide:
+            raise GenaeError(
+                f"{self.wide[0]} in {self.where} cannot be brought to 8 bits: {WIDE}; convert or remove it"
+            )
+        for number in range(len(self.names)):
             pixels = self._others.pop(number, self._pixels[number])
-            try:
-                fitted[number] = bring_to(to_8_bits(pixels) if mixed_depths else pixels, channels)
-            except ValueError as error:
-                raise GenaeError(
-                    f"{name} in {self.where} cannot be brought to 8 bits: {error}; convert or remove it"
-                ) from None
+            if mixed_depths and pixels.dtype != torch.uint8:
+                pixels = to_8_bits(pixels.clamp(0, 65535))  # resizing may exceed the range
+            fitted[number] = bring_to(pixels, channels)
         return fitted
 
     def _example(self, field: int, value: object) -> str:
