@@ -20,7 +20,7 @@ from genae.data.transforms import to_uint8
 from genae.metrics.class_scores import inception_score
 from genae.metrics.frechet import Moments, moments
 from genae.model import load
-from genae.training.fit import Fit, fit
+from genae.training.prior_fit import Fit, fit_to_codes
 
 WAE: dict[str, Any] = {"kind": "wae-gan", "batch_size": 128, "images": 1_000_000, "initial": "kaiming"}
 WGAN: dict[str, Any] = {"kind": "wgan-gp", "batch_size": 64, "images": 800_000, "initial": "kaiming"}
@@ -95,7 +95,7 @@ def main() -> None:
         own["images"] = int(row.get("images", 3_000_000) * arguments.scale)
         options = {key: value for key, value in row.items() if key not in own}
         with tempfile.TemporaryDirectory() as folder, torch.random.fork_rng():
-            prior, seconds = fit(codes, Fit(**own, options=options), Path(folder) / "partial")
+            prior, seconds = fit_to_codes(codes, Fit(**own, options=options), Path(folder) / "partial")
             with torch.no_grad():
                 drawn = torch.cat(
                     [prior.sample(250, torch.Generator().manual_seed(k)) for k in range(arguments.pieces)]

@@ -4,6 +4,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
@@ -30,10 +31,11 @@ from genae.reports.page import write_report
 from genae.settings.presets import FITTED, PRESETS
 from genae.storage import append_line, load_tensors, read_lines, save_tensors
 from genae.training.config import Config, resolve
-from genae.training.fit import fit, fit_of
 from genae.training.memory import Footprint, footprints
+from genae.training.prior_fit import fit_of, fit_to_codes
 from genae.training.start import build_model
 from genae.training.start import train as train_run
+from genae.training.trainer import Outcome
 from genae.version import VERSION
 
 
@@ -74,11 +76,30 @@ def train(model: str, run: Path | str, **settings: Any) -> Model:
     ``settings`` are the flags of ``genae train``: ``data="digits", images=200_000, width=32``. Ctrl-C saves the state
     and raises KeyboardInterrupt. Raises `GenaeError`.
     """
-    outcome = train_run(resolve(model, settings, PRESETS, AUTOENCODERS), run)
+    outcome, _ = train_with_prior(model, resolve(model, settings, PRESETS, AUTOENCODERS), run)
     if outcome.stopped == "interrupted":
         raise KeyboardInterrupt
-    fit_preset_prior(model, run)
     return load(run)
+
+
+def train_with_prior(
+    model: str,
+    config: Config,
+    run: Path | str,
+    *,
+    progress: Callable[[Mapping[str, Any]], None] = lambda event: None,
+    fitting: Callable[[], AbstractContextManager[Progress]] = lambda: nullcontext(silent),
+) -> tuple[Outcome, Path | None]:
+    """Train the configuration of ``model``, then fit the prior that a preset of this name may have.
+
+    ``progress`` receives every line of the log; ``fitting`` opens what shows the progress of the prior. Returns how
+    the training ended, and the prior's file. Raises `GenaeError`.
+    """
+    outcome = train_run(config, run, progress=progress)
+    if outcome.stopped == "interrupted" or model not in FITTED:
+        return outcome, None
+    with fitting() as work:
+        return outcome, fit_preset_prior(model, run, work)
 
 
 def image_shape(config: Config) -> tuple[int, int, int]:
@@ -266,8 +287,9 @@ def fit_prior(
     if path.exists() and load_tensors(path)[1].items() >= wanted.items():
         return path  # the same settings, the same codes
     partial = folder / f".{name}.partial"
+    progress("encoding the training images", 0, 1)
     codes = model.training_codes(data, Path(run))
-    fitted, seconds = fit(codes, fit_settings, partial, progress)
+    fitted, seconds = fit_to_codes(codes, fit_settings, partial, progress)
     seen = fit_settings.images if fit_settings.learned else len(codes)
     known = {"code_dim": str(model.code_dim), "images": str(seen), "seconds": repr(seconds)}
     save_tensors(path, fitted.state_dict(), wanted | known)

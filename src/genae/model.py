@@ -24,7 +24,7 @@ from genae.protocol import Autoencoder, PartCoder, Prior
 from genae.storage import load_tensors, load_weights, save_tensors, weights_digest
 from genae.training.checkpoint import RunFolder
 from genae.training.config import Config, parse_range
-from genae.training.fit import Fit
+from genae.training.prior_fit import Fit
 from genae.training.start import build_model
 
 BATCH = 256

@@ -8,10 +8,13 @@ rules.
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, ClassVar, NamedTuple, Protocol
+from contextvars import ContextVar
+from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
 import torch
 from torch import Tensor, nn
+
+from genae.progress import Progress, silent
 
 
 class ProtocolError(RuntimeError):
@@ -127,6 +130,13 @@ class Autoencoder(nn.Module):
         """Codes [B, D] -> images [B, C, H, W] in [-1, 1]."""
         raise NotImplementedError
 
+    def on_shapes(self) -> Self:
+        """This model moved to PyTorch's device ``meta``, where `step` runs on shapes alone.
+
+        A model whose schedule reads a buffer keeps that buffer's value.
+        """
+        return self.to("meta")
+
     def encode_frozen(self, x: Tensor) -> Tensor:
         """Codes [B, D] as a trained model gives them: evaluation mode (stored batch statistics), no gradient."""
         with torch.no_grad(), evaluating(self):
@@ -171,7 +181,7 @@ class Prior(nn.Module):
         """One iteration, under the rules of `Autoencoder.step`; ``codes`` yields detached batches [B, D]."""
         raise NotImplementedError
 
-    def fit(self, codes: Tensor) -> None:
+    def fit(self, codes: Tensor, progress: Progress = silent) -> None:
         """Fit a closed-form prior to codes [N, D]."""
         raise NotImplementedError
 
@@ -252,18 +262,18 @@ class Part(NamedTuple):
     parts: int = 1
 
 
-_part = Part()
+_WHOLE = Part()
+_part = ContextVar("part", default=_WHOLE)
 
 
 @contextmanager
 def working_on(part: Part) -> Iterator[None]:
-    """Set by the loop: `draw` cuts this part out of every draw made inside the block."""
-    global _part
-    before, _part = _part, part
+    """Set by the loop: `draw` cuts this part out of every draw made inside the block, in this thread."""
+    token = _part.set(part)
     try:
         yield
     finally:
-        _part = before
+        _part.reset(token)
 
 
 def normal(count: int, *shape: int, like: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -279,5 +289,5 @@ def draw(random: Callable[..., Tensor], count: int, *shape: int, device: torch.d
     ``random`` (`torch.randn`, `torch.rand`) draws for the whole batch and this part's rows are cut out, so that the
     result does not depend on how the batch was divided over processes or accumulated parts.
     """
-    number, parts = _part
+    number, parts = _part.get()
     return random(count * parts, *shape, device=device)[number * count : (number + 1) * count]

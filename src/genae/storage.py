@@ -26,18 +26,29 @@ WRITER = "genae"
 def write_atomically(path: Path, data: str | bytes) -> None:
     """Write a file under a temporary name, flush it to the disk, rename it: readers see the old or the new one."""
     temporary = path.with_name(path.name + ".tmp")
-    with open(temporary, "wb") as file:
-        file.write(data.encode() if isinstance(data, str) else data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data.encode() if isinstance(data, str) else data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise _named(error, path) from None
+
+
+def _named(error: OSError, path: Path) -> OSError:
+    """The error with the file's name, which that of a full disk lacks."""
+    return error if error.filename else OSError(error.errno, error.strerror, str(path))
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     """Write named tensors as safetensors, atomically."""
     temporary = path.with_name(path.name + ".tmp")
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    temporary.touch()  # with the mode that new files have here: safetensors would let its owner alone read it
+    mode = temporary.stat().st_mode
     save_file(contiguous, temporary, {"format": FORMAT, **metadata})
+    temporary.chmod(mode)
     with open(temporary, "rb") as file:
         os.fsync(file.fileno())
     os.replace(temporary, path)
@@ -45,6 +56,8 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Read what `save_tensors` wrote; anything else raises `GenaeError`."""
+    if path.exists() and not os.access(path, os.R_OK):
+        raise GenaeError(f"{path} may not be read by you: ask its owner for permission")
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
@@ -87,8 +100,11 @@ def weights_digest(network: nn.Module) -> str:
 
 def append_line(path: Path, record: Mapping[str, object]) -> None:
     """Append one JSON line."""
-    with open(path, "a") as file:
-        file.write(json.dumps(record) + "\n")
+    try:
+        with open(path, "a") as file:
+            file.write(json.dumps(record) + "\n")
+    except OSError as error:
+        raise _named(error, path) from None
 
 
 def read_lines(path: Path, key: str) -> list[dict[str, Any]]:

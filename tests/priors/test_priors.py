@@ -21,7 +21,7 @@ from genae.priors.wgan_gp import WganGpPrior
 from genae.protocol import Prior
 from genae.storage import load_tensors, save_tensors
 from genae.training.config import Config
-from genae.training.fit import Fit, fit
+from genae.training.prior_fit import Fit, fit_to_codes
 from genae.training.start import train
 
 
@@ -101,7 +101,7 @@ def test_flow_matching_solves_its_equation_both_ways() -> None:
 def test_the_velocity_of_a_single_point_leads_there() -> None:
     settings = Fit("flow-matching", images=60_000, batch_size=200, options={"width": 64, "blocks": 2})
     codes = torch.tensor([[2.0, -1.0]]) + 0.05 * torch.randn(400, 2, generator=generator())
-    prior, _ = fit(codes, settings, Path("unused"))
+    prior, _ = fit_to_codes(codes, settings, Path("unused"))
     with torch.no_grad():
         samples = prior.sample(500, generator())
     assert samples.mean(0).tolist() == pytest.approx([2, -1], abs=0.02)
@@ -117,7 +117,7 @@ def test_adversarial_priors_come_near_the_codes(kind: str, tmp_path: Path) -> No
 
     def samples_after(images: int) -> torch.Tensor:
         settings = Fit(kind, images=images, batch_size=250, learning_rate=3e-4, options=options)
-        prior, _ = fit(codes, settings, tmp_path / str(images))
+        prior, _ = fit_to_codes(codes, settings, tmp_path / str(images))
         with torch.no_grad():
             return prior.sample(2000, generator())
 
@@ -139,7 +139,7 @@ def test_likelihood_priors_learn_two_clusters(kind: str, tmp_path: Path) -> None
     }  # fmt: skip
     codes = two_clusters()
     images = 1_000_000 if kind == "vae" else 250_000
-    prior, _ = fit(codes, Fit(kind, images=images, batch_size=250, options=small[kind]), tmp_path / "p")
+    prior, _ = fit_to_codes(codes, Fit(kind, images=images, batch_size=250, options=small[kind]), tmp_path / "p")
     with torch.no_grad():
         samples = prior.sample(2000, generator())
     right = samples[:, 0] > 0
@@ -155,7 +155,7 @@ def test_a_second_stage_vae_does_not_collapse_on_codes_of_many_dimensions(tmp_pa
     centres = torch.randn(10, 16, generator=generator())
     chosen = centres[torch.randint(10, (4000,), generator=generator(1))]
     codes = chosen + 0.3 * torch.randn(4000, 16, generator=generator(2))
-    prior, _ = fit(codes, Fit("vae", images=200_000, batch_size=250, options={"width": 64}), tmp_path / "p")
+    prior, _ = fit_to_codes(codes, Fit("vae", images=200_000, batch_size=250, options={"width": 64}), tmp_path / "p")
     variance = prior.levels[1].likelihood.log_variance.exp()  # type: ignore[index,union-attr,operator]
     assert float(variance.detach()) < 0.9, "1 is the variance of whitened codes: a Gaussian and no more"
 
@@ -202,18 +202,18 @@ def test_any_prior_on_the_codes_of_a_run(kind: str, run: Path) -> None:
 def test_an_interrupted_fit_goes_on_bit_for_bit(tmp_path: Path) -> None:
     codes = two_clusters(400)
     settings = Fit("flow-matching", images=20_000, batch_size=100, options={"width": 16, "blocks": 1})
-    whole, _ = fit(codes, settings, tmp_path / "a")
+    whole, _ = fit_to_codes(codes, settings, tmp_path / "a")
 
     def interrupt(message: str, done: int, total: int) -> None:
         if 0 < done < total and not (tmp_path / "b").exists():
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fit(codes, settings, tmp_path / "b", interrupt)
-    parts, _ = fit(codes, settings, tmp_path / "b")
+        fit_to_codes(codes, settings, tmp_path / "b", interrupt)
+    parts, _ = fit_to_codes(codes, settings, tmp_path / "b")
     assert all(torch.equal(a, b) for a, b in zip(whole.state_dict().values(), parts.state_dict().values(), strict=True))
-    other, _ = fit(codes + 1, settings, tmp_path / "b")  # of other codes: begun anew
-    anew, _ = fit(codes + 1, settings, tmp_path / "c")
+    other, _ = fit_to_codes(codes + 1, settings, tmp_path / "b")  # of other codes: begun anew
+    anew, _ = fit_to_codes(codes + 1, settings, tmp_path / "c")
     assert torch.equal(other.sample(2, generator()), anew.sample(2, generator()))
     assert not torch.equal(other.sample(2, generator()), whole.sample(2, generator()))
 
@@ -309,7 +309,7 @@ def test_flow_matching_from_a_mixture_needs_short_lines(tmp_path: Path) -> None:
     codes = two_clusters()
     options = {"width": 32, "blocks": 1, "components": 2}
     settings = Fit("flow-matching", images=20_000, batch_size=250, options=options)
-    prior, _ = fit(codes, settings, tmp_path / "p")
+    prior, _ = fit_to_codes(codes, settings, tmp_path / "p")
     with torch.no_grad():
         samples = prior.sample(2000, generator())
     assert (samples[:, 0].abs() < 1.2).float().mean() < 0.02, "no samples between the clusters, after 80 steps"

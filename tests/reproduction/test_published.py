@@ -9,7 +9,7 @@ from genae.reproduction.budgets import BUDGETS, DATA
 from genae.reproduction.columns import measure_of
 from genae.reproduction.published import TABLES
 from genae.training.config import Config, option_types, resolve
-from genae.training.fit import Fit, prior_options
+from genae.training.prior_fit import Fit, prior_options
 
 
 @pytest.mark.parametrize("table", TABLES)

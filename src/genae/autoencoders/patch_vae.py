@@ -136,7 +136,7 @@ class PatchVae(TrunkAutoencoder):
         if annealing not in ANNEALING:
             raise ValueError(f"annealing is {annealing!r}; expected {' or '.join(ANNEALING)}")
         self.beta_appearance, self.beta_occurrence = beta_appearance, beta_occurrence
-        self.rate = occurrence_rate or 1 / (parts + 1e-6 * (parts == 1))
+        self.rate = occurrence_rate or (1 / parts if parts > 1 else 1 / (1 + 1e-6))  # below 1: its logarithm is taken
         self.cooling, self.coldest, self.annealing = cooling, coldest, annealing
         self.trained_pooling = trained_pooling
         self.encoder = ResidualTrunk(image_shape, self.width, self.scale, self.blocks, self.norm)

@@ -7,7 +7,7 @@ docs/models/style-alae.md.
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -98,6 +98,13 @@ class Growing(Autoencoder):
     def changes(self) -> list[int]:
         """Numbers of images at which a level begins."""
         return [2 * self.growth * level for level in range(self.levels)] if self.growth else [0]
+
+    def on_shapes(self) -> Self:
+        """As `Autoencoder.on_shapes`: ``images_seen`` decides level and blend, so it stays a number."""
+        seen = self.images_seen
+        super().on_shapes()
+        self.images_seen = seen
+        return self
 
     @property
     def now(self) -> tuple[int, Blend]:

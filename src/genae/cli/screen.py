@@ -148,6 +148,10 @@ class _Line:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the line before the block does, so that another one can begin."""
         self.bar.stop()
         if self.log:
             self.log.ended.set()
@@ -171,6 +175,9 @@ class Progress(_Line):
 
     def show(self, event: Mapping[str, Any]) -> None:
         """Take a line of the log."""
+        if "precision" in event:
+            console.print(f"precision {event['precision']}: {escape(event['reason'])}", soft_wrap=True)
+            return
         if "validation" in event:
             errors = "  ".join(f"{name} {value:.4f}" for name, value in event["validation"].items())
             line = f"{event['images']:>10,} images  {event['seconds']:6.0f} s  validation {errors or '(no encoder)'}"

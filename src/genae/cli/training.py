@@ -33,13 +33,14 @@ def train(
     from genae import api, distributed
     from genae.autoencoders import AUTOENCODERS
     from genae.settings.presets import FITTED, PRESETS
-    from genae.training.config import resolve
-    from genae.training.start import train as start
+    from genae.training.config import anneals_to_the_end, resolve
 
     settings = settings_of(context.args) | ({"data": data} if data else {})
     config = resolve(model, settings, PRESETS, AUTOENCODERS)
     if int(os.environ.get("RANK", 0)) == 0:
         print_settings(config)
+        if "images" in settings and "anneal" not in settings and anneals_to_the_end(PRESETS.get(model, {})):
+            note(f"anneal is {config.options['anneal']:,}: the learning rate falls until the end, as --images sets it")
         if model in FITTED:
             console.print(f"then a prior is fitted: {', '.join(f'{k} {v}' for k, v in FITTED[model].items())}")
     if dry_run:
@@ -51,7 +52,12 @@ def train(
             print_footprints(api.footprint(config, shape))
         return 0
     with Progress(config.images) as progress:
-        outcome = start(config, run, progress=progress.show)
+
+        def fitting() -> Work:
+            progress.close()  # one line at a time
+            return Work()
+
+        outcome, prior = api.train_with_prior(model, config, run, progress=progress.show, fitting=fitting)
     if distributed.rank() == 0:
         how = {
             "finished": "finished",
@@ -66,10 +72,8 @@ def train(
         )
     if outcome.stopped == "interrupted":
         return 130
-    with Work() as work:
-        path = api.fit_preset_prior(model, run, progress=work)
-    if path and distributed.rank() == 0:
-        console.print(f"{FITTED[model]['kind']} prior: {escape(str(path))}", soft_wrap=True)
+    if prior and distributed.rank() == 0:
+        console.print(f"{FITTED[model]['kind']} prior: {escape(str(prior))}", soft_wrap=True)
     return 0
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from genae.autoencoders.style_alae import StyleAdversarialLatentAutoencoder
-from genae.errors import GenaeError
+from genae.errors import GenaeError, reason
 from genae.networks.equalised import EqualisedLinear
 from genae.networks.style_layers import Convolution
 from genae.storage import save_tensors
@@ -52,9 +52,8 @@ def _read(file: Path) -> Mapping[str, Mapping[str, Tensor]]:
     except FileNotFoundError:
         raise GenaeError(f"there is no file {file}") from None
     except Exception as error:  # whatever a damaged or hostile pickle raises
-        reason = str(error).splitlines()[0]
         raise GenaeError(
-            f"{file} is not a PyTorch checkpoint that can be read without running its code: {reason}"
+            f"{file} is not a PyTorch checkpoint that can be read without running its code: {reason(error)}"
         ) from None
     models = content.get("models") if isinstance(content, dict) else None
     missing = [name for name in NETWORKS if not isinstance((models or {}).get(name), Mapping)]

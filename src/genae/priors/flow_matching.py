@@ -15,6 +15,7 @@ from torch.nn.utils import parameters_to_vector
 
 from genae.losses import mse
 from genae.priors.mixture import MixturePrior
+from genae.progress import Progress, silent
 from genae.protocol import Prior, Update, at_least, draw, normal
 
 
@@ -50,10 +51,10 @@ class FlowMatchingPrior(Prior):
         self.register_buffer("average", parameters_to_vector(self.velocity.parameters()).detach().clone())
         self.average: Tensor
 
-    def fit(self, codes: Tensor) -> None:
+    def fit(self, codes: Tensor, progress: Progress = silent) -> None:
         """Fit the mixture that x_0 comes from to codes [N, D]; without ``components`` there is nothing to fit."""
         if self.source_is_fitted:
-            self.source.fit(codes)
+            self.source.fit(codes, progress)
 
     def step(self, codes: Iterator[Tensor], images: int) -> Iterator[Update]:
         """v: ||v(x_t, t) - (x_1 - x_0)||^2 with x_t = (1 - t) x_0 + t x_1, t ~ U(0, 1)."""

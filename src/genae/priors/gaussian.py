@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from genae.progress import Progress, silent
 from genae.protocol import Prior, normal
 
 
@@ -21,7 +22,7 @@ class GaussianPrior(Prior):
         self.factor: Tensor
         self.inverse: Tensor
 
-    def fit(self, codes: Tensor) -> None:
+    def fit(self, codes: Tensor, progress: Progress = silent) -> None:
         """m and F F^T are mean and covariance of codes [N, D]; F = U sqrt(L) from the eigenvalues L."""
         rows = codes.double()
         mean = rows.mean(0)

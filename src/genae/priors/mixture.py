@@ -1,10 +1,16 @@
 """Gaussian mixture over codes, fitted by expectation-maximisation (scikit-learn)."""
 
+import warnings
+
 import torch
 from torch import Tensor
 
 from genae.errors import GenaeError
+from genae.progress import Progress, silent
 from genae.protocol import Prior, at_least
+
+EM_ITERATIONS, EM_STEPS = 100, 10
+"""At most so many iterations (scikit-learn's default), so many between two reports of progress."""
 
 
 class MixturePrior(Prior):
@@ -27,18 +33,28 @@ class MixturePrior(Prior):
         self.factors: Tensor
         self.temperature: Tensor
 
-    def fit(self, codes: Tensor) -> None:
+    def fit(self, codes: Tensor, progress: Progress = silent) -> None:
         """Fit to codes [N, D]: k-means for a start, then expectation-maximisation, with scikit-learn's defaults.
 
         Raises `GenaeError` for fewer than 2 codes a component, which no covariance can be learned from.
         """
+        from sklearn.exceptions import ConvergenceWarning
         from sklearn.mixture import GaussianMixture
 
         if len(codes) < 2 * len(self.weights):
             raise GenaeError(f"{len(codes)} codes are too few for {len(self.weights)} components; lower --components")
 
-        mixture = GaussianMixture(len(self.weights), covariance_type="full", random_state=0)
-        mixture.fit(codes.double().numpy())
+        # A few iterations at a time: each call goes on from the one before, and progress can be reported between them.
+        mixture = GaussianMixture(
+            len(self.weights), covariance_type="full", random_state=0, max_iter=EM_STEPS, warm_start=True
+        )
+        for done in range(0, EM_ITERATIONS, EM_STEPS):
+            progress(f"fitting {len(self.weights)} Gaussians", done, EM_ITERATIONS)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore" if done + EM_STEPS < EM_ITERATIONS else "default", ConvergenceWarning)
+                mixture.fit(codes.double().numpy())
+            if mixture.converged_:
+                break
         self.weights.copy_(torch.from_numpy(mixture.weights_))
         self.means.copy_(torch.from_numpy(mixture.means_))
         self.factors.copy_(torch.linalg.cholesky(torch.from_numpy(mixture.covariances_)))

@@ -18,7 +18,7 @@ from genae.reproduction.budgets import BUDGETS, DATA, SMOKE_FIT, Settings
 from genae.reproduction.columns import Measure, measure_of
 from genae.reproduction.published import Row
 from genae.training.config import Config, option_types, resolve
-from genae.training.fit import Fit
+from genae.training.prior_fit import Fit
 from genae.training.start import train
 
 VARIANTS = (

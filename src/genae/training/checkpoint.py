@@ -29,6 +29,9 @@ from genae.training.config import Config
 from genae.training.loop import Loop
 
 AVERAGE = "average.safetensors"
+LOCK, WRITABLE = ".lock", ".writable"
+PREPARED = {"checkpoints", "figures", WRITABLE, f"{WRITABLE}.tmp"}
+"""What a folder holds before it is locked."""
 KEEP = 2  # the older one is there in case the disk loses the newer
 
 
@@ -38,13 +41,27 @@ class RunFolder:
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
 
+    def expect_ours(self) -> None:
+        """Raise `GenaeError` for a folder of the user's, in which something lies that no training wrote."""
+        try:
+            if self.checkpoints() or not self.path.exists():
+                return
+            names = {file.name for file in self.path.iterdir()}
+        except OSError as error:  # a file; a name that is too long; no permission
+            raise GenaeError(f"{str(self.path)[:60]} cannot be a run folder: {error.strerror}") from None
+        began = "checkpoints" in names and (LOCK in names or names <= PREPARED)
+        if names and not began:
+            raise GenaeError(
+                f"{self.path} holds {min(names)!r} and is not a run of genae; choose a --run that is new or empty"
+            )
+
     def prepare(self, needed_bytes: int) -> None:
         """Create the folder; raise `GenaeError` if it cannot be written or its disk has too little room."""
         try:
             (self.path / "checkpoints").mkdir(parents=True, exist_ok=True)
             (self.path / "figures").mkdir(exist_ok=True)
-            write_atomically(self.path / ".writable", "")
-            (self.path / ".writable").unlink()
+            write_atomically(self.path / WRITABLE, "")
+            (self.path / WRITABLE).unlink()
         except OSError as error:
             raise GenaeError(f"cannot write the run folder {self.path}: {error.strerror}") from None
         free = shutil.disk_usage(self.path).free
@@ -56,7 +73,7 @@ class RunFolder:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the folder for this process; a second writer gets a `GenaeError`."""
-        with open(self.path / ".lock", "a+") as file:
+        with open(self.path / LOCK, "a+") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
@@ -162,7 +179,9 @@ class RunFolder:
 
     def trim_logs(self, images: int) -> None:
         """Drop what was logged after the checkpoint that a run resumes from, and a line cut short by a kill."""
-        kept = [record for record in self.history() if record["images"] <= images]
+        begun = read_lines(self.path / "log.jsonl", "began_at")
+        kept = [record for record in begun if record["began_at"] <= images]
+        kept += [record for record in self.history() if record["images"] <= images]
         write_atomically(self.path / "log.jsonl", "".join(json.dumps(record) + "\n" for record in kept))
 
     def log(self, record: Mapping[str, Any]) -> None:
@@ -173,8 +192,15 @@ class RunFolder:
             raise self._write_error(error) from None
 
     def history(self) -> list[dict[str, Any]]:
-        """The lines of ``log.jsonl``."""
-        return read_lines(self.path / "log.jsonl", "images")
+        """The lines of ``log.jsonl`` that say what was reached after how many images.
+
+        Raises `GenaeError` for a file that holds nothing of the kind.
+        """
+        log = self.path / "log.jsonl"
+        lines = read_lines(log, "images")
+        if not lines and log.exists() and not read_lines(log, "began_at") and b"\n" in log.read_bytes():
+            raise GenaeError(f"{log} is not the log of a training: no line of it can be read; restore or delete it")
+        return lines
 
     def _write_error(self, error: Exception) -> GenaeError:
         saved = self.checkpoints()

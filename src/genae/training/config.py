@@ -112,7 +112,8 @@ def resolve(
     """Configuration of ``model`` (a class's name, or a preset ``name/data``) with ``settings`` on top.
 
     A bare name takes the preset of the data set when there is one. Setting names are the fields of `Config` and the
-    options of the model's class; values may be text. An unknown name or a value of the wrong kind raises `GenaeError`.
+    options of the model's class; values may be text. Where a preset anneals to the end of its training, ``anneal``
+    follows ``images``. An unknown name or a value of the wrong kind raises `GenaeError`.
     """
     name, _, experiment = model.partition("/")
     if name not in classes:
@@ -126,12 +127,21 @@ def resolve(
     if "data" not in merged:
         raise GenaeError(f"{model} has no default data; name a source with --data, for example --data digits")
 
+    if "images" in settings and "anneal" not in settings and anneals_to_the_end(presets.get(preset, {})):
+        merged["anneal"] = merged["images"]
     options, run_options = option_types(classes[name]), run_settings()
     parsed = parse_settings(name, merged, run_options | options)
     of_model = {key: default for key, (_, default) in options.items()}
     of_model |= {key: value for key, value in parsed.items() if key in options}
     of_run = {key: value for key, value in parsed.items() if key not in options}
+    if of_run.get("seed", 0) < 0:
+        raise GenaeError(f"seed is {of_run['seed']}; expected a whole number from 0 up")
     return Config(model=name, options=of_model, **of_run)
+
+
+def anneals_to_the_end(preset: Mapping[str, Any]) -> bool:
+    """Whether a preset's learning rate falls over the whole training: then ``anneal`` follows ``images``."""
+    return bool(preset.get("anneal")) and preset["anneal"] == preset.get("images")
 
 
 def _for_processes(value: Any) -> Any:

@@ -60,9 +60,7 @@ def footprints(model: Autoencoder, parts: int = 1, averaged: bool = False) -> It
     Every iteration is run on shapes alone (PyTorch's device ``meta``): nothing is computed, and nothing is taken up.
     """
     weights = (5 if averaged else 4) * sum(p.element_size() * p.numel() for p in model.parameters())
-    ghost = model.to("meta")
-    if "images_seen" in dict(ghost.named_buffers()):
-        ghost.images_seen = torch.zeros((), dtype=torch.int64)  # the one number that decides what is computed
+    ghost = model.on_shapes()
     own = {p.untyped_storage()._cdata for p in ghost.parameters()}
     for begins in model.changes():
         stage = model.stage(begins)

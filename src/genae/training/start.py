@@ -17,7 +17,7 @@ from genae.protocol import Autoencoder
 from genae.storage import write_atomically
 from genae.training.checkpoint import RunFolder
 from genae.training.config import Config, option_types
-from genae.training.precision import bfloat16_is_faster
+from genae.training.precision import Precision, preferred_precision
 from genae.training.trainer import Outcome, Trainer
 
 MAY_CHANGE = {"images", "device", "checkpoint_every", "data_root"}  # between the starts of one run
@@ -47,22 +47,31 @@ def train(
     """
     device = distributed.start(config.device)
     folder = RunFolder(run)
+    distributed.by_writer(folder.expect_ours)
     data = data or open_data(config.data, **config.data_options())
     if config.value_range is None and data.pixels.is_floating_point():
         config = replace(config, value_range=f"{data.low!r},{data.high!r}")  # other data will be read in the same range
     stored = folder.config
     if stored:
         config = _continue(config, stored, folder)
-    if config.precision == "auto":
-        faster = distributed.as_writer(bfloat16_is_faster(device), device)
-        config = replace(config, precision="bfloat16" if faster else "float32")
     model = build_model(config, data.image_shape).to(device)
+    precision = _precision(config, stored, model, device)
+    config = replace(config, precision=precision.name)
     _check_batch(config, model, data)
     if config.capture:
         _check_capture(model, device)
     with ExitStack() as stack:
         distributed.by_writer(lambda: _claim(folder, config, model, stack))
-        return Trainer(config, folder, data.to(device), model, progress).go()
+        return Trainer(config, folder, data.to(device), model, progress).go(precision)
+
+
+def _precision(config: Config, stored: Config | None, model: Autoencoder, device: torch.device) -> Precision:
+    """That of the run, as process 0 has it: processors of other machines may have other instructions."""
+    if stored:
+        return Precision(config.precision, "as this run began")
+    if config.precision != "auto":
+        return Precision(config.precision, "as --precision says")
+    return distributed.by_writer(lambda: preferred_precision(model, device))
 
 
 def _claim(folder: RunFolder, config: Config, model: Autoencoder, stack: ExitStack) -> None:
@@ -81,6 +90,10 @@ def _continue(config: Config, stored: Config, folder: RunFolder) -> Config:
         defaults = {key: default for key, (_, default) in option_types(AUTOENCODERS[stored.model]).items()}
         silence = defaults | dict(AUTOENCODERS[stored.model].earlier)
         old["options"], new["options"] = silence | old["options"], silence | new["options"]
+    if (
+        old["options"].get("anneal") and new["options"].get("anneal") == config.images
+    ):  # it followed --images, which may change
+        new["options"]["anneal"] = old["options"].get("anneal")
     if new["precision"] == "auto":
         new["precision"] = old["precision"]
     for key in old:

@@ -24,6 +24,7 @@ from genae.training.checkpoint import RunFolder
 from genae.training.config import Config
 from genae.training.diagnostics import SAMPLES, diagnose, warnings
 from genae.training.loop import Loop, Record
+from genae.training.precision import Precision
 
 LOG_EVERY = 50  # iterations; also how late a NaN is noticed, since looking at a loss waits for the device
 
@@ -73,6 +74,7 @@ class Trainer:
         self.best = {"mse": math.inf, "images": 0, "since": 0}
         self.seconds = 0.0
         self.waiting = 0.0
+        self.logged_at, self.logged_images = time.perf_counter(), 0
         self.records: list[Record] = []
         self.losses: dict[str, dict[str, float]] = {}
 
@@ -92,8 +94,11 @@ class Trainer:
             self.waiting += time.perf_counter() - start
             yield x
 
-    def go(self) -> Outcome:
-        """From where the folder's last checkpoint left off to the end, or to a request to stop; saves."""
+    def go(self, precision: Precision) -> Outcome:
+        """From where the folder's last checkpoint left off to the end, or to a request to stop; saves.
+
+        ``precision`` is the configuration's, with the reason, which the log keeps.
+        """
         state = self.folder.restore(self.loop, self.average)
         if state is not None:
             if state["data"] != self.data.digest:
@@ -104,6 +109,7 @@ class Trainer:
             self.images, self.best, self.seconds = state["images"], state["best"], state["seconds"]
         if distributed.rank() == 0:
             self.folder.trim_logs(self.images)
+        self.emit({"began_at": self.images, "precision": precision.name, "reason": precision.reason})
         begun, before = time.perf_counter(), self.seconds
         stopped = "finished"
         self.logged_at, self.logged_images = time.perf_counter(), self.images

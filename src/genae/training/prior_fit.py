@@ -81,7 +81,7 @@ def fit_of(kind: str, settings: Mapping[str, object]) -> Fit:
     return Fit(kind, **of_training, options=dict(sorted(options.items())))
 
 
-def fit(
+def fit_to_codes(
     codes: Tensor,
     settings: Fit,
     partial: Path,
@@ -99,14 +99,14 @@ def fit(
     begun = time.perf_counter()
     if not settings.learned:
         progress(f"fitting {settings.kind}", 0, 1)
-        prior.fit(codes)
+        prior.fit(codes, progress)
         return prior.eval(), time.perf_counter() - begun
     assert isinstance(prior, StackedPrior)
     prior.levels[0].fit(codes)
     whitened = prior.levels[0].encode(codes)
     if type(prior.levels[1]).fit is not Prior.fit:  # it has a part in closed form
         progress(f"fitting the source of {settings.kind}", 0, 1)
-        prior.levels[1].fit(whitened)
+        prior.levels[1].fit(whitened, progress)
     before = time.perf_counter() - begun
     return prior.eval(), before + _train(prior.levels[1], whitened, settings, partial, progress)
 
@@ -122,13 +122,13 @@ def _train(prior: Prior, codes: Tensor, settings: Fit, partial: Path, progress: 
     what = hashlib.sha256(repr(sorted(asdict(settings).items())).encode() + codes.numpy().tobytes()).hexdigest()
     images, before = _restore(prior, loop, what, partial)
     begun = saved = time.perf_counter()
+    progress(f"training {settings.kind}", images, settings.images)
 
     def save() -> None:
         elapsed = before + time.perf_counter() - begun
         tensors = {f"model/{name}": value for name, value in prior.state_dict().items()}
         tensors |= {f"optimiser/{name}": value for name, value in optimiser_tensors(loop).items()}
-        known = {"what": what, "images": str(images), "seconds": repr(elapsed)}
-        save_tensors(partial, tensors, known)
+        save_tensors(partial, tensors, {"what": what, "images": str(images), "seconds": repr(elapsed)})
 
     try:
         while images < settings.images:
