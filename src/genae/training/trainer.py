@@ -109,11 +109,11 @@ class Trainer:
             self.images, self.best, self.seconds = state["images"], state["best"], state["seconds"]
         if distributed.rank() == 0:
             self.folder.trim_logs(self.images)
-        self.emit({"began_at": self.images, "precision": precision.name, "reason": precision.reason})
         begun, before = time.perf_counter(), self.seconds
         stopped = "finished"
         self.logged_at, self.logged_images = time.perf_counter(), self.images
         with _stop_requests() as requested:
+            self.emit({"began_at": self.images, "precision": precision.name, "reason": precision.reason})
             while self.images < self.config.images:
                 if self.config.patience and self.best["since"] >= self.config.patience:
                     stopped = "early"
