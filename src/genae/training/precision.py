@@ -22,7 +22,7 @@ CPU_FLAGS = ("amx_bf16", "avx512_bf16")
 
 WIDE = 64
 """Channels in and out from which a layer gains by bfloat16."""
-ENOUGH = 0.5
+ENOUGH = 0.4
 """Share of the work in such layers from which a model gains."""
 
 
