@@ -33,7 +33,7 @@ class Config:
     """Length of the training, in images that stage I sees."""
     seed: int = 0
     precision: str = "auto"
-    """float32, bfloat16 (autocast), or auto: whichever multiplies faster on the device."""
+    """float32, bfloat16 (autocast), or auto: by the device and the widths of the networks."""
     compile: bool = False
     capture: bool = False
     """Replay iterations as a CUDA graph: faster for small networks on a GPU."""
