@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torchvision.transforms.v2 import functional as tv
 
 from genae.data.sources import ImageData
 from genae.errors import GenaeError
@@ -88,6 +87,8 @@ class Detector:
 
 def _seen(model: Model, images: Tensor, learned: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
     """Error and rarity [N] of images, float64, and the blurred squared errors of their pixels [N, 1, H, W]."""
+    from torchvision.transforms.v2 import functional as tv  # only here: most commands start without it
+
     codes = model.encode(images)
     x_hat = model.decode(codes)
     away = codes.double() - learned["mean"]
