@@ -56,7 +56,9 @@ def reconstruct(
 def sample(
     run: Run,
     count: Annotated[int, typer.Option(help="Number of samples.", min=1)] = 64,
-    prior: Annotated[str | None, typer.Option(help="Prior to sample; all by default.")] = None,
+    prior: Annotated[
+        str | None, typer.Option(help="Prior to sample; all on a sheet, and the first in a folder or .npz, by default.")
+    ] = None,
     seed: Seed = 0,
     truncation: Truncation = 1.0,
     force: Force = False,
@@ -75,7 +77,7 @@ def sample(
     session = Session(model, run)
     if Path(out).suffix != ".png":
         if len(priors) > 1:
-            note(f"these are samples of the {priors[0]} prior; with --prior: {', '.join(priors[1:])}")
+            note(f"these are samples of the {priors[0]} prior; choose another with --prior: {', '.join(priors[1:])}")
         codes = model.sample_codes(count, seed, priors[0])
         codes = codes if truncation == 1 else model.truncate(codes, truncation, priors[0])
         with Work() as progress:
