@@ -6,6 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from genae.protocol import Autoencoder
+from genae.training.config import Config
+
 
 def test_measuring_and_comparing(run, capsys, genae):
     assert genae("evaluate", run, "--samples", "1000") == 0
@@ -76,3 +79,32 @@ def test_wrong_requests_are_refused(
         arguments += f" --out {tmp_path / 'm.jsonl'}"
     assert genae("evaluate", *arguments.split()) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "evaluate RUN --samples 60 --metrics mse,fd --network pixels --out m.jsonl",
+        "probe RUN --frozen conv1 --heads 1nn",
+        "report RUN",
+        "prior RUN gaussian --name again --data-root .",
+        "sample RUN --prior normal --count 4",
+        "reconstruct RUN",
+        "anomaly RUN",
+    ],
+)
+def test_a_command_opens_its_model_once(
+    command: str, run: str, genae: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from genae import model
+
+    opens: list[str] = []
+    build = model.build_model
+
+    def counting(config: Config, shape: tuple[int, int, int]) -> Autoencoder:
+        opens.append(config.model)
+        return build(config, shape)
+
+    monkeypatch.setattr(model, "build_model", counting)
+    assert genae(*(run if word == "RUN" else word for word in command.split())) == 0
+    assert opens == ["stacked-wae"]

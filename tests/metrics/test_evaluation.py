@@ -1,5 +1,6 @@
 """The protocol of metrics: what they need is opened once, batches are seen in order, nothing else is computed."""
 
+import ast
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from genae import api
+from genae import api, metrics
 from genae.data.stream import open_stream
 from genae.errors import GenaeError
 from genae.metrics import FUNCTIONS, METRICS, Entry, explain, kind_of, metric_class
@@ -112,3 +113,14 @@ def test_functions_on_tensors_are_imported_from_the_room(tmp_path: Path) -> None
         f"assert callable(metrics.{name}), {name!r}\n" for order in (names, names[::-1]) for name in order
     )
     subprocess.run([sys.executable, "-c", script], check=True, cwd=tmp_path)
+
+
+def test_no_metric_is_known_by_name_outside_its_room() -> None:
+    """Words that are nothing but names of metrics stand in their files, in `METRICS`, and in the papers' tables."""
+    package = Path(metrics.__file__).parents[1]
+    names = set(METRICS) - {"codes", "cost", "is", "mse", "psnr", "nearest", "svm", "occurrence"}  # words with other meanings too
+    for file in package.rglob("*.py"):
+        if file.parent.name in ("metrics", "reproduction"):
+            continue
+        constants = {node.value for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Constant)}
+        assert not constants & names, f"{file.relative_to(package)} knows {constants & names}"
