@@ -238,6 +238,14 @@ def test_unlike_numbers_are_named(records: list[dict[str, Any]]) -> None:
     assert len(rows) == 2 * len({r["of"] for r in records})
     assert any(note.startswith("icp1k of a and b are not comparable: seed 0 / 7") for note in notes)
     assert not tables.compare({"a": records, "b": records})[2]
+    elsewhere = [r | {"fingerprint": r["fingerprint"] | {"data": "zoo"}} for r in records]
+    own, theirs = (
+        f"code ({r['fingerprint']['data']}, {r['fingerprint']['split']})" for r in (records[0], elsewhere[0])
+    )
+    notes = tables.compare({"a": [*records, *elsewhere]})[2]
+    assert any(note.startswith(f"mse of {own} and {theirs} are not comparable: data ") for note in notes), notes
+    notes = tables.compare({"a": [*records, *elsewhere], "b": records})[2]
+    assert any(note.startswith(f"mse of a, {own} and a, {theirs} are not comparable: data ") for note in notes), notes
 
 
 def test_classifier_is_cached_with_its_identity() -> None:

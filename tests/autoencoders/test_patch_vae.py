@@ -398,9 +398,10 @@ def test_probes_of_frozen_features(trained: Path) -> None:
 
 def test_features_that_no_memory_holds_are_refused(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = load(trained)
+    data = model.open_data()
     monkeypatch.setattr(recognition.os, "sysconf", lambda name: 100)  # pages of 100 bytes, 100 of them
     with pytest.raises(GenaeError, match="train images take .* GB and this machine has 0.0 GB of memory"):
-        freeze(sections(model.autoencoder), model.open_data(), "conv1")
+        freeze(sections(model.autoencoder), data, "conv1")
 
 
 def test_the_learning_rate_drops_and_the_best_epoch_is_tested(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -416,8 +417,10 @@ def test_the_learning_rate_drops_and_the_best_epoch_is_tested(trained: Path, mon
     accuracies = iter([(0.2, 0.3), (0.9, 1.0), (0.4, 0.5), (0.77, 0.88)])
     monkeypatch.setattr(recognition, "_accuracies", lambda *_: next(accuracies))
     layers = freeze(sections(model.autoencoder), model.open_data(), "conv1-5")
-    found = recognise(layers, epochs=3, drop_every=2)
+    messages: set[str] = set()
+    found = recognise(layers, epochs=3, drop_every=2, progress=lambda message, done, total: messages.add(message))
     assert found == (0.77, 0.88, 2)
+    assert messages == {"training a head, seed 0"}, "a message that changes would be a line each time, when piped"
     assert sorted(set(rates)) == pytest.approx([0.001, 0.01])
 
 
@@ -496,11 +499,11 @@ def test_localisation_scores_the_part_that_fits_on_images_that_did_not_choose_it
     noise = torch.rand(60, 5, 4, 4, generator=generator)
     occurrence = noise.clone()
     occurrence[:, 3] = truth[:, 0]  # a part of the model that is the first true one
-    found = localisation((occurrence[:30], truth[:30]), (occurrence[30:], truth[30:]))
-    assert int(found.parts[0]) == 3
-    assert float(found.found[0]) == 1
-    assert float(found.chance[1]) == pytest.approx(float(truth[30:, 1].mean()))
-    assert float(found.found[1]) == pytest.approx(float(found.chance[1]), abs=0.06)
+    located = localisation((occurrence[:30], truth[:30]), (occurrence[30:], truth[30:]))
+    assert int(located.parts[0]) == 3
+    assert float(located.best[0]) == 1
+    assert float(located.chance[1]) == pytest.approx(float(truth[30:, 1].mean()))
+    assert float(located.best[1]) == pytest.approx(float(located.chance[1]), abs=0.06)
 
 
 def test_average_precision_of_a_ranking() -> None:

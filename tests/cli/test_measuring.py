@@ -36,6 +36,7 @@ def test_class_sorted_and_tiny_sources_can_be_reported(genae, tiny_flags):
     ("arguments", "message"),
     [
         ("GOOD", "is not a run; to measure images, name the images to compare them with: --data SOURCE"),
+        ("runs/mistyped", "there is nothing at 'runs/mistyped'; expected a run, or images to measure"),
         ("GOOD --data GOOD --metrics fidd", "there is no metric 'fidd'; did you mean 'fid'"),
         ("GOOD --data GOOD --weights nowhere.pth", "there is no weight file nowhere.pth"),
         ("GOOD --data GOOD --metrics lpips --weights GOOD", "does not say which network it is for; expected vgg16="),

@@ -42,6 +42,26 @@ def test_a_folder_of_samples_is_of_one_prior(genae, run, capsys) -> None:
     assert "000003.png was not written by genae" in capsys.readouterr().err
 
 
+def test_sheets_of_several_priors_leave_a_file_of_the_plain_name_alone(genae, run, capsys) -> None:
+    Path("samples.png").write_bytes(b"somebody's own")
+    assert genae("sample", run, "--count", 4) == 0
+    assert Path("samples.png").read_bytes() == b"somebody's own"
+    assert "replaced" not in capsys.readouterr().err
+    Path("samples-uniform.png").write_bytes(b"somebody's own")
+    Path("samples-normal.png").unlink()
+    assert genae("sample", run, "--count", 4) == 2
+    assert "samples-uniform.png was not written by genae" in capsys.readouterr().err
+    assert not Path("samples-normal.png").exists(), "refused before any sheet is drawn"
+
+
+def test_samples_in_a_folder_can_be_measured(genae, run, capsys) -> None:
+    assert genae("sample", run, "--count", 20, "--out", "my-samples") == 0
+    capsys.readouterr()
+    flags = ["--metrics", "kid", "--network", "pixels", "--data", "digits"]
+    assert genae("evaluate", "my-samples", *flags) == 0
+    assert "kid20-pixels\t" in capsys.readouterr().out
+
+
 def test_figures_have_a_limit(genae, run, capsys) -> None:
     for arguments in (["sample", run, "--count", 100_000_000], ["interpolate", run, "--steps", 100_000]):
         assert genae(*arguments) == 2

@@ -69,11 +69,14 @@ def sample(
     from genae.operations.sample import Sample
 
     expect_ending(out, "", ".png", ".npz")
-    expect_writable(out, force)
     model = load_run(run)
     priors = [prior] if prior else model.priors
     if not priors:
         raise GenaeError(f"{run} ({model.config.model}) has no prior to sample from")
+    several = Path(out).suffix == ".png" and len(priors) > 1
+    sheets = {name: f"{Path(out).with_suffix('')}-{name.replace('/', '-')}.png" if several else out for name in priors}
+    for target in dict.fromkeys(sheets.values()):
+        expect_writable(target, force)
     session = Session(model, run)
     if Path(out).suffix != ".png":
         if len(priors) > 1:
@@ -83,10 +86,7 @@ def sample(
         with Work() as progress:
             save_images(model, codes, "code", Path(out), progress)
         return
-    for name in priors:
-        target = out if len(priors) == 1 else f"{Path(out).with_suffix('')}-{name.replace('/', '-')}.png"
-        if target != out:
-            expect_writable(target, force)
+    for name, target in sheets.items():
         draw(Sample(name, count, seed, truncation), session, None, target)
 
 

@@ -183,6 +183,7 @@ def _evaluate_run(flags: EvaluateFlags) -> "Sequence[Record]":
 
 def _evaluate_images(flags: EvaluateFlags) -> "Sequence[Record]":
     from genae import api
+    from genae.data.names import NAMES
     from genae.data.sources import open_data
     from genae.data.stream import open_stream
     from genae.metrics import METRICS
@@ -190,6 +191,8 @@ def _evaluate_images(flags: EvaluateFlags) -> "Sequence[Record]":
 
     reference, split = flags.data, flags.split or "all"
     if reference is None:
+        if not Path(flags.subject).expanduser().exists() and flags.subject not in NAMES:
+            raise GenaeError(f"there is nothing at {flags.subject!r}; expected a run, or images to measure")
         raise GenaeError(
             f"{flags.subject} is not a run; to measure images, name the images to compare them with: --data SOURCE"
         )

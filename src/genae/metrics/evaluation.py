@@ -165,7 +165,8 @@ class Evaluation:
         for name, tally in zip(self.kept, real, strict=True):
             self.tallies[name][REAL] = tally
         numbers: dict[tuple[str, str], Measured] = {}  # two metrics may be the same in one network
-        for metric in self.metrics:
+        for done, metric in enumerate(self.metrics):
+            self.progress("computing the metrics", done, len(self.metrics))  # some take minutes after the last image
             numbers |= {(number.of, number.name): number for number in metric.measure(self)}
         return [self.record(number) for number in numbers.values()]
 

@@ -147,7 +147,7 @@ def _trained(
             raise GenaeError(f"recognition diverged in epoch {epoch + 1}; a lower learning rate usually helps")
         if accuracy > best[0]:
             best, kept = (accuracy, epoch + 1), copy.deepcopy(network.state_dict())
-        progress(f"recognition, {accuracy:.1%}", epoch + 1, epochs)
+        progress(f"training a head, seed {seed}", epoch + 1, epochs)
     network.load_state_dict(kept)
     return Recognised(*_accuracies(network, features["test"], labels["test"], device), best[1])
 

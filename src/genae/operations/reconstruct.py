@@ -25,7 +25,7 @@ class Reconstruct(Operation):
         if self.truncation != 1:
             rows = {"code": model.reconstruct(pictures, "code", self.truncation)}
         else:
-            rows = {space: model.decode(session.encode(pictures, space), space) for space in model.spaces}
+            rows = {space: model.decode(session.encode(pictures, space), space) for space in model.spaces or ["code"]}
         first = next(iter(rows.values()))
         wrong = (first - pictures).square().mean(1, keepdim=True)
         numbers = {

@@ -97,7 +97,7 @@ def space_title(space: str) -> str:
 
 def reconstruction_grid(model: Model, images: Tensor, truncation: float = 1.0) -> Image.Image:
     """Inputs and every reconstruction, one row each (SWAE Fig. 5a); truncated ones through the code alone."""
-    spaces = model.spaces if truncation == 1 else ["code"]
+    spaces = (truncation == 1 and model.spaces) or ["code"]  # a model without encoder says so
     rows = [images, *(model.reconstruct(images, space, truncation) for space in spaces)]
     title = f"Reconstructions{_truncated(truncation)}"
     return grid(torch.stack(rows), ["input", *map(space_title, spaces)], title=title)

@@ -143,7 +143,12 @@ def compare(runs: Mapping[str, Records]) -> tuple[list[str], list[list[str]], li
             cells = {r["metric"]: show(r) for r in records if subject(r, records) == of}
             rows.append([name, of, *(cells.get(metric, "-") for metric in metrics)])
     for metric in metrics:
-        column = [(name, r["fingerprint"]) for name, records in named.items() for r in records if r["metric"] == metric]
+        column = [
+            (_whose(name, r, records, len(named)), r["fingerprint"])
+            for name, records in named.items()
+            for r in records
+            if r["metric"] == metric
+        ]
         for name, fingerprint in column[1:]:
             unlike = [
                 f"{key} {column[0][1].get(key)} / {fingerprint.get(key)}"
@@ -153,6 +158,14 @@ def compare(runs: Mapping[str, Records]) -> tuple[list[str], list[list[str]], li
             if unlike:
                 notes.append(f"{metric} of {column[0][0]} and {name} are not comparable: {', '.join(unlike)}")
     return ["run", "of", *metrics], rows, list(dict.fromkeys(notes))
+
+
+def _whose(run: str, record: Record, records: Records, runs: int) -> str:
+    """Whose number a note is about: a run, or, of one run or of one that was measured on several data, the subject."""
+    of = subject(record, records)
+    if runs == 1:
+        return of
+    return run if of == record["of"] else f"{run}, {of}"
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
