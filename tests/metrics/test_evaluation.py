@@ -56,6 +56,16 @@ def test_a_metric_is_a_class_and_a_line(monkeypatch: pytest.MonkeyPatch, small_r
     assert records[0]["fingerprint"]["images"] == 179 + 2 * 70, "reconstructions, and samples of two priors"
 
 
+def test_computing_after_the_last_image_is_said(tmp_path: Path) -> None:
+    messages: list[str] = []
+    images = open_stream("digits")
+    api.evaluate_images(
+        images, images, metrics=["fd", "kid"], networks=["pixels"], out=tmp_path / "m.jsonl",
+        progress=lambda message, done, total: messages.append(f"{message}: {done} of {total}"),
+    )  # fmt: skip
+    assert messages[-2:] == ["computing the metrics: 0 of 2", "computing the metrics: 1 of 2"]
+
+
 def test_every_metric_has_a_class_and_every_number_an_explanation() -> None:
     for name, entry in METRICS.items():
         cls = metric_class(name)
@@ -118,7 +128,8 @@ def test_functions_on_tensors_are_imported_from_the_room(tmp_path: Path) -> None
 def test_no_metric_is_known_by_name_outside_its_room() -> None:
     """Words that are nothing but names of metrics stand in their files, in `METRICS`, and in the papers' tables."""
     package = Path(metrics.__file__).parents[1]
-    names = set(METRICS) - {"codes", "cost", "is", "mse", "psnr", "nearest", "svm", "occurrence"}  # words with other meanings too
+    other_words = {"codes", "cost", "is", "mse", "psnr", "nearest", "svm", "occurrence"}  # they mean other things too
+    names = set(METRICS) - other_words
     for file in package.rglob("*.py"):
         if file.parent.name in ("metrics", "reproduction"):
             continue
