@@ -27,14 +27,14 @@ def start(device: str) -> torch.device:
     kind, _, number = name.partition(":")
     if kind not in ("cpu", "cuda") or (number and not number.isdigit()):
         raise GenaeError(f"device is {device!r}; expected auto, cpu, cuda or cuda:NUMBER")
-    chosen = torch.device(name)
+    target = torch.device(name)
     if kind == "cuda":
         if int(number) >= torch.cuda.device_count():
             raise GenaeError(f"device is {device!r}; PyTorch can use {torch.cuda.device_count()} GPUs on this machine")
-        torch.cuda.set_device(chosen)
+        torch.cuda.set_device(target)
     if "WORLD_SIZE" in os.environ and int(os.environ["WORLD_SIZE"]) > 1 and not dist.is_initialized():
-        dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
-    return chosen
+        dist.init_process_group("nccl" if target.type == "cuda" else "gloo")
+    return target
 
 
 def active() -> bool:

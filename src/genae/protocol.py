@@ -246,13 +246,13 @@ def networks_of(model: nn.Module) -> dict[str, nn.Module]:
 
     Autoencoders, priors and containers are opened; any other module with parameters is a network.
     """
-    found: dict[str, nn.Module] = {}
+    networks: dict[str, nn.Module] = {}
     for name, child in model.named_children():
         if isinstance(child, Autoencoder | Prior | nn.ModuleDict | nn.ModuleList):
-            found |= {f"{name}.{inner}": network for inner, network in networks_of(child).items()}
+            networks |= {f"{name}.{inner}": network for inner, network in networks_of(child).items()}
         elif any(True for _ in child.parameters()):
-            found[name] = child
-    return found
+            networks[name] = child
+    return networks
 
 
 class Part(NamedTuple):

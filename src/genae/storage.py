@@ -184,11 +184,11 @@ def load_codes(path: Path) -> tuple[Tensor, str | None]:
     """Codes [N, D] and the name of their space, as ``genae encode`` wrote them; anything else raises `GenaeError`."""
     if path.suffix == ".safetensors":
         tensors, metadata = load_tensors(path)
-        found, space = tensors.get("codes"), metadata.get("space")
+        codes, space = tensors.get("codes"), metadata.get("space")
     else:
         arrays = load_numpy(path)
-        found = torch.from_numpy(arrays["codes"]) if "codes" in arrays and arrays["codes"].dtype.kind in "iuf" else None
+        codes = torch.from_numpy(arrays["codes"]) if "codes" in arrays and arrays["codes"].dtype.kind in "iuf" else None
         space = str(arrays["space"]) if "space" in arrays else None
-    if found is None or found.ndim != 2:
+    if codes is None or codes.ndim != 2:
         raise GenaeError(f"{path} holds no array 'codes' of shape [N, D]")
-    return found.float(), space
+    return codes.float(), space

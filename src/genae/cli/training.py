@@ -82,13 +82,13 @@ def fit_prior(
     context: typer.Context,
     run: Run,
     kind: Annotated[str, typer.Argument(help="gaussian, mixture, vae, flow, flow-matching, wae-gan or wgan-gp.")],
-    name: Annotated[str | None, typer.Option(help="What it is called in the run; by default its kind.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the prior in the run; its kind by default.")] = None,
     data_root: DataRoot = None,
 ) -> None:
-    """Fit a prior to the frozen codes of a run; sample, evaluate and interpolate then know it.
+    """Fit a prior to the frozen codes of a run, for sample, evaluate and interpolate.
 
     Settings are flags: --images 3000000 (codes seen), --batch-size, --learning-rate, --seed, and those of the prior:
-    --components 50. The same command goes on where it was interrupted.
+    --components 50. Run the same command again to continue after an interruption.
     """
     from genae import api
 
@@ -104,15 +104,15 @@ def reproduce(
         str, typer.Argument(help="swae/table1, aaae/table1 and 2, alae/table2 to 4, patchvae/table1 to 7.")
     ],
     budget: Annotated[str, typer.Option(help="smoke (minutes), cpu, or gpu (the papers' settings).")] = "cpu",
-    seeds: Annotated[str, typer.Option(help="Comma separated.")] = "0",
-    rows: Annotated[str | None, typer.Option(help="Only these rows, comma separated.")] = None,
-    columns: Annotated[str | None, typer.Option(help="Only these columns, comma separated.")] = None,
+    seeds: Annotated[str, typer.Option(help="Whole numbers, separated by commas.")] = "0",
+    rows: Annotated[str | None, typer.Option(help="Only these rows, separated by commas.")] = None,
+    columns: Annotated[str | None, typer.Option(help="Only these columns, separated by commas.")] = None,
     data: Annotated[list[str] | None, typer.Option(help="NAME=SOURCE, such as celeba=FOLDER.")] = None,
     data_root: DataRoot = None,
-    runs: Annotated[str, typer.Option(help="Folder of the runs, which are resumed.")] = "runs/reproduce",
-    out: Annotated[str, typer.Option(help="Folder of the tables.")] = "results",
+    runs: Annotated[str, typer.Option(help="Folder of the runs; runs that exist are resumed.")] = "runs/reproduce",
+    out: Annotated[str, typer.Option(help="Folder to write tables to.")] = "results",
 ) -> None:
-    """A paper's table: train what is missing, measure it, and write paper / measured with the protocol."""
+    """Reproduce a paper's table: train and measure what is missing, and write results beside the paper's."""
     from genae.reproduction.table import reproduce as run_table
 
     sources = {}
@@ -134,7 +134,7 @@ def import_weights(
     file: Annotated[str, typer.Argument(help="A .pth file of https://github.com/podgorskiy/ALAE that you downloaded.")],
     out: Annotated[str, typer.Option(help="Weights file to write (.safetensors).")] = "alae.safetensors",
 ) -> None:
-    """Convert the ALAE authors' StyleALAE weights; encode, decode, mix, ... then take the file as RUN."""
+    """Convert the ALAE authors' StyleALAE weights; pass the file as RUN to encode, decode, mix, ..."""
     from genae.importing.alae_weights import import_alae
 
     expect_ending(out, ".safetensors")
@@ -145,7 +145,7 @@ def import_weights(
 def train_classifier_command(
     context: typer.Context, data: Annotated[str, typer.Option(help="Labelled data.")], seed: Seed = 0
 ) -> None:
-    """Train the classifier that scores samples of a data set; kept in genae's cache. Flags as for genae data."""
+    """Train the classifier that scores samples of a data set, and keep it in genae's cache. Flags as for genae data."""
     from genae import distributed
     from genae.metrics.data_classifier import classifier_path, train_classifier
 

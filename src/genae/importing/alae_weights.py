@@ -97,10 +97,10 @@ class _Reader:
         return self.tensors[name]
 
     def copy(self, into: nn.Parameter, name: str, change: Callable[[Tensor], Tensor] = lambda t: t) -> None:
-        found = change(self[name])
-        if found.numel() != into.numel():
+        values = change(self[name])
+        if values.numel() != into.numel():
             raise GenaeError(f"{self.file}: {name} has shape {list(self[name].shape)}, which genae does not support")
-        into.copy_(found.reshape(into.shape))
+        into.copy_(values.reshape(into.shape))
 
     def convolution(self, layer: Convolution, name: str, doubled: bool = False) -> None:
         """``doubled``: an ordinary convolution on a doubled map, as a transposed one."""

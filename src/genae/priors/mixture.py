@@ -61,13 +61,13 @@ class MixturePrior(Prior):
 
     def sample(self, count: int, generator: torch.Generator | None) -> Tensor:
         """Draw codes [count, D]: a component each, then its Gaussian."""
-        chosen = torch.multinomial(self.weights.cpu(), count, replacement=True, generator=generator)
+        components = torch.multinomial(self.weights.cpu(), count, replacement=True, generator=generator)
         noise = torch.randn(count, self.means.shape[1], generator=generator)
-        return self.place(chosen.to(self.means.device), self.temperature * noise.to(self.means.device))
+        return self.place(components.to(self.means.device), self.temperature * noise.to(self.means.device))
 
-    def place(self, chosen: Tensor, noise: Tensor) -> Tensor:
-        """Codes [B, D] at ``noise`` [B, D] ~ N(0, I) of the ``chosen`` [B] components."""
-        return self.means[chosen] + torch.einsum("nij,nj->ni", self.factors[chosen], noise)
+    def place(self, components: Tensor, noise: Tensor) -> Tensor:
+        """Codes [B, D] at ``noise`` [B, D] ~ N(0, I) of the components with the numbers ``components`` [B]."""
+        return self.means[components] + torch.einsum("nij,nj->ni", self.factors[components], noise)
 
     def posterior(self, codes: Tensor) -> Tensor:
         """p(component | code): [B, D] -> [B, components]."""

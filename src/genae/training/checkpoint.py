@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from safetensors import SafetensorError
@@ -33,6 +33,26 @@ LOCK, WRITABLE = ".lock", ".writable"
 PREPARED = {"checkpoints", "figures", WRITABLE, f"{WRITABLE}.tmp"}
 """What a folder holds before it is locked."""
 KEEP = 2  # the older one is there in case the disk loses the newer
+
+
+class Best(TypedDict):
+    """The lowest validation error of a run."""
+
+    mse: float
+    images: int
+    """Images seen when it was measured."""
+    since: int
+    """Validations after it."""
+
+
+class State(TypedDict):
+    """What a checkpoint's ``state.json`` holds."""
+
+    images: int
+    best: Best
+    seconds: float
+    data: str
+    """The hash of the training data."""
 
 
 class RunFolder:
@@ -88,13 +108,13 @@ class RunFolder:
     @property
     def config(self) -> Config | None:
         """The configuration of what was trained here; None before the first checkpoint, when nothing can be lost."""
-        found = self.checkpoints()
-        if not found:
+        checkpoints = self.checkpoints()
+        if not checkpoints:
             return None
         file = self.path / "config.json"
         if not file.exists():  # it is in every weights file as well
-            _, metadata = load_tensors(found[-1] / "model.safetensors")
-            return Config.from_json(metadata.get("config", ""), str(found[-1]))
+            _, metadata = load_tensors(checkpoints[-1] / "model.safetensors")
+            return Config.from_json(metadata.get("config", ""), str(checkpoints[-1]))
         try:
             return Config.from_json(file.read_text(), str(file))
         except (OSError, UnicodeDecodeError) as error:
@@ -103,23 +123,19 @@ class RunFolder:
     @property
     def weights(self) -> Path | None:
         """The trained model: the best weights, else the newest checkpoint's, averaged where an average is kept."""
-        found = [self.path / "best.safetensors"]
+        candidates = [self.path / "best.safetensors"]
         for checkpoint in self.checkpoints()[-1:]:
-            found += [checkpoint / AVERAGE, checkpoint / "model.safetensors"]
-        return next((file for file in found if file.exists()), None)
+            candidates += [checkpoint / AVERAGE, checkpoint / "model.safetensors"]
+        return next((file for file in candidates if file.exists()), None)
 
     def checkpoints(self) -> list[Path]:
         """Complete checkpoints, oldest first."""
-        found = (self.path / "checkpoints").glob("images-*")
-        return sorted((p for p in found if _images(p).isdigit()), key=lambda p: int(_images(p)))
+        folders = (self.path / "checkpoints").glob("images-*")
+        return sorted((p for p in folders if _images(p).isdigit()), key=lambda p: int(_images(p)))
 
-    def save(
-        self, loop: Loop, images: int, state: Mapping[str, Any], config: Config, average: Average | None = None
-    ) -> None:
-        """Write the checkpoint ``images-NNNNNNNNN``: a temporary folder, renamed when all of it is on the disk.
-
-        ``state`` has ``best``, ``seconds`` and ``data``, the hash of the training data.
-        """
+    def save(self, loop: Loop, state: State, config: Config, average: Average | None = None) -> None:
+        """Write the checkpoint ``images-NNNNNNNNN``: a temporary folder, renamed when all of it is on the disk."""
+        images = state["images"]
         final = self.path / "checkpoints" / f"images-{images:09d}"
         if final.exists():  # resumed from it, and nothing was trained since
             return
@@ -131,7 +147,7 @@ class RunFolder:
             if average:
                 self._save_weights(temporary / AVERAGE, average.model, images, config, state["data"])
             save_tensors(temporary / "optimisers.safetensors", optimiser_tensors(loop), {"images": str(images)})
-            write_atomically(temporary / "state.json", json.dumps({"images": images, **state}, indent=2))
+            write_atomically(temporary / "state.json", json.dumps(state, indent=2))
             flush_folder(temporary)
             os.rename(temporary, final)
             flush_folder(final.parent)
@@ -154,17 +170,17 @@ class RunFolder:
         metadata = {"config": config.to_json(), "images": str(images), "image_shape": shape, "data": data}
         save_tensors(path, model.state_dict(), metadata)
 
-    def restore(self, loop: Loop, average: Average | None = None) -> dict[str, Any] | None:
+    def restore(self, loop: Loop, average: Average | None = None) -> State | None:
         """Bring a loop and its average to the newest checkpoint; returns its state, or None when there is none."""
-        found = self.checkpoints()
-        if not found:
+        checkpoints = self.checkpoints()
+        if not checkpoints:
             return None
-        newest = found[-1]
+        newest = checkpoints[-1]
         try:
             weights, _ = load_tensors(newest / "model.safetensors")
             averaged, _ = load_tensors(newest / AVERAGE) if average else ({}, {})
             moments, _ = load_tensors(newest / "optimisers.safetensors")
-            state: dict[str, Any] = json.loads((newest / "state.json").read_text())
+            state: State = json.loads((newest / "state.json").read_text())
             if state["images"] != int(_images(newest)) or not {"best", "seconds", "data"} <= state.keys():
                 raise ValueError("state.json is incomplete or of another checkpoint")
             restore_optimisers(loop, moments)
@@ -184,7 +200,7 @@ class RunFolder:
         kept += [record for record in self.history() if record["images"] <= images]
         write_atomically(self.path / "log.jsonl", "".join(json.dumps(record) + "\n" for record in kept))
 
-    def log(self, record: Mapping[str, Any]) -> None:
+    def log(self, record: Mapping[str, object]) -> None:
         """Append one line to ``log.jsonl``."""
         try:
             append_line(self.path / "log.jsonl", record)
@@ -227,8 +243,8 @@ def optimiser_tensors(loop: Loop) -> dict[str, Tensor]:
 def restore_optimisers(loop: Loop, tensors: Mapping[str, Tensor]) -> None:
     """Undo `optimiser_tensors`; raises ValueError for those of another model."""
     keys = ("step", "exp_avg", "exp_avg_sq")
-    known = {f"{n}/{i}/{key}" for n, ps in loop.parameters.items() for i in range(len(ps)) for key in keys}
-    if set(tensors) - known or len(tensors) % len(keys):
+    expected = {f"{n}/{i}/{key}" for n, ps in loop.parameters.items() for i in range(len(ps)) for key in keys}
+    if set(tensors) - expected or len(tensors) % len(keys):
         raise ValueError("the optimisers are not those of this model")
     for network, optimiser in loop.optimisers.items():
         for i, p in enumerate(optimiser.param_groups[0]["params"]):

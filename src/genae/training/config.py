@@ -107,7 +107,7 @@ def parse_range(text: str) -> tuple[float, float]:
 
 
 def resolve(
-    model: str, settings: Mapping[str, Any], presets: Mapping[str, Mapping[str, Any]], classes: Mapping[str, type]
+    model: str, settings: Mapping[str, object], presets: Mapping[str, Mapping[str, object]], classes: Mapping[str, type]
 ) -> Config:
     """Configuration of ``model`` (a class's name, or a preset ``name/data``) with ``settings`` on top.
 
@@ -139,12 +139,12 @@ def resolve(
     return Config(model=name, options=of_model, **of_run)
 
 
-def anneals_to_the_end(preset: Mapping[str, Any]) -> bool:
+def anneals_to_the_end(preset: Mapping[str, object]) -> bool:
     """Whether a preset's learning rate falls over the whole training: then ``anneal`` follows ``images``."""
     return bool(preset.get("anneal")) and preset["anneal"] == preset.get("images")
 
 
-def _for_processes(value: Any) -> Any:
+def _for_processes(value: object) -> object:
     """Of a preset's table {number of processes: value}, what holds for as many as torchrun started."""
     if not isinstance(value, Mapping):
         return value

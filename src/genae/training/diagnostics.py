@@ -19,23 +19,23 @@ def diagnose(model: Autoencoder, x: Tensor) -> dict[str, float]:
     codes and as many sampled codes, in units of the codes' total variance (the "prior hole"; 0 is none, 2 is about that
     of unrelated noise), and ``diversity_<prior>``, the spread of sampled images over that of real ones.
     """
-    found: dict[str, float] = {}
+    numbers: dict[str, float] = {}
     codes = None
     if model.has_encoder:
         codes = model.encode(x).float()
         if not codes.isfinite().all():
             return {"code_std": float("nan")}
         statistics = code_statistics(codes.cpu())
-        found |= {"code_std": statistics.deviation, "code_rank": statistics.rank}
+        numbers |= {"code_std": statistics.deviation, "code_rank": statistics.rank}
     real_spread = float(x.float().std(0).mean())
     for name, prior in model.priors.items():
         drawn = prior.sample(len(x), torch.Generator().manual_seed(0)).float()
-        if codes is not None and found["code_std"] > 0:
+        if codes is not None and numbers["code_std"] > 0:
             distance = moments(codes).distance(moments(drawn))
-            found[f"hole_{name}"] = distance / (found["code_std"] ** 2 * codes.shape[1])
+            numbers[f"hole_{name}"] = distance / (numbers["code_std"] ** 2 * codes.shape[1])
         spread = float(model.decode(drawn).float().std(0).mean())
-        found[f"diversity_{name}"] = spread / max(real_spread, 1e-12)
-    return found
+        numbers[f"diversity_{name}"] = spread / max(real_spread, 1e-12)
+    return numbers
 
 
 def warnings(numbers: Mapping[str, float], losses: Mapping[str, Mapping[str, float]]) -> list[str]:

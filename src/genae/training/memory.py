@@ -1,4 +1,4 @@
-"""What a training will take up, before it begins: weights, optimisers, and what the backward passes keep."""
+"""The memory that a training will need: weights, optimisers, and what the backward passes keep."""
 
 from collections import Counter
 from collections.abc import Iterator

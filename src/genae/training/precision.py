@@ -1,4 +1,4 @@
-"""In which precision a model trains faster on a device: a rule, from what both of them are. No clock decides."""
+"""Precision: whether a model trains faster in float32 or bfloat16, by a rule over model and device, never a clock."""
 
 import platform
 from collections.abc import Iterator

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -26,9 +25,9 @@ MAY_CHANGE = {"images", "device", "checkpoint_every", "data_root"}  # between th
 def build_model(config: Config, image_shape: tuple[int, int, int]) -> Autoencoder:
     """The configuration's model with freshly initialised weights."""
     torch.manual_seed(mix_seed("weights", config.seed))
-    chosen = AUTOENCODERS[config.model]
+    cls = AUTOENCODERS[config.model]
     try:
-        model = chosen(image_shape, **{**chosen.earlier, **config.options})  # type: ignore[arg-type]
+        model = cls(image_shape, **{**cls.earlier, **config.options})  # type: ignore[arg-type]
     except (ValueError, RuntimeError) as error:  # RuntimeError: no room for the weights
         raise GenaeError(f"cannot build {config.model}: {reason(error)}") from None
     return model.to(memory_format=torch.channels_last)
@@ -39,7 +38,7 @@ def train(
     run: Path | str,
     *,
     data: ImageData | None = None,
-    progress: Callable[[Mapping[str, Any]], None] = lambda event: None,
+    progress: Callable[[Mapping[str, object]], None] = lambda event: None,
 ) -> Outcome:
     """Train ``config`` in the folder ``run``, or go on where it stopped: the same call again resumes, bit for bit.
 
@@ -118,7 +117,7 @@ def _check_batch(config: Config, model: Autoencoder, data: ImageData) -> None:
             f"{config.data} holds {len(data.pixels)} images; training, validation and test need at least 3"
         )
     parts = config.accumulate * distributed.world_size()
-    for batch in {model.stage(images).batch_size: None for images in model.changes()}:
+    for batch in dict.fromkeys(model.stage(images).batch_size for images in model.changes()):
         if batch > train:
             raise GenaeError(
                 f"a batch of {batch} is larger than the {train} training images of {config.data}; lower --batch-size"
@@ -136,5 +135,6 @@ def _check_capture(model: Autoencoder, device: torch.device) -> None:
     if distributed.world_size() > 1:
         raise GenaeError(f"--capture is for one process, not {distributed.world_size()}: leave it out")
     if not model.steady:
-        raise GenaeError(f"{type(model).__name__} changes as it trains, which a captured iteration cannot: leave out "
-                         "--capture")  # fmt: skip
+        raise GenaeError(
+            f"{type(model).__name__} changes during training, so its iterations cannot be captured: leave out --capture"
+        )

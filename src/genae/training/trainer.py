@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,7 +19,7 @@ from genae.metrics.reconstruction import reconstruction_mse
 from genae.protocol import Autoencoder, Part, evaluating
 from genae.training.average import Average
 from genae.training.captured import CapturedLoop
-from genae.training.checkpoint import RunFolder
+from genae.training.checkpoint import Best, RunFolder, State
 from genae.training.config import Config
 from genae.training.diagnostics import SAMPLES, diagnose, warnings
 from genae.training.loop import Loop, Record
@@ -51,7 +50,7 @@ class Trainer:
         folder: RunFolder,
         data: ImageData,
         model: Autoencoder,
-        progress: Callable[[Mapping[str, Any]], None],
+        progress: Callable[[Mapping[str, object]], None],
     ) -> None:
         self.config = config
         self.folder = folder
@@ -71,7 +70,7 @@ class Trainer:
             compiled=config.compile,
         )
         self.images = 0
-        self.best = {"mse": math.inf, "images": 0, "since": 0}
+        self.best: Best = {"mse": math.inf, "images": 0, "since": 0}
         self.seconds = 0.0
         self.waiting = 0.0
         self.logged_at, self.logged_images = time.perf_counter(), 0
@@ -208,8 +207,13 @@ class Trainer:
                 raise self.diverged(f"parameter {name} became NaN or infinite before image {self.images}")
         distributed.check_replicas(self.model)
         if distributed.rank() == 0:
-            state = {"best": self.best, "seconds": self.seconds, "data": self.data.digest}
-            self.folder.save(self.loop, self.images, state, self.config, self.average)
+            state: State = {
+                "images": self.images,
+                "best": self.best,
+                "seconds": self.seconds,
+                "data": self.data.digest,
+            }
+            self.folder.save(self.loop, state, self.config, self.average)
         distributed.barrier()
 
     def diverged(self, what: str) -> GenaeError:
@@ -218,7 +222,7 @@ class Trainer:
         good = f"the last good checkpoint is {saved[-1]}" if saved else "there is no checkpoint yet"
         return GenaeError(f"training diverged: {what}; {good}; a lower --learning-rate usually helps")
 
-    def emit(self, record: Mapping[str, Any]) -> None:
+    def emit(self, record: Mapping[str, object]) -> None:
         """A line of the log."""
         if distributed.rank() == 0:
             self.folder.log(record)
