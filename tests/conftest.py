@@ -116,6 +116,18 @@ def _random_batches() -> Callable[..., Any]:
 
 
 @pytest.fixture(scope="session")
+def short_config() -> Callable[..., Config]:
+    """``short_config(images=128, options={...})`` -> of a training of a small stacked-wae for 64 digits on the CPU."""
+
+    def config(**changes: Any) -> Config:
+        options = tiny_options("stacked-wae") | changes.pop("options", {})
+        run = {"data": "digits", "images": 64, "precision": "float32", "device": "cpu"}
+        return Config("stacked-wae", **run | changes, options=options)
+
+    return config
+
+
+@pytest.fixture(scope="session")
 def tiny_shape() -> tuple[int, int, int]:
     return SHAPE
 

@@ -1,4 +1,4 @@
-"""Every registered autoencoder and prior keeps the protocol; every misuse is named."""
+"""Every registered autoencoder and prior keeps the protocol."""
 
 import copy
 import shutil
@@ -11,13 +11,14 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from genae import distributed
 from genae.autoencoders import AUTOENCODERS
 from genae.errors import GenaeError
-from genae.losses import mse
 from genae.priors import PRIORS
-from genae.protocol import Autoencoder, Part, Prior, ProtocolError, Update, draw, frozen, networks_of, working_on
+from genae.protocol import Autoencoder, Part, Prior, Update, draw, frozen, networks_of, working_on
 from genae.training.config import Config
 from genae.training.loop import Loop
 from genae.training.start import train
@@ -38,13 +39,25 @@ def subject(tiny_model, lively, random_batches, name: str, **options: Any) -> tu
 
 
 LEARNED = [name for name, prior in PRIORS.items() if prior.step is not Prior.step]
+
+
 everything = pytest.mark.parametrize("name", [*AUTOENCODERS, *LEARNED])
+
+
 # The discrepancy of a batch is not the mean of those of its parts; like batch statistics, it is that of a part.
 PAIRWISE = {"wae-mmd"}
+
+
 # So is the deviation over groups of four images that StyleGAN's critic sees, in parts of fewer.
 GROUPED = {"stylegan"}
+
+
 TWICE = {"vae-gan"}  # differentiate a forward pass twice
+
+
 additive = pytest.mark.parametrize("name", [n for n in (*AUTOENCODERS, *LEARNED) if n not in PAIRWISE | GROUPED])
+
+
 with_encoder = pytest.mark.parametrize(
     "name", [name for name, model in AUTOENCODERS.items() if model.encode is not Autoencoder.encode]
 )
@@ -56,8 +69,6 @@ class Recording(Loop):
     def _step(self, update: Update, index: int) -> None:
         if not hasattr(self, "gradients"):
             self.gradients: list[Tensor] = []
-        from genae import distributed
-
         distributed.average_gradients(self._parameters(update))
         self.gradients.append(torch.cat([p.grad.flatten() for p in self._parameters(update) if p.grad is not None]))
         super()._step(update, index)
@@ -197,7 +208,6 @@ def test_resume_is_bit_exact_at_any_iteration(name: str, at: int, tmp_path: Path
     train(config(56), tmp_path / "parts")
     for file in ("model.safetensors", "optimisers.safetensors"):
         whole, parts = (tmp_path / run / "checkpoints" / "images-000000056" / file for run in ("whole", "parts"))
-        from safetensors.torch import load_file
 
         a, b = load_file(whole), load_file(parts)
         assert a.keys() == b.keys()
@@ -241,102 +251,6 @@ def test_draw_does_not_depend_on_the_division_of_the_batch() -> None:
     assert torch.equal(whole, torch.cat(parts))
 
 
-class Toy(Autoencoder):
-    """Two linear networks whose ``step`` each test supplies."""
-
-    def __init__(self, script: Any) -> None:
-        super().__init__((1, 8, 8), 8, 1e-3)
-        self.encoder, self.decoder = nn.Linear(64, 4), nn.Linear(4, 64)
-        self.script = script
-
-    def step(self, batches: Iterator[Tensor], images: int) -> Iterator[Update]:
-        return self.script(self, next(batches).flatten(1))
-
-
-def run_toy(random_batches, script: Any, fused: bool = True) -> None:
-    torch.manual_seed(0)
-    Loop(Toy(script), random_batches, fused=fused).iteration(0, 1e-3)
-
-
-def unreachable(m: Toy, x: Tensor) -> Iterator[Update]:
-    yield Update(m.encoder(x).square().mean(), [m.encoder, m.decoder])
-
-
-def released_graph(m: Toy, x: Tensor) -> Iterator[Update]:
-    h = m.encoder(x)
-    yield Update(m.decoder(h.detach()).square().mean() + h.square().mean(), [m.encoder])
-    yield Update(h.square().mean(), [m.encoder])
-
-
-def stale_graph(m: Toy, x: Tensor) -> Iterator[Update]:
-    y = m.decoder(m.encoder(x))
-    yield Update(mse(y, x), [m.decoder], keep_graph=True)
-    yield Update(mse(y, x), [m.encoder])
-
-
-def inside_no_grad(m: Toy, x: Tensor) -> Iterator[Update]:
-    loss = mse(m.decoder(m.encoder(x)), x)
-    with torch.no_grad():
-        yield Update(loss, [m.encoder])
-
-
-def inside_frozen(m: Toy, x: Tensor) -> Iterator[Update]:
-    with frozen(m.decoder):
-        yield Update(mse(m.decoder(m.encoder(x)), x), [m.encoder])
-
-
-def without_gradient(m: Toy, x: Tensor) -> Iterator[Update]:
-    with torch.no_grad():
-        loss = mse(m.decoder(m.encoder(x)), x)
-    yield Update(loss, [m.encoder])
-
-
-def not_a_network(m: Toy, x: Tensor) -> Iterator[Update]:
-    yield Update(m.encoder(x).mean(), [nn.Linear(2, 2)])
-
-
-def no_network(m: Toy, x: Tensor) -> Iterator[Update]:
-    yield Update(m.encoder(x).mean(), [])
-
-
-def not_a_scalar(m: Toy, x: Tensor) -> Iterator[Update]:
-    yield Update(m.encoder(x), [m.encoder])
-
-
-def not_an_update(m: Toy, x: Tensor) -> Iterator[Any]:
-    yield m.encoder(x).mean()
-
-
-@pytest.mark.parametrize("fused", [True, False])
-@pytest.mark.parametrize(
-    ("script", "message"),
-    [
-        (unreachable, "update 1 .encoder.decoder.: the loss does not reach 'decoder'"),
-        (released_graph, r"update 2 \(encoder\) goes again .* keep_graph=True"),
-        (stale_graph, r"update 2 \(encoder\) goes through .* stepped since"),
-        (inside_no_grad, "no_grad"),
-        (inside_frozen, "while 'decoder' is frozen"),
-        (without_gradient, "without gradient"),
-        (not_a_network, "not one of the model's networks .encoder, decoder."),
-        (no_network, "trains no network"),
-        (not_a_scalar, r"shape \[8, 4\]; expected a scalar"),
-        (not_an_update, "yielded Tensor; expected an Update"),
-    ],
-)
-def test_misuse_is_named(script: Any, message: str, fused: bool, random_batches) -> None:
-    with pytest.raises(ProtocolError, match=message):
-        run_toy(random_batches, script, fused)
-
-
-def test_a_kept_graph_serves_two_updates(random_batches) -> None:
-    def kept(m: Toy, x: Tensor) -> Iterator[Update]:
-        h = m.encoder(x)
-        yield Update(m.decoder(h).square().mean(), [m.decoder], keep_graph=True)
-        yield Update(h.square().mean(), [m.encoder])
-
-    run_toy(random_batches, kept)
-
-
 def test_frozen_lets_gradients_through_and_computes_none() -> None:
     network = nn.Linear(3, 1)
     x = torch.ones(2, 3, requires_grad=True)
@@ -347,16 +261,7 @@ def test_frozen_lets_gradients_through_and_computes_none() -> None:
     assert network.weight.requires_grad
 
 
-def test_gradients_of_unlisted_networks_are_not_even_computed(random_batches) -> None:
-    def through_both(m: Toy, x: Tensor) -> Iterator[Update]:
-        yield Update(mse(m.decoder(m.encoder(x)), x), [m.encoder])
-
-    class Watching(Loop):
-        def _step(self, update: Update, index: int) -> None:
-            assert self.model.decoder.weight.grad is None
-            super()._step(update, index)
-
-    model = Toy(through_both)
-    before = model.decoder.weight.detach().clone()
-    Watching(model, random_batches).iteration(0, 1e-3)
-    assert torch.equal(before, model.decoder.weight)
+def test_the_learning_rate_is_annealed_by_images(tiny_model) -> None:
+    model = tiny_model("stacked-wae", anneal=100)
+    rates = [model.stage(images).learning_rate for images in (0, 50, 100, 500)]
+    assert rates == pytest.approx([1e-3, 5e-4, 0, 0])

@@ -1,5 +1,6 @@
 """Which precision ``auto`` takes: a rule over what the device and the network are."""
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -7,11 +8,12 @@ import pytest
 import torch
 
 from genae.autoencoders import AUTOENCODERS
-from genae.protocol import Autoencoder
+from genae.protocol import Autoencoder, Part
 from genae.training import precision
 from genae.training.checkpoint import RunFolder
 from genae.training.config import Config, resolve
-from genae.training.precision import preferred_precision, wide_share
+from genae.training.loop import Loop
+from genae.training.precision import fast_float32, preferred_precision, wide_share
 from genae.training.start import build_model, train
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
@@ -104,3 +106,47 @@ def test_a_run_says_why_and_keeps_its_precision(tmp_path: Path, cpu: Any) -> Non
     assert stored
     assert stored.precision == "bfloat16"
     assert (tmp_path / "run" / "log.jsonl").read_text().count('"reason"') == 2
+
+
+def test_fast_products_are_exact_and_only_while_training(tiny_model, random_batches) -> None:
+    def products() -> str:
+        return str(torch.backends.mkldnn.matmul.fp32_precision)
+
+    generator = torch.Generator().manual_seed(0)
+    a, b = torch.randn(128, 784, generator=generator), torch.randn(784, 256, generator=generator)
+    exact = a.double() @ b.double()
+    usual = (a @ b - exact).norm()
+    with fast_float32(torch.device("cpu")):
+        chosen = products()
+        assert (a @ b - exact).norm() < 4 * usual < 1e-5 * exact.norm()
+    seen = []
+
+    def batches(images: int, part: Part) -> Iterator[torch.Tensor]:
+        for x in random_batches(images, part):
+            seen.append(products())
+            yield x
+
+    Loop(tiny_model("ae"), batches).iteration(0, 1e-3)
+    assert set(seen) == {chosen}
+    assert products() == "none"
+
+
+@pytest.mark.parametrize(
+    "choose",
+    [
+        lambda products: torch.set_float32_matmul_precision("high"),
+        lambda products: setattr(products, "fp32_precision", "ieee"),
+    ],
+)
+def test_a_precision_that_the_caller_chose_stays(choose: Callable[[Any], None]) -> None:
+    products = torch.backends.mkldnn.matmul
+    try:
+        choose(products)
+        chosen = products.fp32_precision
+        assert chosen != "none"
+        with fast_float32(torch.device("cpu")):
+            assert products.fp32_precision == chosen
+        assert products.fp32_precision == chosen
+    finally:
+        torch.set_float32_matmul_precision("highest")
+        products.fp32_precision = "none"

@@ -1,0 +1,109 @@
+"""The run folder: what is in it, a full disk, second writers, damaged files."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from genae.errors import GenaeError
+from genae.model import load
+from genae.storage import load_tensors, save_tensors
+from genae.training.checkpoint import RunFolder
+from genae.training.config import Config
+from genae.training.start import train
+
+
+def test_run_folder_contents(tmp_path: Path, short_config) -> None:
+    train(short_config(images=640, checkpoint_every=128, validate_every=128), tmp_path / "run")
+    folder = RunFolder(tmp_path / "run")
+    assert [c.name for c in folder.checkpoints()] == ["images-000000512", "images-000000640"]
+    assert folder.config == Config.from_json((tmp_path / "run" / "config.json").read_text(), "config.json")
+    validations = [line["validation"] for line in folder.history() if "validation" in line]
+    assert len(validations) == 5
+    assert set(validations[0]) == {"mse", "mse_normal", "mse_uniform"}
+    best, metadata = load_tensors(tmp_path / "run" / "best.safetensors")
+    assert json.loads(metadata["image_shape"]) == [1, 8, 8]
+    number = min(range(5), key=lambda i: validations[i]["mse"])
+    assert metadata["images"] == str(128 * (number + 1)), "the best weights are those of the lowest validation MSE"
+    assert not list((tmp_path / "run").rglob("*.tmp"))
+    assert not list((tmp_path / "run").rglob("*.p[kt]*"))
+    assert best.keys() == load(tmp_path / "run").autoencoder.state_dict().keys()
+
+
+def test_two_writers_are_refused(tmp_path: Path, short_config) -> None:
+    train(short_config(), tmp_path / "run")
+    with RunFolder(tmp_path / "run").locked():
+        code = "import sys; from genae.training.checkpoint import RunFolder\nwith RunFolder(sys.argv[1]).locked(): pass"
+        result = subprocess.run([sys.executable, "-c", code, tmp_path / "run"], capture_output=True, text=True)
+    assert f"is being written by process {os.getpid()}" in result.stderr
+
+
+def test_a_full_disk_later_keeps_the_last_state(tmp_path: Path, short_config) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    train(short_config(), tmp_path / "run")
+    (tmp_path / "run" / "log.jsonl").unlink()
+    (tmp_path / "run" / "log.jsonl").symlink_to("/dev/full")
+    with pytest.raises(GenaeError, match="the disk is full; the last saved state is images-000000064"):
+        RunFolder(tmp_path / "run").log({"images": 1})
+
+
+def test_too_little_room_is_said_before_training(tmp_path: Path) -> None:
+    with pytest.raises(GenaeError, match=r"MB free; this run needs 1000000\d* MB"):
+        RunFolder(tmp_path / "run").prepare(needed_bytes=10**18)
+
+
+def test_an_unwritable_place_is_one_sentence(tmp_path: Path, short_config) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(GenaeError, match="cannot write the run folder"):
+        train(short_config(), tmp_path / "file" / "run")
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path: Path, short_config) -> None:
+    train(short_config(), tmp_path / "run")
+    newest = RunFolder(tmp_path / "run").checkpoints()[-1]
+    (newest / "optimisers.safetensors").write_bytes(b"")
+    with pytest.raises(GenaeError, match="images-000000064 is damaged .* delete it to resume from the one before"):
+        train(short_config(images=128), tmp_path / "run")
+
+
+def test_without_config_json_the_weights_know(tmp_path: Path, short_config) -> None:
+    train(short_config(), tmp_path / "run")
+    (tmp_path / "run" / "config.json").unlink()
+    with pytest.raises(GenaeError, match="started with seed 0, not 3"):
+        train(short_config(seed=3, images=128), tmp_path / "run")
+    train(short_config(images=128), tmp_path / "run")
+    assert (tmp_path / "run" / "config.json").exists()
+
+
+@pytest.mark.parametrize("text", ["\xff", "[]", "{}", '{"options": null}', '{"model": "stacked-wae", "options": {}}'])
+def test_a_damaged_config_is_named(text: str, tmp_path: Path, short_config) -> None:
+    train(short_config(), tmp_path / "run")
+    (tmp_path / "run" / "config.json").write_bytes(text.encode("latin1"))
+    with pytest.raises(GenaeError, match=r"config.json"):
+        train(short_config(), tmp_path / "run")
+
+
+@pytest.mark.parametrize("state", ["{}", '{"images": 64}', '{"images": 8, "best": {}, "seconds": 0, "data": ""}'])
+def test_a_damaged_state_never_restarts_silently(state: str, tmp_path: Path, short_config) -> None:
+    train(short_config(), tmp_path / "run")
+    (RunFolder(tmp_path / "run").checkpoints()[-1] / "state.json").write_text(state)
+    with pytest.raises(GenaeError, match="is damaged"):
+        train(short_config(images=128), tmp_path / "run")
+
+
+def test_foreign_optimisers_are_refused(tmp_path: Path, short_config) -> None:
+    train(short_config(), tmp_path / "run")
+    save_tensors(RunFolder(tmp_path / "run").checkpoints()[-1] / "optimisers.safetensors", {"x": torch.zeros(3)}, {})
+    with pytest.raises(GenaeError, match="optimisers are not those of this model"):
+        train(short_config(images=128), tmp_path / "run")
+
+
+def test_checkpoints_are_ordered_by_number(tmp_path: Path) -> None:
+    for images in (999_999_000, 1_000_050_000, 1_000_000_000):
+        (tmp_path / "checkpoints" / f"images-{images}").mkdir(parents=True)
+    assert [c.name for c in RunFolder(tmp_path).checkpoints()][-1] == "images-1000050000"
