@@ -2,7 +2,9 @@
 
 import copy
 import shutil
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -265,3 +267,52 @@ def test_the_learning_rate_is_annealed_by_images(tiny_model) -> None:
     model = tiny_model("stacked-wae", anneal=100)
     rates = [model.stage(images).learning_rate for images in (0, 50, 100, 500)]
     assert rates == pytest.approx([1e-3, 5e-4, 0, 0])
+
+
+def numbered(count: int, *_: int, device: object = None) -> Tensor:
+    """In place of random numbers: which rows of the whole draw are taken."""
+    return torch.arange(count)
+
+
+def rows(count: int = 2) -> list[int]:
+    return draw(numbered, count).tolist()
+
+
+def test_draw_in_two_generators_side_by_side() -> None:
+    def algorithm() -> Iterator[list[int]]:
+        while True:
+            yield rows()
+
+    first, second = algorithm(), algorithm()
+    for _ in range(3):
+        for generator, part, expected in ((first, Part(0, 2), [0, 1]), (second, Part(1, 2), [2, 3])):
+            with working_on(part):
+                assert next(generator) == expected
+        assert next(first) == [0, 1], "outside every part, the whole"
+
+
+def test_draw_in_parts_within_parts() -> None:
+    with working_on(Part(1, 4)):
+        with working_on(Part(2, 3)):
+            assert rows() == [4, 5]
+        assert rows() == [2, 3]
+        with pytest.raises(ZeroDivisionError), working_on(Part(3, 4)):
+            raise ZeroDivisionError
+        assert rows() == [2, 3]
+    assert rows() == [0, 1]
+
+
+def test_draw_in_two_threads_at_once() -> None:
+    both = threading.Barrier(2, timeout=10)
+
+    def work(part: Part) -> list[list[int]]:
+        with working_on(part):
+            both.wait()
+            inside = rows()
+            both.wait()
+        both.wait()
+        return [inside, rows()]
+
+    with working_on(Part(2, 4)), ThreadPoolExecutor(2) as threads:
+        assert list(threads.map(work, [Part(0, 2), Part(1, 2)])) == [[[0, 1], [0, 1]], [[2, 3], [0, 1]]]
+        assert rows() == [4, 5]

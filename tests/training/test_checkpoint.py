@@ -107,3 +107,58 @@ def test_checkpoints_are_ordered_by_number(tmp_path: Path) -> None:
     for images in (999_999_000, 1_000_050_000, 1_000_000_000):
         (tmp_path / "checkpoints" / f"images-{images}").mkdir(parents=True)
     assert [c.name for c in RunFolder(tmp_path).checkpoints()][-1] == "images-1000050000"
+
+
+@pytest.mark.parametrize("names", [["thesis.tex"], ["config.json", "log.jsonl"], ["checkpoints/mine.txt", "a.png"]])
+def test_a_folder_of_the_users_is_refused_and_nothing_in_it_changes(
+    names: list[str], tmp_path: Path, short_config
+) -> None:
+    for name in names:
+        (tmp_path / "mine" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "mine" / name).write_text("of the user's own")
+    before = contents(tmp_path)
+    with pytest.raises(GenaeError, match="mine holds '.*' and is not a run of genae; choose a --run that is new"):
+        train(short_config(), tmp_path / "mine")
+    assert contents(tmp_path) == before
+
+
+def contents(folder: Path) -> dict[Path, tuple[bytes, int]]:
+    """The bytes and times of every file."""
+    return {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in folder.rglob("*") if p.is_file()}
+
+
+def test_an_empty_folder_and_one_that_training_began_are_taken(tmp_path: Path, short_config) -> None:
+    RunFolder(tmp_path).expect_ours()
+    RunFolder(tmp_path).prepare(needed_bytes=0)
+    RunFolder(tmp_path).expect_ours()  # killed before it was locked
+    with RunFolder(tmp_path).locked():
+        (tmp_path / "config.json").write_text(short_config().to_json())
+    assert train(short_config(), tmp_path).images == 64  # killed before the first checkpoint
+
+
+def test_a_name_of_300_characters_is_one_sentence(tmp_path: Path, short_config) -> None:
+    with pytest.raises(GenaeError, match="cannot be a run folder: File name too long") as stop:
+        train(short_config(), tmp_path / ("x" * 300))
+    assert "x" * 100 not in str(stop.value), "the name is shortened"
+
+
+@pytest.mark.parametrize("garbage", [b"no line of a log\n", b"\x00\xff\xfe\n", b"{}\n[1]\n"])
+def test_a_log_that_is_none_is_refused(garbage: bytes, tmp_path: Path, short_config) -> None:
+    train(short_config(), tmp_path / "run")
+    (tmp_path / "run" / "log.jsonl").write_bytes(garbage)
+    for act in (RunFolder(tmp_path / "run").history, lambda: train(short_config(images=128), tmp_path / "run")):
+        with pytest.raises(GenaeError, match=r"log\.jsonl .*") as stop:
+            act()
+        assert "\n" not in str(stop.value)
+    assert (tmp_path / "run" / "log.jsonl").read_bytes() == garbage
+
+
+def test_a_log_cut_short_by_a_kill_is_no_garbage(tmp_path: Path) -> None:
+    (tmp_path / "log.jsonl").write_bytes(b'{"began_at": 0, "prec')
+    assert RunFolder(tmp_path).history() == []
+
+
+def test_the_best_weights_may_be_read_by_whom_other_files_may(tmp_path: Path, short_config) -> None:
+    train(short_config(), tmp_path / "run")
+    modes = {name: (tmp_path / "run" / name).stat().st_mode for name in ("best.safetensors", "config.json")}
+    assert modes["best.safetensors"] == modes["config.json"]

@@ -10,6 +10,7 @@ import pytest
 
 from genae.errors import GenaeError
 from genae.model import load
+from genae.training.checkpoint import RunFolder
 from genae.training.config import Config
 from genae.training.start import train
 
@@ -95,3 +96,14 @@ def test_options_that_cannot_be_used(options: dict[str, Any], message: str, tmp_
     with pytest.raises(GenaeError, match=message):
         train(short_config(options=options), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_tied_anneal_follows_when_a_run_is_made_longer(tmp_path: Path, short_config) -> None:
+    run = tmp_path / "run"
+    train(short_config(options={"anneal": 64}), run)
+    assert train(short_config(images=128, options={"anneal": 128}), run).images == 128  # as `resolve` ties it
+    stored = RunFolder(run).config
+    assert stored
+    assert (stored.images, stored.options["anneal"]) == (128, 64), "the schedule that it began with"
+    with pytest.raises(GenaeError, match="started with anneal 64, not 90"):
+        train(short_config(images=192, options={"anneal": 90}), run)
