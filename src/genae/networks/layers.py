@@ -1,9 +1,28 @@
 """Building blocks shared by the network families."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from genae.errors import GenaeError
+
+
+@contextmanager
+def batch_norm_explained() -> Iterator[None]:
+    """Inside, a batch too small for batch normalisation raises `GenaeError`, which says what to do."""
+    try:
+        yield
+    except ValueError as error:
+        if "more than 1 value per channel" in str(error):
+            raise GenaeError(
+                "batch normalisation needs more than one value for each channel of a layer; "
+                "raise --batch-size, or choose a --norm without it"
+            ) from error
+        raise
 
 
 class _SumOverProcesses(torch.autograd.Function):

@@ -76,7 +76,8 @@ def _read_log(folder: RunFolder) -> tuple[Log, int]:
     text = path.read_text(errors="replace") if path.exists() else ""
     written = [line for line in text.split("\n")[:-1] if line.strip()]
     last = text.rpartition("\n")[2]
-    return lines, max(0, len(written) + (bool(last) and not lines) - len(lines))
+    read = len(lines) + len(folder.beginnings())
+    return lines, max(0, len(written) + (bool(last) and not read) - read)
 
 
 def _is_entry(line: Mapping[str, object]) -> TypeGuard[Entry]:

@@ -194,10 +194,16 @@ class RunFolder:
         return state
 
     def trim_logs(self, images: int) -> None:
-        """Drop what was logged after the checkpoint that a run resumes from, and a line cut short by a kill."""
-        begun = read_lines(self.path / "log.jsonl", "began_at")
+        """Drop what was logged after the checkpoint that a run resumes from, and a line cut short by a kill.
+
+        Raises `GenaeError` for a file that holds nothing of a log: it would be lost.
+        """
+        log = self.path / "log.jsonl"
+        begun, history = self.beginnings(), self.history()
+        if not begun and not history and log.exists() and b"\n" in log.read_bytes():
+            raise GenaeError(f"{log} is not the log of a training: no line of it can be read; restore or delete it")
         kept = [record for record in begun if record["began_at"] <= images]
-        kept += [record for record in self.history() if record["images"] <= images]
+        kept += [record for record in history if record["images"] <= images]
         write_atomically(self.path / "log.jsonl", "".join(json.dumps(record) + "\n" for record in kept))
 
     def log(self, record: Mapping[str, object]) -> None:
@@ -208,15 +214,12 @@ class RunFolder:
             raise self._write_error(error) from None
 
     def history(self) -> list[dict[str, Any]]:
-        """The lines of ``log.jsonl`` that say what was reached after how many images.
+        """The lines of ``log.jsonl`` that say what was reached after how many images."""
+        return read_lines(self.path / "log.jsonl", "images")
 
-        Raises `GenaeError` for a file that holds nothing of the kind.
-        """
-        log = self.path / "log.jsonl"
-        lines = read_lines(log, "images")
-        if not lines and log.exists() and not read_lines(log, "began_at") and b"\n" in log.read_bytes():
-            raise GenaeError(f"{log} is not the log of a training: no line of it can be read; restore or delete it")
-        return lines
+    def beginnings(self) -> list[dict[str, Any]]:
+        """The lines of ``log.jsonl`` that say after how many images a training began or went on, and how."""
+        return read_lines(self.path / "log.jsonl", "began_at")
 
     def _write_error(self, error: Exception) -> GenaeError:
         saved = self.checkpoints()

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from genae import distributed
 from genae.data.sampler import mix_seed
 from genae.errors import GenaeError
+from genae.networks.layers import batch_norm_explained
 from genae.protocol import Autoencoder, Part, Prior, ProtocolError, Update, networks_of, working_on
 from genae.training.precision import fast_float32
 
@@ -98,16 +99,9 @@ class Loop:
     def _advance(self, step: Iterator[Update], part: Part, images: int, index: int) -> Update | None:
         """Run the algorithm to its next yield, with fresh random numbers and a fresh autocast region."""
         self._reseed(images, index)
-        with working_on(part), torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
-            try:
-                update = next(step, None)
-            except ValueError as error:
-                if "more than 1 value per channel" in str(error):
-                    raise GenaeError(
-                        "batch normalisation needs more than one value for each channel of a layer; "
-                        "raise --batch-size, or choose a --norm without it"
-                    ) from error
-                raise
+        half = torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
+        with working_on(part), half, batch_norm_explained():
+            update = next(step, None)
         if update is not None:
             self._check(update, index)
         return update

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from genae.networks.layers import batch_norm_explained
 from genae.protocol import Autoencoder
 
 BACKENDS: Any = torch.backends  # whose attributes are made at run time
@@ -56,7 +57,7 @@ def wide_share(model: Autoencoder) -> float:
     images = model.changes()[-1]
     ghost = deepcopy(model).on_shapes()
     batch = torch.empty(model.stage(images).batch_size, *model.image_shape, device="meta")
-    with _Products() as products:
+    with batch_norm_explained(), _Products() as products:
         for _ in ghost.step((batch.clone() for batch in repeat(batch)), images):
             pass
     return products.wide / products.all if products.all else 0.0
@@ -67,9 +68,9 @@ def _multiplies_bfloat16(device: torch.device) -> tuple[bool, str]:
     if device.type == "cpu":
         flags = _cpu_flags()
         able = [flag for flag in CPU_FLAGS if flag in flags]
-        return bool(
-            able
-        ), f"this processor has {able[0]}" if able else f"this processor has no {' or '.join(CPU_FLAGS)}"
+        if not able:
+            return False, f"this processor has no {' or '.join(CPU_FLAGS)}"
+        return True, f"this processor has {able[0]}"
     if device.type == "cuda":
         major, minor = torch.cuda.get_device_capability(device)
         return major >= 8, f"this GPU has compute capability {major}.{minor}" + ("" if major >= 8 else ", below 8.0")
