@@ -1,5 +1,6 @@
 """A trained model's verbs, its numbers and its report."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -239,13 +240,19 @@ def test_unlike_numbers_are_named(records: list[dict[str, Any]]) -> None:
     assert any(note.startswith("icp1k of a and b are not comparable: seed 0 / 7") for note in notes)
     assert not tables.compare({"a": records, "b": records})[2]
     elsewhere = [r | {"fingerprint": r["fingerprint"] | {"data": "zoo"}} for r in records]
-    own, theirs = (
-        f"code ({r['fingerprint']['data']}, {r['fingerprint']['split']})" for r in (records[0], elsewhere[0])
-    )
-    notes = tables.compare({"a": [*records, *elsewhere]})[2]
-    assert any(note.startswith(f"mse of {own} and {theirs} are not comparable: data ") for note in notes), notes
     notes = tables.compare({"a": [*records, *elsewhere], "b": records})[2]
-    assert any(note.startswith(f"mse of a, {own} and a, {theirs} are not comparable: data ") for note in notes), notes
+    assert [note for note in notes if note.startswith("mse of")] == [
+        "mse of a (digits, test) and a (zoo, test) are not comparable: data digits / zoo"
+    ]
+    fewer = [r | {"of": "normal", "fingerprint": r["fingerprint"] | {"count": 3}} for r in records if r["of"] == "code"]
+    notes = tables.compare({"a": [*(r for r in records if r["of"] == "code"), *fewer]})[2]
+    assert any(note.startswith("mse of code of a and normal of a are not comparable: count ") for note in notes), notes
+
+
+def test_comparing_no_list_is_explained() -> None:
+    for runs, given in (("path", "'path'"), (Path("path"), "'path'"), ([], "'[]'")):
+        with pytest.raises(GenaeError, match=f"runs is {re.escape(given)}; expected a list of runs"):
+            genae.compare(runs)
 
 
 def test_classifier_is_cached_with_its_identity() -> None:
@@ -279,6 +286,7 @@ def test_public_names() -> None:
         (lambda m, x: m.interpolate(x[:2], x[:2], steps=0), "steps is 0; expected a whole number of at least 2"),
         (lambda m, x: m.edit(m.encode(x), torch.zeros(6), []), r"strengths is \[\]; expected a list of numbers"),
         (lambda m, x: m.edit(m.encode(x), torch.zeros(6), 2.0), "strengths is 2.0; expected a list"),
+        (lambda m, x: m.edit(m.encode(x), torch.zeros(6), ["a"]), r"strengths is \['a'\]; expected a list"),
         (lambda m, x: m.edit(m.encode(x) * float("nan"), torch.zeros(6), [1]), "code 0 holds NaN"),
         (lambda m, x: m.direction(x, [0, 1, 2, 3, 4, 5]), "has holds 2; expected booleans"),
         (

@@ -17,7 +17,7 @@ from genae.data.sources import ImageData
 from genae.data.stream import ImageStream, open_stream
 from genae.errors import GenaeError
 from genae.metrics import METRICS
-from genae.metrics.backbones import Networks
+from genae.metrics.backbones import Networks, check_network
 from genae.metrics.evaluation import Request, opened
 from genae.metrics.of_images import ImageEvaluation
 from genae.metrics.of_model import ModelEvaluation, Subject, offers_of
@@ -159,6 +159,8 @@ def evaluate(
     data = data or model.open_data()
     labelled = data.labels is not None
     networks = settings.get("networks") or (["classifier"] if labelled else ["inception"])
+    for name in networks:
+        check_network(name)
     request = Request(**(settings | {"networks": networks}))
     subject = Subject(model.autoencoder, model.sample_codes, model.digest, model.trained_on, model.name, model.folder)
     if metrics is None:
@@ -195,6 +197,8 @@ def evaluate_images(
     labelled: opens the labelled data whose classifier ``icp`` and the network ``classifier`` use. samples: at most so
     many images, drawn at random. out: file of JSON lines that records are appended to. The rest as in `evaluate`.
     """
+    for name in settings.get("networks") or ():
+        check_network(name)
     request = Request(**({"split": "all"} | settings))
     metrics = metrics or [name for name, entry in METRICS.items() if entry.of_images]
     networks = Networks(distributed.start(device), request.weights, labelled, progress)
@@ -310,6 +314,8 @@ def measurements(run: Path | str) -> Sequence[Record]:
 
 def compare(runs: Sequence[Path | str]) -> tuple[list[str], list[list[str]], list[str]]:
     """Measurements of several runs side by side: header, rows, and a sentence for every column of unlike numbers."""
+    if isinstance(runs, str | Path) or not runs:
+        raise GenaeError(f"runs is {str(runs)!r}; expected a list of runs, such as ['runs/first', 'runs/second']")
     return tables.compare({str(run): measurements(run) for run in runs})
 
 

@@ -223,14 +223,18 @@ class Model:
 
         ``band``: of models with styles, move the codes of these layers alone (as `mix` names them).
         """
-        if isinstance(strengths, int | float) or not len(strengths):
+        try:
+            steps = [float(strength) for strength in strengths]
+        except (TypeError, ValueError):
+            steps = []
+        if not steps:
             raise GenaeError(f"strengths is {strengths!r}; expected a list of numbers such as [-1, 0, 1]")
-        codes = as_codes(codes)
+        codes, along = as_codes(codes), torch.as_tensor(along)
         if codes.ndim != 2 or tuple(along.shape) != (codes.shape[1],):
             raise GenaeError(
                 f"codes have shape {list(codes.shape)} and the direction {list(along.shape)}; expected [N, D] and [D]"
             )
-        by = torch.stack([s * along for s in strengths]).expand(len(codes), -1, -1)
+        by = torch.stack([step * along for step in steps]).expand(len(codes), -1, -1)
         moved = self.moved(codes[:, None].expand_as(by).flatten(0, 1), by.flatten(0, 1), band)
         return self.decode(moved).unflatten(0, (len(codes), len(strengths)))
 

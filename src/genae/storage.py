@@ -168,6 +168,8 @@ def is_ours(path: Path) -> bool:
         return content.endswith(WRITER.encode())
     if path.suffix == ".safetensors":
         return FORMAT.encode() in content[:2000]
+    if path.suffix == ".html":
+        return b'<meta name="generator" content="genae">' in content[:500]
     return content.startswith(b"image,name,score")  # a table of `genae anomaly`
 
 
@@ -176,8 +178,12 @@ def load_numpy(path: Path) -> dict[str, np.ndarray]:
     try:
         loaded = np.load(path, allow_pickle=False)
         return dict(loaded) if isinstance(loaded, np.lib.npyio.NpzFile) else {"images": loaded}
+    except FileNotFoundError:
+        raise GenaeError(f"{path} is not a readable NumPy file: there is no such file") from None
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise GenaeError(f"{path} is not a readable NumPy file: {error}") from None
+        # NumPy's words about pickles advise to run their code.
+        why = "it is damaged or of another kind" if "pickle" in str(error) else error
+        raise GenaeError(f"{path} is not a readable NumPy file: {why}") from None
 
 
 def load_codes(path: Path) -> tuple[Tensor, str | None]:

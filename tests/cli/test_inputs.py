@@ -13,6 +13,8 @@ from genae.data.sources import open_data
     "command",
     [
         "reconstruct RUN --data FOLDER --split all --count 3",
+        "edit RUN --attribute cat --data FOLDER --count 3",
+        "encode RUN --data FOLDER",
         "evaluate RUN --data FOLDER --split all --metrics mse --out m.jsonl",
     ],
 )

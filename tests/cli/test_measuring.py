@@ -37,6 +37,12 @@ def test_class_sorted_and_tiny_sources_can_be_reported(genae, tiny_flags):
     [
         ("GOOD", "is not a run; to measure images, name the images to compare them with: --data SOURCE"),
         ("runs/mistyped", "there is nothing at 'runs/mistyped'; expected a run, or images to measure"),
+        ("RUN --metrics mse --network nope", "there is no feature network 'nope'"),
+        ("GOOD --data GOOD --metrics mse --network nope", "there is no feature network 'nope'"),
+        (
+            "GOOD --data GOOD --metrics fid --split test",
+            "which would be a folder of that name in it; leave out the split",
+        ),
         ("GOOD --data GOOD --metrics fidd", "there is no metric 'fidd'; did you mean 'fid'"),
         ("GOOD --data GOOD --weights nowhere.pth", "there is no weight file nowhere.pth"),
         ("GOOD --data GOOD --metrics lpips --weights GOOD", "does not say which network it is for; expected vgg16="),

@@ -54,6 +54,45 @@ def test_sheets_of_several_priors_leave_a_file_of_the_plain_name_alone(genae, ru
     assert not Path("samples-normal.png").exists(), "refused before any sheet is drawn"
 
 
+def test_fewer_samples_leave_none_of_an_earlier_call(genae, run) -> None:
+    assert genae("sample", run, "--count", 8, "--out", "my-samples") == 0
+    (Path("my-samples") / "000007.png").write_bytes(b"somebody's own")
+    (Path("my-samples") / "notes.txt").write_text("mine")
+    assert genae("sample", run, "--count", 5, "--out", "my-samples", "--force") == 0
+    kept = sorted(path.name for path in Path("my-samples").iterdir())
+    assert kept == [*(f"{n:06d}.png" for n in range(5)), "000007.png", "notes.txt"]
+
+
+def test_somebody_s_page_and_weights_are_not_overwritten(genae, run, capsys) -> None:
+    Path("site").mkdir()
+    for out in (Path("site/index.html"), Path("alae.safetensors")):
+        out.write_text("somebody's own")
+    assert genae("explore", run, "--export", "site") == 2
+    assert "index.html was not written by genae; choose another --export, or replace it" in capsys.readouterr().err
+    assert genae("import-alae", "training.pth") == 2
+    assert "alae.safetensors was not written by genae; choose another --out" in capsys.readouterr().err
+    assert genae("explore", run, "--export", "site", "--force") == 0
+    assert genae("explore", run, "--export", "site") == 0, "genae's own page is replaced"
+
+
+@pytest.mark.parametrize("command", ["sample", "encode"])
+def test_an_empty_name_is_refused(command, genae, run, capsys) -> None:
+    assert genae(command, run, "--out", "") == 2
+    assert "--out is ''; expected" in capsys.readouterr().err
+    assert not list(Path().iterdir())
+
+
+def test_nobody_is_advised_to_run_the_code_of_a_file(genae, run, capsys) -> None:
+    Path("picture.jpg").write_bytes(b"\xff\xd8\xff\xe0")
+    for arguments in (["decode", run, "picture.jpg"], ["import-alae", "picture.jpg"]):
+        assert genae(*arguments) == 2
+        error = capsys.readouterr().err
+        assert "picture.jpg is " in error
+        assert "allow_pickle" not in error
+        assert "weights_only" not in error
+        assert error.count("\n") == 1
+
+
 def test_samples_in_a_folder_can_be_measured(genae, run, capsys) -> None:
     assert genae("sample", run, "--count", 20, "--out", "my-samples") == 0
     capsys.readouterr()

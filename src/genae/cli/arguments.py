@@ -103,12 +103,12 @@ def number_of(text: str, flag: str) -> float:
 
 def expect_ending(out: str, *endings: str) -> None:
     """Refuse a name of another kind before the work is done, not after it."""
-    if Path(out).suffix not in endings:
+    if not out or Path(out).suffix not in endings:
         kinds = " or ".join(ending or "a folder" for ending in endings)
         raise GenaeError(f"--out is {out!r}; expected {kinds}")
 
 
-def expect_writable(out: str, force: bool) -> None:
+def expect_writable(out: str, force: bool, flag: str = "--out") -> None:
     """Refuse to overwrite a file, or the pictures of a folder, that genae has not written; note what is replaced."""
     from genae.cli.screen import note
     from genae.storage import is_ours
@@ -117,7 +117,7 @@ def expect_writable(out: str, force: bool) -> None:
     there = sorted(path.glob("*.png")) if path.is_dir() and not path.suffix else [path] if path.exists() else []
     foreign = [file for file in there if not file.is_file() or not is_ours(file)]
     if foreign and not force:
-        raise GenaeError(f"{foreign[0]} was not written by genae; choose another --out, or replace it with --force")
+        raise GenaeError(f"{foreign[0]} was not written by genae; choose another {flag}, or replace it with --force")
     if there:
         note(f"{out} is replaced")
 

@@ -8,7 +8,7 @@ from rich.markup import escape
 
 from genae.cli.app import app
 from genae.cli.arguments import Data, DataRoot, Force, Run, SkipBad, Space, expect_ending, expect_writable
-from genae.cli.inputs import load_run
+from genae.cli.inputs import images_of, load_run
 from genae.cli.outputs import draw, save_figure, save_images
 from genae.cli.screen import Work, console
 from genae.errors import GenaeError
@@ -31,8 +31,7 @@ def encode(
     expect_ending(out, ".npz", ".safetensors")
     expect_writable(out, force)
     model = load_run(run)
-    source = model.open_data(data, data_root, skip_bad=skip_bad or None)
-    indices = source.split(split)
+    source, indices = images_of(model, data, data_root, split, skip_bad)
     codes = model.encode_data(source, indices, space)
     arrays = {"codes": codes, "indices": indices}
     if source.labels is not None:
@@ -111,6 +110,7 @@ def explore(
     export: Annotated[
         str | None, typer.Option(help="Write a page that opens without a server to this folder, and serve nothing.")
     ] = None,
+    force: Force = False,
 ) -> None:
     """Explore a model with your own images in the browser: reconstruct, sample, interpolate, edit, map, export.
 
@@ -126,6 +126,7 @@ def explore(
 
         if Path(export).exists() and not Path(export).is_dir():
             raise GenaeError(f"--export is {export!r}, a file; expected a folder")
+        expect_writable(str(Path(export) / "index.html"), force, "--export")
         console.print(escape(str(export_page(session, Path(export)))), soft_wrap=True)
         return
     try:

@@ -23,7 +23,7 @@ from genae.cli.arguments import (
     numbers_of,
     pairs_of,
 )
-from genae.cli.inputs import default_split, images_of, load_run, shown, some
+from genae.cli.inputs import default_split, images_of, load_run, note_conversions, shown, some
 from genae.cli.outputs import draw, save_figure, save_images
 from genae.cli.screen import Work, console, note
 from genae.errors import GenaeError, nearest
@@ -180,6 +180,8 @@ def edit(
         raise GenaeError(f"--on is {on!r}; expected images or samples")
     steps = tuple(number_of(text, "strengths") for text in strengths.split(","))
     source = model.open_data(data, data_root, attributes=attributes, skip_bad=skip_bad or None)
+    if data is not None:
+        note_conversions(source)
     own_labels = data is not None and not source.directions()
     session = Session(model, run, lambda: model.open_data(None, data_root) if own_labels else source)
     indices = source.split(default_split(model, data))

@@ -29,9 +29,10 @@ def open_source(source: str, arguments: Sequence[str]) -> "ImageData":
 
     allowed = Config(model="", data=source).data_options()
     settings = settings_of(arguments)
-    for key in settings:
-        if key not in allowed:
-            raise GenaeError(f"there is no flag --{key.replace('_', '-')}; {nearest(key, allowed)}")
+    flags = [key.replace("_", "-") for key in allowed]
+    for flag in (key.replace("_", "-") for key in settings):
+        if flag not in flags:
+            raise GenaeError(f"there is no flag --{flag}; {nearest(flag, flags)}")
     options = parse_settings("genae data", settings, run_settings())
     return open_data(source, **Config(model="", data=source, **options).data_options())
 
@@ -46,9 +47,15 @@ def images_of(
 ) -> "tuple[ImageData, Tensor]":
     """The data of a command, and the numbers of its images in the split that is asked for."""
     source = model.open_data(data, data_root, skip_bad=skip_bad or None)
-    for conversion in source.conversions if data is not None else ():
-        note(f"{source.name}: {conversion}")
+    if data is not None:
+        note_conversions(source)
     return source, source.split(split or default_split(model, data))
+
+
+def note_conversions(source: "ImageData") -> None:
+    """Say how somebody's images were brought to what the model takes."""
+    for conversion in source.conversions:
+        note(f"{source.name}: {conversion}")
 
 
 def shown(source: "ImageData", indices: "Tensor", count: int) -> "Tensor":

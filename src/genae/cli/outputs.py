@@ -42,12 +42,12 @@ def save_figure(picture: "Image", out: str) -> None:
 
 def save_images(model: "Model", codes: "Tensor", space: str, target: Path, progress: "Progress") -> None:
     """Decode codes and write the images as single pictures in a folder, or as one ``.npz``; of more than `MOST_BYTES`
-    the latter is refused with a `GenaeError`."""
+    the latter is refused with a `GenaeError`. Numbered pictures of an earlier call do not stay among them."""
     import torch
 
     from genae.model import BATCH
     from genae.reports.figures import save_picture, to_picture
-    from genae.storage import save_arrays
+    from genae.storage import is_ours, save_arrays
 
     size = 4 * len(codes) * math.prod(model.image_shape)
     if target.suffix == ".npz" and size > MOST_BYTES:
@@ -67,6 +67,10 @@ def save_images(model: "Model", codes: "Tensor", space: str, target: Path, progr
         progress("images decoded", done, len(codes))
     if target.suffix == ".npz":
         save_arrays(target, {"images": torch.cat(batches)})
+    else:
+        for file in target.glob("[0-9]" * 6 + ".png"):  # of an earlier call that wrote more: these are other images
+            if int(file.stem) >= len(codes) and is_ours(file):
+                file.unlink()
     console.print(f"{len(codes)} images: {escape(str(target))}")
 
 

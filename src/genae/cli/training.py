@@ -8,7 +8,17 @@ import typer
 from rich.markup import escape
 
 from genae.cli.app import app
-from genae.cli.arguments import DataRoot, Run, Seed, expect_ending, names_of, seeds_of, settings_of
+from genae.cli.arguments import (
+    DataRoot,
+    Force,
+    Run,
+    Seed,
+    expect_ending,
+    expect_writable,
+    names_of,
+    seeds_of,
+    settings_of,
+)
 from genae.cli.inputs import open_source
 from genae.cli.screen import Progress, Work, console, note, print_footprints, print_settings
 from genae.errors import GenaeError
@@ -132,12 +142,14 @@ def reproduce(
 @app.command("import-alae")
 def import_weights(
     file: Annotated[str, typer.Argument(help="A .pth file of https://github.com/podgorskiy/ALAE that you downloaded.")],
+    force: Force = False,
     out: Annotated[str, typer.Option(help="Weights file to write (.safetensors).")] = "alae.safetensors",
 ) -> None:
     """Convert the ALAE authors' StyleALAE weights; pass the file as RUN to encode, decode, mix, ..."""
     from genae.importing.alae_weights import import_alae
 
     expect_ending(out, ".safetensors")
+    expect_writable(out, force)
     console.print(escape(str(import_alae(Path(file).expanduser(), out))), soft_wrap=True)
 
 

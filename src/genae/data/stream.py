@@ -174,5 +174,10 @@ def _of_split(files: Files, split: str) -> Files:
     names = [name for name in files.names if split_of[name] == split]
     if not names:
         splits = {part for part in split_of.values() if part}
+        if not splits:
+            raise GenaeError(
+                f"{files.where} has no split {split!r}, which would be a folder of that name in it; leave out the "
+                "split to take all of its images"
+            )
         raise GenaeError(f"{files.where} has no split {split!r}; {nearest(split, {*splits, 'all'})}")
     return replace(files, names=names)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from genae.autoencoders.style_alae import StyleAdversarialLatentAutoencoder
-from genae.errors import GenaeError, reason
+from genae.errors import GenaeError
 from genae.networks.equalised import EqualisedLinear
 from genae.networks.style_layers import Convolution
 from genae.storage import save_tensors
@@ -51,9 +51,10 @@ def _read(file: Path) -> Mapping[str, Mapping[str, Tensor]]:
         content = torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise GenaeError(f"there is no file {file}") from None
-    except Exception as error:  # whatever a damaged or hostile pickle raises
+    except Exception:  # whatever a damaged or hostile pickle raises; torch's words advise to run its code
         raise GenaeError(
-            f"{file} is not a PyTorch checkpoint that can be read without running its code: {reason(error)}"
+            f"{file} is damaged, or not a PyTorch checkpoint that can be read without running its code; expected a "
+            ".pth file of the ALAE authors"
         ) from None
     models = content.get("models") if isinstance(content, dict) else None
     missing = [name for name in NETWORKS if not isinstance((models or {}).get(name), Mapping)]

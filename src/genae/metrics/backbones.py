@@ -64,20 +64,26 @@ class Networks:
         return open_network(name, self.device, self.weights)
 
 
+def check_network(name: str) -> None:
+    """Raise `GenaeError` for a name that no network has, before the work; members of libraries are not checked."""
+    family, _, member = name.partition(":")
+    if name not in ("classifier", "inception", "pixels") and not (family in ("torchvision", "timm") and member):
+        raise GenaeError(f"there is no feature network {name!r}; {nearest(name, (*NAMES, 'classifier'))}")
+
+
 def open_network(name: str, device: torch.device, weights: Mapping[str, Path] | None = None) -> FeatureNetwork:
     """A network of `NAMES`; ``weights`` maps names to files that replace the download. Raises `GenaeError`."""
-    family, _, member = name.partition(":")
+    check_network(name)
     if name == "inception":
         return inception(device, weights or {})
     if name == "pixels":
         return FeatureNetwork(
             "pixels", "pixels", "none", "none", lambda images: (to_unit_range(images.flatten(1), 0, 255), None)
         )
-    if family == "torchvision" and member:
+    family, _, member = name.partition(":")
+    if family == "torchvision":
         return _torchvision(name, member, device, weights or {})
-    if family == "timm" and member:
-        return _timm(name, member, device, weights or {})
-    raise GenaeError(f"there is no feature network {name!r}; {nearest(name, (*NAMES, 'classifier'))}")
+    return _timm(name, member, device, weights or {})
 
 
 def inception(device: torch.device, weights: Mapping[str, Path]) -> FeatureNetwork:

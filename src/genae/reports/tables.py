@@ -143,29 +143,30 @@ def compare(runs: Mapping[str, Records]) -> tuple[list[str], list[list[str]], li
             cells = {r["metric"]: show(r) for r in records if subject(r, records) == of}
             rows.append([name, of, *(cells.get(metric, "-") for metric in metrics)])
     for metric in metrics:
-        column = [
-            (_whose(name, r, records, len(named)), r["fingerprint"])
-            for name, records in named.items()
-            for r in records
-            if r["metric"] == metric
-        ]
-        for name, fingerprint in column[1:]:
+        column = [(name, r) for name, records in named.items() for r in records if r["metric"] == metric]
+        for name, record in column[1:]:
+            first, fingerprint = column[0][1]["fingerprint"], record["fingerprint"]
             unlike = [
-                f"{key} {column[0][1].get(key)} / {fingerprint.get(key)}"
-                for key in sorted({*column[0][1], *fingerprint} - SUBJECT)
-                if column[0][1].get(key) != fingerprint.get(key)
+                f"{key} {first.get(key)} / {fingerprint.get(key)}"
+                for key in sorted({*first, *fingerprint} - SUBJECT)
+                if first.get(key) != fingerprint.get(key)
             ]
             if unlike:
-                notes.append(f"{metric} of {column[0][0]} and {name} are not comparable: {', '.join(unlike)}")
+                pair = _told_apart((column[0], (name, record)), named)
+                notes.append(f"{metric} of {' and '.join(pair)} are not comparable: {', '.join(unlike)}")
     return ["run", "of", *metrics], rows, list(dict.fromkeys(notes))
 
 
-def _whose(run: str, record: Record, records: Records, runs: int) -> str:
-    """Whose number a note is about: a run, or, of one run or of one that was measured on several data, the subject."""
-    of = subject(record, records)
-    if runs == 1:
-        return of
-    return run if of == record["of"] else f"{run}, {of}"
+def _told_apart(pair: Sequence[tuple[str, Record]], runs: Mapping[str, Records]) -> list[str]:
+    """What a note calls two numbers: their runs; where these do not tell them apart, their data; else what they are
+    of."""
+
+    def data(run: str, record: Record) -> str:
+        return f"{run} ({_where(record['fingerprint'])})"
+
+    several = any(len({_where(r["fingerprint"]) for r in records}) > 1 for records in runs.values())
+    names = [data(*each) if several else each[0] for each in pair]
+    return names if len(set(names)) > 1 else [f"{record['of']} of {run}" for run, record in pair]
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
