@@ -1,27 +1,12 @@
 """Inception score."""
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 from genae.metrics.class_scores import SplitScores, inception_score
-
-VECTORS: dict[str, Any] = json.loads((Path(__file__).parent / "metric_vectors.json").read_text())
-
-
-def t(*rows: object) -> torch.Tensor:
-    return torch.tensor(rows, dtype=torch.float64)
-
-
-def normal(*shape: int, seed: int = 0) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def named(cases: list[dict[str, Any]]) -> Any:
-    return pytest.mark.parametrize("case", cases, ids=lambda case: case["name"])
+from tests.metrics.vectors import VECTORS, named, normal, t
 
 
 @named(VECTORS["inception_score"])

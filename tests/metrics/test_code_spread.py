@@ -4,10 +4,7 @@ import pytest
 import torch
 
 from genae.metrics.code_spread import code_statistics
-
-
-def t(*rows: object) -> torch.Tensor:
-    return torch.tensor(rows, dtype=torch.float64)
+from tests.metrics.vectors import t
 
 
 def test_code_statistics() -> None:

@@ -4,10 +4,7 @@ import pytest
 import torch
 
 from genae.metrics.copies import memorisation
-
-
-def normal(*shape: int, seed: int = 0) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+from tests.metrics.vectors import normal
 
 
 def test_memorisation_tells_copies_from_new_images() -> None:

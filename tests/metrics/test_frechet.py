@@ -1,8 +1,6 @@
 """Fréchet distance: closed forms, other packages, streamed moments."""
 
-import json
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,20 +14,7 @@ from genae.metrics.frechet import Moments, frechet_distance, moments
 from genae.metrics.kernel import kernel_distance
 from genae.metrics.prdc import neighbour_radii
 from genae.metrics.reconstruction import ms_ssim
-
-VECTORS: dict[str, Any] = json.loads((Path(__file__).parent / "metric_vectors.json").read_text())
-
-
-def t(*rows: object) -> torch.Tensor:
-    return torch.tensor(rows, dtype=torch.float64)
-
-
-def normal(*shape: int, seed: int = 0) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def named(cases: list[dict[str, Any]]) -> Any:
-    return pytest.mark.parametrize("case", cases, ids=lambda case: case["name"])
+from tests.metrics.vectors import VECTORS, named, normal, t
 
 
 @named(VECTORS["frechet_gaussians"])

@@ -1,7 +1,5 @@
 """Path lengths: closed forms."""
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,12 +9,7 @@ from genae.data.sampler import mix_seed
 from genae.latent.paths import lerp, slerp
 from genae.metrics.path_length import path_lengths, trimmed_mean
 from genae.priors.gaussian import GaussianPrior
-
-VECTORS: dict[str, Any] = json.loads((Path(__file__).parent / "metric_vectors.json").read_text())
-
-
-def t(*rows: object) -> torch.Tensor:
-    return torch.tensor(rows, dtype=torch.float64)
+from tests.metrics.vectors import VECTORS, t
 
 
 def test_path_lengths_of_a_prior_have_closed_forms() -> None:

@@ -3,13 +3,9 @@
 import math
 
 import pytest
-import torch
 
 from genae.metrics.prdc import coverage
-
-
-def normal(*shape: int, seed: int = 0) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+from tests.metrics.vectors import normal
 
 
 def test_precision_and_recall_agree_with_torch_fidelity() -> None:

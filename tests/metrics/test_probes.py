@@ -1,6 +1,5 @@
 """Probes: accuracies, what they learn from, what they refuse."""
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from genae.metrics.neighbours import nearest
 from genae.metrics.probes import linear_svm, logistic, one_nn
 from genae.model import load
 from genae.reports import tables
+from tests.metrics.vectors import VECTORS, normal, t
 
 
 def test_probes_of_several_layers_have_names_of_their_own(small_run: Path) -> None:
@@ -84,17 +84,6 @@ def test_probes_are_not_tested_on_what_they_learnt(small_run: Path) -> None:
         accuracy(small_run, digits, train_data=replace(digits, pixels=digits.pixels[:, :, :4]))
     with pytest.raises(GenaeError, match="metrics that learn from labels"):
         api.evaluate(small_run, digits, metrics=["mse"], train_data=digits)
-
-
-VECTORS: dict[str, Any] = json.loads((Path(__file__).parent / "metric_vectors.json").read_text())
-
-
-def t(*rows: object) -> torch.Tensor:
-    return torch.tensor(rows, dtype=torch.float64)
-
-
-def normal(*shape: int, seed: int = 0) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def test_one_nearest_neighbour() -> None:

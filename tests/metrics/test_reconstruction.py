@@ -8,14 +8,7 @@ import torch
 import torchvision
 
 from genae.metrics.reconstruction import ms_ssim, mse, normalised_psnr, psnr, ssim
-
-
-def t(*rows: object) -> torch.Tensor:
-    return torch.tensor(rows, dtype=torch.float64)
-
-
-def normal(*shape: int, seed: int = 0) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+from tests.metrics.vectors import normal, t
 
 
 def test_psnr_and_mse() -> None:

@@ -7,10 +7,7 @@ from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
 from genae.metrics.sliced_wasserstein import sliced_wasserstein_distance
-
-
-def normal(*shape: int, seed: int = 0) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+from tests.metrics.vectors import normal
 
 
 def test_a_shift_costs_its_length_over_the_root_of_the_dimension() -> None:
