@@ -1,3 +1,3 @@
 """The version, where code and package metadata both find it."""
 
-VERSION = "0.1.0"
+VERSION = "0.2.0.dev0"
