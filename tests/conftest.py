@@ -179,3 +179,25 @@ def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("runs") / "tiny"
     train(Config("stacked-wae", "digits", images=64, options=tiny_options("stacked-wae")), path)
     return path
+
+
+@pytest.fixture(scope="session", name="generator")
+def _generator() -> Callable[..., torch.Generator]:
+    """``generator(seed)`` -> random numbers of their own."""
+    return generator
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture(scope="session")
+def two_clusters() -> Callable[..., torch.Tensor]:
+    """``two_clusters(count)`` -> codes in the plane around (3, 0), a quarter of them, and (-3, 1)."""
+
+    def codes(count: int = 4000) -> torch.Tensor:
+        noise = torch.randn(count, 2, generator=generator(1))
+        first = torch.arange(count) % 4 == 0
+        return torch.where(first[:, None], noise * 0.2 + torch.tensor([3.0, 0]), noise * 0.5 + torch.tensor([-3.0, 1]))
+
+    return codes

@@ -1,7 +1,6 @@
 """The style networks against plain arithmetic, their growth, and what can be done with codes of every layer."""
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,9 +16,8 @@ from genae.latent.mixing import truncate
 from genae.model import load
 from genae.networks.style import StyleEncoder
 from genae.networks.style_layers import Convolution, blur, channels_of, levels_of
-from genae.protocol import Autoencoder, Update
+from genae.protocol import Autoencoder
 from genae.settings.presets import PRESETS
-from genae.training.average import Average
 from genae.training.config import option_types, resolve
 from genae.training.memory import footprints
 from genae.training.start import train
@@ -244,19 +242,6 @@ def test_the_trained_model_is_the_average(trained: Path) -> None:
     assert int(averaged["images_seen"]) == 290  # the level of the average is that of the model
 
 
-def test_an_average_forgets_half_in_its_half_life() -> None:
-    model = style_model()
-    average = Average(model, half_life=40)
-    before = [p.clone() for p in average.model.parameters()]
-    with torch.no_grad():
-        for p in model.parameters():
-            p += 1
-    for _ in range(4):
-        average.update(model, 10)
-    for now, then in zip(average.model.parameters(), before, strict=True):
-        assert torch.allclose(now, then + 0.5, atol=1e-5)
-
-
 @pytest.mark.parametrize(
     ("preset", "side", "parameters"),
     [  # millions of the authors' E, G and F: Section B.2.6 of their code's description
@@ -364,16 +349,21 @@ def test_activations_are_what_graphs_keep() -> None:
     assert 1.8 < two / one < 2.0  # weights that were scaled or widened are kept as well, whatever the batch
 
 
-def test_a_graph_that_is_kept_is_counted_once() -> None:
-    class Squares(Autoencoder):
-        """Keeps its input of 4 x 64 numbers for two products, and nothing else."""
+@pytest.mark.parametrize("kind", [StyleAdversarialLatentAutoencoder, StyleGan])
+def test_on_shapes_the_level_still_follows_the_images(kind: type[Autoencoder]) -> None:
+    model = kind(SHAPE, **SMALL | {"growth": 100})  # type: ignore[arg-type]
+    model.images_seen.fill_(450)
+    ghost = model.on_shapes()
+    assert all(p.is_meta for p in ghost.parameters())
+    assert ghost.images_seen == 450
+    assert ghost.resolution == 16
+    for images, resolution in ((0, 4), (250, 8), (350, 8), (450, 16), (500, 16)):
+        batches = (torch.empty(4, *SHAPE, device="meta") for _ in range(2))
+        assert all(update.loss.is_meta for update in ghost.step(batches, images))
+        assert ghost.resolution == resolution
 
-        def __init__(self) -> None:
-            super().__init__((1, 8, 8), 4, 1e-3)
-            self.first, self.second = (nn.Linear(64, 1, bias=False) for _ in range(2))
 
-        def step(self, batches: Iterator[Tensor], images: int) -> Iterator[Update]:
-            x = next(batches).flatten(1)
-            yield Update((self.first(x) + self.second(x)).sum(), [self.first, self.second])
-
-    assert next(footprints(Squares())).activations == 4 * 64 * 4
+def test_memory_grows_with_the_resolution() -> None:
+    needed = [f.activations for f in footprints(style_model(growth=100))]
+    assert needed == sorted(set(needed))
+    assert 1.5 < needed[-1] / needed[-2] < 4, "at most four times the positions, with half the channels"

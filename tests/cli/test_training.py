@@ -43,3 +43,30 @@ def test_importing_refuses_what_is_no_checkpoint(tmp_path, capsys, genae):
     assert "there is no file" in capsys.readouterr().err
     assert genae("import-alae", tmp_path / "none.pth", "--out", "x.pth") == 2
     assert "expected .safetensors" in capsys.readouterr().err
+    for content in ("", "name,value\na,1\n"):
+        (tmp_path / "table.csv").write_text(content)
+        assert genae("import-alae", tmp_path / "table.csv") == 2
+        said = capsys.readouterr().err
+        assert "table.csv is not a PyTorch checkpoint" in said.replace("\n", " ")
+        assert "Traceback" not in said
+
+
+def test_a_folder_of_the_users_is_refused(tmp_path, capsys, genae, tiny_flags):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "config.json").write_text("{}")
+    command = ["train", "ae", "--data", "digits", "--images", "64", *tiny_flags[:2]]
+    assert genae(*command, "--run", tmp_path / "mine") == 2
+    assert "is not a run of genae" in capsys.readouterr().err.replace("\n", " ")
+    assert [file.name for file in (tmp_path / "mine").iterdir()] == ["config.json"]
+    assert (tmp_path / "mine" / "config.json").read_text() == "{}"
+    assert genae(*command, "--run", "new", "--seed", "-1") == 2
+    assert "seed is -1; expected a whole number from 0 up" in capsys.readouterr().err.replace("\n", " ")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_shorter_training_says_that_its_learning_rate_follows(capsys, genae):
+    flags = ["--run", "x", "--dry-run", "--images", "9000"]
+    assert genae("train", "stacked-wae/digits", *flags) == 0
+    assert "anneal is 9,000: the learning rate falls until the end" in capsys.readouterr().err.replace("\n", " ")
+    assert genae("train", "stacked-wae/digits", *flags, "--anneal", "5000") == 0
+    assert "anneal is" not in capsys.readouterr().err

@@ -191,3 +191,12 @@ def test_other_files_are_refused_by_name(tmp_path: Path) -> None:
         import_alae(tmp_path / "text.pth", tmp_path / "out.safetensors")
     with pytest.raises(GenaeError, match="there is no file"):
         import_alae(tmp_path / "none.pth", tmp_path / "out.safetensors")
+
+
+@pytest.mark.parametrize("content", [b"", b"name,value\na,1\n", b"PK\x03\x04 no archive", b"\x80\x02.", b"\x00" * 40])
+def test_files_of_other_kinds_are_one_sentence(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_bytes(content)
+    with pytest.raises(GenaeError, match="table.csv is not a PyTorch checkpoint that can be read") as stop:
+        import_alae(tmp_path / "table.csv", tmp_path / "out.safetensors")
+    assert "\n" not in str(stop.value)
+    assert not (tmp_path / "out.safetensors").exists()

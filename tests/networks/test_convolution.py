@@ -113,6 +113,45 @@ def test_bfloat16_taps_are_added_up_in_float32() -> None:
     assert (ours - exact).norm() < 1.5 * (theirs - exact).norm()
 
 
+def taps(x: Tensor, layer: torch.nn.Module) -> Tensor:
+    """What each tap of the kernel adds to the output [B, channels, taps, positions], in float64, by einsum."""
+    weight = layer.weight.double().flatten(2)
+    patches = F.unfold(x, layer.kernel_size, padding=layer.padding, stride=layer.stride)
+    return torch.einsum("bckl,ock->bokl", patches.unflatten(1, (x.shape[1], -1)), weight)
+
+
+def transposed_taps(x: Tensor, layer: torch.nn.Module) -> Tensor:
+    """The same of a transposed convolution, before they are laid over one another [B, channels x taps, positions]."""
+    return torch.einsum("bol,ock->bckl", x.flatten(2), layer.weight.double().flatten(2)).flatten(1, 2)
+
+
+ROUNDING = 2.0**-8
+"""Of bfloat16: the largest relative error."""
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("channels", [3, 64])
+def test_bfloat16_is_the_einsum_of_its_taps_up_to_rounding(channels: int, stride: int) -> None:
+    torch.manual_seed(0)
+    down = ready(Conv2d(channels, 16, 4, stride, 1, bias=False)).bfloat16()
+    up = ready(ConvTranspose2d(channels, 16, 4, stride, 1, bias=False)).bfloat16()
+    x = torch.randn(2, channels, 6, 5).bfloat16()
+    terms = taps(x.double(), down)
+    y = down(x)
+    expected = terms.sum(2).unflatten(2, y.shape[2:])
+    room = terms.abs().sum(2).unflatten(2, y.shape[2:]) + expected.abs()
+    assert ((y - expected).abs() <= ROUNDING * room).all()
+
+    terms = transposed_taps(x.double(), up)
+    y = up(x)
+
+    def laid(terms: Tensor) -> Tensor:
+        return F.fold(terms, y.shape[2:], up.kernel_size, padding=up.padding, stride=up.stride)
+
+    room = laid(terms.abs()) + laid(terms).abs()
+    assert ((y - laid(terms)).abs() <= ROUNDING * room).all()
+
+
 @pytest.fixture
 def no_products(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(convolution, "_down", None)  # would fail if it were called

@@ -51,3 +51,11 @@ assert "vae" in AUTOENCODERS and "flow" in PRIORS and len(list(AUTOENCODERS)) > 
 assert "torch" not in sys.modules and "numpy" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("name", AUTOENCODERS)
+def test_every_option_is_documented(name: str, tiny_options) -> None:
+    texts = " ".join(cls.__doc__ or "" for cls in AUTOENCODERS[name].__mro__)
+    common = {"batch_size", "learning_rate", "code_dim", "image_shape"}
+    missing = [option for option in tiny_options(name) if f"``{option}``" not in texts and option not in common]
+    assert not missing

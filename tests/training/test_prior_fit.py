@@ -1,12 +1,24 @@
 """Priors that are fitted after training."""
 
+import math
+import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 from genae import api
 from genae.errors import GenaeError
+from genae.model import load
+from genae.priors import PRIORS
+from genae.protocol import Prior
 from genae.settings.presets import FITTED
+from genae.storage import load_tensors, save_tensors
+from genae.training.config import Config
+from genae.training.prior_fit import Fit, fit_to_codes
+from genae.training.start import train
 
 
 def test_a_preset_may_fit_a_prior_after_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_options) -> None:
@@ -17,3 +29,125 @@ def test_a_preset_may_fit_a_prior_after_training(tmp_path: Path, monkeypatch: py
     monkeypatch.setitem(FITTED, "ae", {"name": "after", "kind": "mixture", "components": 1000})
     with pytest.raises(GenaeError, match="run is trained, but the prior of ae could not be fitted: .*too few"):
         api.train("ae", tmp_path / "run", data="digits", images=64, **tiny_options("ae"))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, tiny_options) -> Path:
+    path = tmp_path_factory.mktemp("runs") / "plain"
+    train(Config("ae", "digits", images=64, options=tiny_options("ae")), path)
+    return path
+
+
+@pytest.mark.parametrize("kind", PRIORS)
+def test_any_prior_on_the_codes_of_a_run(kind: str, run: Path) -> None:
+    learned = PRIORS[kind].step is not Prior.step
+    api.fit_prior(run, kind, **({"images": "1024", "batch-size".replace("-", "_"): 64} if learned else {}))
+    model = load(run)
+    assert kind in model.priors
+    assert model.sample(3, prior=kind).shape == (3, 1, 8, 8)
+    assert (kind in model.spaces) == model.autoencoder.priors[kind].has_encoder
+    assert api.evaluate(run, metrics=["fd"], networks=["pixels"], priors=[kind], samples=100)
+    assert len(list((run / "codes").iterdir())) == 1, "codes are encoded once"
+
+
+def test_an_interrupted_fit_goes_on_bit_for_bit(tmp_path: Path, generator, two_clusters) -> None:
+    codes = two_clusters(400)
+    settings = Fit("flow-matching", images=20_000, batch_size=100, options={"width": 16, "blocks": 1})
+    whole, _ = fit_to_codes(codes, settings, tmp_path / "a")
+
+    def interrupt(message: str, done: int, total: int) -> None:
+        if 0 < done < total and not (tmp_path / "b").exists():
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit_to_codes(codes, settings, tmp_path / "b", interrupt)
+    parts, _ = fit_to_codes(codes, settings, tmp_path / "b")
+    assert all(torch.equal(a, b) for a, b in zip(whole.state_dict().values(), parts.state_dict().values(), strict=True))
+    other, _ = fit_to_codes(codes + 1, settings, tmp_path / "b")  # of other codes: begun anew
+    anew, _ = fit_to_codes(codes + 1, settings, tmp_path / "c")
+    assert torch.equal(other.sample(2, generator()), anew.sample(2, generator()))
+    assert not torch.equal(other.sample(2, generator()), whole.sample(2, generator()))
+
+
+def test_priors_of_other_weights_are_left_out(run: Path, tmp_path: Path, tiny_options) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    api.fit_prior(copy, "gaussian", name="kept")
+    assert "kept" in load(copy).priors
+    train(Config("ae", "digits", images=128, options=tiny_options("ae")), copy)
+    assert not load(copy).priors
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda run: api.fit_prior(run, "gausian"), "no prior 'gausian'; did you mean 'gaussian'"),
+        (lambda run: api.fit_prior(run, "mixture", componets="3"), "no setting 'componets'; did you mean 'components'"),
+        (lambda run: api.fit_prior(run, "flow", layers="many"), "layers is 'many'; expected a whole number"),
+        (
+            lambda run: api.fit_prior(run, "mixture", batch_size=9),
+            "a mixture prior has a closed form and no batch-size",
+        ),
+        (lambda run: api.fit_prior(run, "flow", images=0), "images is 0; expected at least 1"),
+        (lambda run: api.fit_prior(run, "flow", batch_size=5000), "a batch of 5000 is larger than the 1457 codes"),
+        (lambda run: api.fit_prior(run, "wgan-gp", penalty=-1.0), "penalty is -1.0; expected at least 0"),
+        (lambda run: api.fit_prior(run, "mixture", components=1000), "1457 codes are too few for 1000 components"),
+        (lambda run: api.fit_prior(run, "gaussian", name="../out"), "--name is '../out'; expected letters, digits"),
+        (lambda run: api.fit_prior(run, "gaussian", name="v1.0"), "--name is 'v1.0'; expected letters, digits"),
+        (lambda run: api.fit_prior(run, "gaussian", name="code"), "--name is 'code'; expected .* not 'code'"),
+        (lambda run: api.evaluate(run, priors=["nothing"]), "no prior 'nothing'"),
+    ],
+)
+def test_wrong_requests_are_explained(call: Any, message: str, run: Path) -> None:
+    with pytest.raises(GenaeError, match=message):
+        call(run)
+
+
+def test_a_prior_cannot_replace_one_that_was_trained_with_the_model(tmp_path: Path, tiny_options) -> None:
+    train(Config("aaae", "digits", images=16, options=tiny_options("aaae")), tmp_path / "run")
+    with pytest.raises(GenaeError, match="was trained with a prior 'wgan-gp'; choose another --name"):
+        api.fit_prior(tmp_path / "run", "wgan-gp")
+    api.fit_prior(tmp_path / "run", "gaussian", name="plain")
+    assert load(tmp_path / "run").priors == ["wgan-gp", "plain"]
+
+
+def test_a_generator_without_encoder_says_so(tmp_path: Path, tiny_options) -> None:
+    run = tmp_path / "run"
+    train(Config("wgan-gp", "digits", images=16, options=tiny_options("wgan-gp")), run)
+    model = load(run)
+    for call in (lambda: model.encode(torch.zeros(1, 1, 8, 8)), lambda: api.fit_prior(run, "gaussian")):
+        with pytest.raises(GenaeError, match="has no encoder"):
+            call()
+    with pytest.raises(GenaeError, match="this model has no encoder; mse need one"):
+        api.evaluate(run, metrics=["mse"])
+    found = {r["metric"] for r in api.evaluate(run, samples=100)}
+    assert {"icp100-1split", "fd100-classifier"} <= found
+    assert api.report(run).exists()
+    assert model.sample(2).shape == (2, 1, 8, 8)
+    assert math.isfinite(float(model.decode(model.sample_codes(2)).sum()))
+
+
+def test_what_is_fitted_is_fitted_again_only_for_other_settings_or_codes(run: Path) -> None:
+    def stamp(**settings: Any) -> tuple[int, int]:
+        found = api.fit_prior(run, "mixture", name="again", **settings).stat()
+        return found.st_mtime_ns, found.st_ino
+
+    first = stamp(components=2, temperature=0.9)
+    assert stamp(temperature=0.9, components=2) == first
+    assert stamp(temperature=0.8, components=2) != first
+    second = stamp(components=2)
+    data = load(run).open_data()
+    assert stamp(components=2, data=replace(data, pixels=data.pixels.max() - data.pixels)) != second
+
+
+def test_a_prior_that_cannot_be_read_says_how_to_mend_it(run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    path = api.fit_prior(copy, "gaussian", name="old")
+    tensors, metadata = load_tensors(path)
+    tensors["another"] = tensors.pop("mean")
+    save_tensors(path, tensors, {k: v for k, v in metadata.items() if k != "format"} | {"genae": "0.0.9"})
+    with pytest.raises(GenaeError, match=r"fit it again with genae prior .*copy gaussian --name old, or delete it"):
+        load(copy)
+    api.fit_prior(copy, "gaussian", name="old")
+    assert "old" in load(copy).priors
