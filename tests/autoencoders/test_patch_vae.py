@@ -30,7 +30,8 @@ from genae.networks.patch import placed, pooled
 from genae.networks.residual import Pyramid, ResidualTrunk
 from genae.reports import figures, tables
 from genae.training.config import resolve
-from genae.training.start import train
+from genae.training.memory import footprints
+from genae.training.start import build_model, train
 
 SHAPE = (3, 32, 32)
 SMALL = {"parts": 3, "part_dim": 2, "width": 4}
@@ -330,10 +331,18 @@ def test_what_soft_maps_let_through_is_measured(trained: Path, tmp_path: Path) -
     assert values["code", "occurrence-drawn"] == pytest.approx(total / len(x), rel=1e-6)
 
 
-def test_batch_normalisation_of_a_single_value_is_explained(tmp_path: Path) -> None:
-    settings = {"data": "digits", "images": 2, "batch_size": 1, "width": 4}
+@pytest.mark.parametrize("precision", ["float32", "auto"])
+def test_batch_normalisation_of_a_single_value_is_explained(
+    precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cpuinfo").write_text("flags : avx512_bf16")  # where `auto` runs an iteration on shapes
+    monkeypatch.setattr("genae.training.precision.CPU_INFO", tmp_path / "cpuinfo")
+    settings = {"data": "digits", "images": 2, "batch_size": 1, "width": 4, "precision": precision, "device": "cpu"}
+    config = resolve("patch-vae", settings, {}, AUTOENCODERS)
     with pytest.raises(GenaeError, match="raise --batch-size"):
-        train(resolve("patch-vae", settings, {}, AUTOENCODERS), tmp_path / "run")
+        train(config, tmp_path / "run")
+    with pytest.raises(GenaeError, match="raise --batch-size"):
+        list(footprints(build_model(config, (1, 8, 8))))
 
 
 def test_a_huge_variance_leaves_finite_gradients() -> None:

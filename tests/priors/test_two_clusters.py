@@ -10,6 +10,7 @@ from genae.priors.gaussian import GaussianPrior
 from genae.training.prior_fit import Fit, fit_to_codes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["wgan-gp", "wae-gan"])
 def test_adversarial_priors_come_near_the_codes(kind: str, tmp_path: Path, generator, two_clusters) -> None:
     options: dict[str, Any] = {"width": 64, "latent_dim": 2, "initial": "kaiming"}
@@ -34,6 +35,7 @@ def test_adversarial_priors_come_near_the_codes(kind: str, tmp_path: Path, gener
     assert energy_distance(samples) < 0.4 * energy_distance(samples_after(250))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["flow", "flow-matching", "vae"])
 def test_likelihood_priors_learn_two_clusters(kind: str, tmp_path: Path, generator, two_clusters) -> None:
     small: dict[str, dict[str, Any]] = {

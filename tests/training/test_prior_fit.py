@@ -111,6 +111,7 @@ def test_a_prior_cannot_replace_one_that_was_trained_with_the_model(tmp_path: Pa
     assert load(tmp_path / "run").priors == ["wgan-gp", "plain"]
 
 
+@pytest.mark.slow
 def test_a_generator_without_encoder_says_so(tmp_path: Path, tiny_options) -> None:
     run = tmp_path / "run"
     train(Config("wgan-gp", "digits", images=16, options=tiny_options("wgan-gp")), run)

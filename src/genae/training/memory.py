@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from genae.networks.layers import batch_norm_explained
 from genae.protocol import Autoencoder, Stage
 
 
@@ -54,6 +55,10 @@ class _Kept:
         self.ledger.remove(*self.entry)
 
 
+def _given_back(kept: Tensor | _Kept) -> Tensor:
+    return kept.tensor if isinstance(kept, _Kept) else kept
+
+
 def footprints(model: Autoencoder, parts: int = 1, averaged: bool = False) -> Iterator[Footprint]:
     """One for every resolution and batch size of the model's schedule, where a batch is divided into ``parts``.
 
@@ -70,9 +75,8 @@ def footprints(model: Autoencoder, parts: int = 1, averaged: bool = False) -> It
         def keep(tensor: Tensor, ledger: _Ledger = ledger) -> Tensor | _Kept:
             return tensor if tensor.untyped_storage()._cdata in own else _Kept(tensor, ledger)
 
-        with torch.autograd.graph.saved_tensors_hooks(
-            keep, lambda kept: kept.tensor if isinstance(kept, _Kept) else kept
-        ):
+        hooks = torch.autograd.graph.saved_tensors_hooks(keep, _given_back)
+        with batch_norm_explained(), hooks:
             for update in ghost.step((batch.clone() for batch in repeat(batch)), begins):
                 parameters = [p for network in update.trains for p in network.parameters()]
                 update.loss.backward(inputs=parameters, retain_graph=update.keep_graph)
