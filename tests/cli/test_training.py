@@ -47,7 +47,7 @@ def test_importing_refuses_what_is_no_checkpoint(tmp_path, capsys, genae):
         (tmp_path / "table.csv").write_text(content)
         assert genae("import-alae", tmp_path / "table.csv") == 2
         said = capsys.readouterr().err
-        assert "table.csv is not a PyTorch checkpoint" in said.replace("\n", " ")
+        assert "table.csv is damaged, or not a PyTorch checkpoint" in said.replace("\n", " ")
         assert "Traceback" not in said
 
 
