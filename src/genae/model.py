@@ -291,7 +291,7 @@ class Model:
             channels, *size = self.image_shape
             settings |= {"size": tuple(size), "channels": channels, "attributes": None, "value_range": None}
         settings |= {key: value for key, value in options.items() if value is not None}
-        data = open_data(source or self.config.data, **settings)
+        data = open_data(self.config.data if source is None else source, **settings)
         if other and self.config.value_range and data.pixels.is_floating_point():
             low, high = parse_range(self.config.value_range)
             data = replace(data, low=low, high=high)
@@ -418,7 +418,7 @@ def load(run: Path | str, device: str = "auto", *, with_fitted_priors: bool = Tr
 
     Raises `GenaeError` for anything else.
     """
-    if not isinstance(run, str | Path):
+    if not isinstance(run, str | Path) or run == "":
         raise GenaeError(f"the run is {run!r}; expected the path of a run folder or of a weights file")
     path = Path(run).expanduser()
     weights = path

@@ -1,5 +1,6 @@
 """Entry point: one sentence with status 2 for what a user can mend, and a quick start."""
 
+import shlex
 import subprocess
 import sys
 
@@ -37,10 +38,13 @@ import pytest
         ("train stacked-wae --data digits --run x --device gpu", "device is 'gpu'"),
         ("train-classifier --data digits --sise 3", "did you mean 'size'?"),
         ("report RUN/best.safetensors", "is not a run folder"),
+        ("encode RUN --data ''", "the source of images is empty"),
+        ("sample ''", "the run is ''; expected the path of a run folder"),
+        ("evaluate ''", "there is nothing at ''; expected a run, or images to measure"),
     ],
 )
 def test_mistakes_get_one_sentence_and_status_2(arguments, message, run, capsys, genae):
-    assert genae(*arguments.replace("RUN", run).split()) == 2
+    assert genae(*shlex.split(arguments.replace("RUN", run))) == 2
     error = capsys.readouterr().err
     assert error.startswith("genae: error: ")
     assert message in error

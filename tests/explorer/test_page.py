@@ -145,6 +145,18 @@ def test_a_dropped_picture_is_reconstructed(page: Page) -> None:
     assert page.locator("#pictures li").count() == 13
 
 
+def test_a_row_of_few_pictures_is_large_and_of_many_small(page: Page) -> None:
+    sides: dict[int, float] = {}
+    row = page.locator("#panel .row").first
+    for width in (1280, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        row.locator("img").first.wait_for()
+        box = row.locator("img").first.bounding_box()
+        assert box
+        sides[width] = round(box["width"])
+    assert sides == {1280: 141, 390: 72}
+
+
 def test_several_files_are_added_and_the_bad_one_is_named(page: Page, tmp_path: Path) -> None:
     for name in ("a.png", "b.png"):
         (tmp_path / name).write_bytes(noise_file(20 + len(name) + ord(name[0])))

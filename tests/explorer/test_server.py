@@ -45,4 +45,14 @@ def test_a_port_in_use_is_one_sentence(
         taken.listen()
         port = taken.getsockname()[1]
         assert genae("explore", run, "--port", str(port)) == 2
-    assert f"cannot listen at 127.0.0.1, port {port}" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert f"cannot listen at 127.0.0.1, port {port}" in error
+    assert "choose another with --port" in error
+
+
+@pytest.mark.parametrize("host", ["999.1.1.1", "192.0.2.1"])
+def test_an_address_of_no_network_here_is_one_sentence(
+    host: str, run: Path, genae: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert genae("explore", run, "--host", host) == 2
+    assert "choose another with --host" in capsys.readouterr().err

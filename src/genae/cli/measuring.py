@@ -191,7 +191,7 @@ def _evaluate_images(flags: EvaluateFlags) -> "Sequence[Record]":
 
     reference, split = flags.data, flags.split or "all"
     if reference is None:
-        if not Path(flags.subject).expanduser().exists() and flags.subject not in NAMES:
+        if not flags.subject or (not Path(flags.subject).expanduser().exists() and flags.subject not in NAMES):
             raise GenaeError(f"there is nothing at {flags.subject!r}; expected a run, or images to measure")
         raise GenaeError(
             f"{flags.subject} is not a run; to measure images, name the images to compare them with: --data SOURCE"

@@ -1,5 +1,6 @@
 """The explorer's web server, from a free port to Ctrl-C."""
 
+import errno
 import secrets
 import signal
 import socket
@@ -42,7 +43,8 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         listening.close()
         why = error.strerror or error
-        raise GenaeError(f"cannot listen at {host}, port {port}: {why}; choose another with --port") from None
+        flag = "--host" if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL else "--port"
+        raise GenaeError(f"cannot listen at {host}, port {port}: {why}; choose another with {flag}") from None
     return listening
 
 
