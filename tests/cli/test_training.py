@@ -70,3 +70,13 @@ def test_a_shorter_training_says_that_its_learning_rate_follows(capsys, genae):
     assert "anneal is 9,000: the learning rate falls until the end" in capsys.readouterr().err.replace("\n", " ")
     assert genae("train", "stacked-wae/digits", *flags, "--anneal", "5000") == 0
     assert "anneal is" not in capsys.readouterr().err
+
+
+def test_reproduce_writes_a_table_from_flags(genae, tmp_path, capsys):
+    flags = ["--budget", "smoke", "--rows", "true data", "--columns", "celeba_mse", "--out", tmp_path / "tables"]
+    assert genae("reproduce", "swae/table1", *flags, "--runs", tmp_path / "runs") == 0
+    assert "swae-table1-smoke.md" in capsys.readouterr().out
+    page = (tmp_path / "tables" / "swae-table1-smoke.md").read_text()
+    assert "true data, celeba_mse: real data have no reconstructions" in page
+    assert genae("reproduce", "swae/table1", "--data", "celeba") == 2
+    assert "--data is 'celeba'; expected NAME=SOURCE such as celeba=FOLDER" in capsys.readouterr().err

@@ -183,3 +183,15 @@ def test_two_networks_of_one_name_do_not_share_a_column(tmp_path: Path, pictures
     files = dict(zip(names, (tmp_path / "tv.pth", tmp_path / "timm.pth"), strict=True))
     found = measure(a, b, metrics=["fd"], networks=names, weights=files)
     assert set(found) == {"fd8-torchvision-resnet18", "fd8-timm-resnet18"}
+
+
+def test_nearest_of_images_is_their_distance_to_the_reference(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    reference = rng.integers(50, 200, (30, 6, 5, 3), dtype=np.uint8)
+    np.save(tmp_path / "reference.npy", reference)
+    np.save(tmp_path / "same.npy", reference[::-1].copy())
+    np.save(tmp_path / "near.npy", reference + 3)  # each 8-bit value 3 away: 3 / 127.5 in [-1, 1]
+    (same,) = measure(tmp_path / "same.npy", tmp_path / "reference.npy", metrics=["nearest"]).values()
+    near = measure(tmp_path / "near.npy", tmp_path / "reference.npy", metrics=["nearest"])
+    assert same == 0
+    assert near == {"nearest30": pytest.approx(3 / 127.5)}
