@@ -5,7 +5,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
@@ -15,7 +15,7 @@ from genae import distributed
 from genae.autoencoders import AUTOENCODERS
 from genae.data.sources import ImageData
 from genae.data.stream import ImageStream, open_stream
-from genae.errors import GenaeError
+from genae.errors import GenaeError, nearest
 from genae.metrics import METRICS
 from genae.metrics.backbones import Networks, check_network
 from genae.metrics.evaluation import Request, opened
@@ -153,6 +153,7 @@ def evaluate(
     Records are appended to ``out``, by default the run's ``metrics.jsonl``. Under torchrun, processes share the work
     and the result is that of one. Raises `GenaeError`.
     """
+    _check_settings(settings, Request)
     model = _model_of(run)
     for name in settings.get("priors") or ():
         model.check_prior(name)
@@ -199,6 +200,7 @@ def evaluate_images(
     """
     for name in settings.get("networks") or ():
         check_network(name)
+    _check_settings(settings, Request)
     request = Request(**({"split": "all"} | settings))
     metrics = metrics or [name for name, entry in METRICS.items() if entry.of_images]
     networks = Networks(distributed.start(device), request.weights, labelled, progress)
@@ -223,6 +225,7 @@ def probe(
     weights, others for every seed: the row that every other has to beat, and with ``frozen`` none that of supervised
     training. Raises `GenaeError`.
     """
+    _check_settings(settings, ProbeRequest)
     request = ProbeRequest(**settings)
     model = _model_of(run)
 
@@ -236,6 +239,13 @@ def probe(
         _keep([record], model.folder / "metrics.jsonl" if model.folder else None)
         records.append(record)
     return records
+
+
+def _check_settings(settings: Mapping[str, object], of: type[Request] | type[ProbeRequest]) -> None:
+    names = [field.name for field in fields(of)]
+    for name in settings:
+        if name not in names:
+            raise GenaeError(f"there is no setting {name!r}; {nearest(name, names)}")
 
 
 def _model_of(run: Path | str | Model) -> Model:

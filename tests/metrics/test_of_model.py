@@ -98,3 +98,14 @@ def test_two_processes_measure_what_one_does(small_run: Path, tmp_path: Path, mo
     first, second = ((path / "metrics.jsonl").read_text() for path in (one, two))
     assert len(first) > 1000
     assert first == second, "to the last bit"
+
+
+def test_settings_that_do_not_exist_are_refused(small_run: Path) -> None:
+    with pytest.raises(GenaeError, match="there is no setting 'sampels'; did you mean 'samples'"):
+        api.evaluate(small_run, sampels=10)  # type: ignore[call-arg]
+    with pytest.raises(GenaeError, match="there is no setting 'head'; did you mean 'heads'"):
+        api.probe(small_run, head="mlp")  # type: ignore[call-arg]
+    with pytest.raises(GenaeError, match="model is 3; expected the name of an autoencoder or a preset"):
+        api.train(3, "nowhere")  # type: ignore[arg-type]
+    with pytest.raises(GenaeError, match="seed is -1; expected a whole number of 0 or more"):
+        api.fit_prior(small_run, "mixture", seed=-1)

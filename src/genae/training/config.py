@@ -115,6 +115,8 @@ def resolve(
     options of the model's class; values may be text. Where a preset anneals to the end of its training, ``anneal``
     follows ``images``. An unknown name or a value of the wrong kind raises `GenaeError`.
     """
+    if not isinstance(model, str):
+        raise GenaeError(f"model is {model!r}; expected the name of an autoencoder or a preset")
     name, _, experiment = model.partition("/")
     if name not in classes:
         raise GenaeError(f"there is no autoencoder {name!r}; {nearest(name, classes)}")

@@ -46,6 +46,8 @@ class Fit:
         for name in ("images", "batch_size"):
             if getattr(self, name) < 1:
                 raise GenaeError(f"{name.replace('_', '-')} is {getattr(self, name)}; expected at least 1")
+        if self.seed < 0:
+            raise GenaeError(f"seed is {self.seed}; expected a whole number of 0 or more")
 
     @property
     def learned(self) -> bool:
