@@ -16,7 +16,7 @@ from genae.autoencoders import AUTOENCODERS
 from genae.data.sources import ImageData
 from genae.data.stream import ImageStream, open_stream
 from genae.errors import GenaeError, nearest
-from genae.metrics import METRICS
+from genae.metrics import IMAGE_METRICS, RUN_METRICS
 from genae.metrics.backbones import Networks, check_network
 from genae.metrics.evaluation import Request, opened
 from genae.metrics.of_images import ImageEvaluation
@@ -168,7 +168,7 @@ def evaluate(
         offers = offers_of(subject, data)
         metrics = [
             metric.name
-            for metric in opened(name for name, entry in METRICS.items() if entry.of_runs)
+            for metric in opened(RUN_METRICS)
             if metric.needs <= offers
             and (labelled or "classifier" not in metric.networks(networks))
             and (settings.get("networks") or not metric.downloads(networks))
@@ -202,7 +202,7 @@ def evaluate_images(
         check_network(name)
     _check_settings(settings, Request)
     request = Request(**({"split": "all"} | settings))
-    metrics = metrics or [name for name, entry in METRICS.items() if entry.of_images]
+    metrics = metrics or IMAGE_METRICS
     networks = Networks(distributed.start(device), request.weights, labelled, progress)
     _prepare(out)
     measured = images.take(samples, request.seed) if samples else images

@@ -152,7 +152,7 @@ def evaluate(
 
 def _evaluate_run(flags: EvaluateFlags) -> "Sequence[Record]":
     from genae import api, distributed
-    from genae.metrics import METRICS
+    from genae.metrics import RUN_METRICS
 
     shape = {"size": flags.size, "fit": flags.fit, "channels": flags.channels, "value-range": flags.value_range}
     for flag in (name for name, value in shape.items() if value is not None):
@@ -170,7 +170,7 @@ def _evaluate_run(flags: EvaluateFlags) -> "Sequence[Record]":
     own = flags.train_data in (None, flags.data)
     taught_split = flags.train_split or ("train" if own else default_split(model, flags.train_data, "train"))
     networks = flags.networks or (["inception"] if source.labels is None else ["classifier"])
-    metrics = flags.metrics or [name for name, entry in METRICS.items() if entry.of_runs]
+    metrics = flags.metrics or RUN_METRICS
     with Work() as progress:
         return api.evaluate(
             model, source, metrics=flags.metrics, networks=flags.networks or [],
@@ -186,7 +186,7 @@ def _evaluate_images(flags: EvaluateFlags) -> "Sequence[Record]":
     from genae.data.names import NAMES
     from genae.data.sources import open_data
     from genae.data.stream import open_stream
-    from genae.metrics import METRICS
+    from genae.metrics import IMAGE_METRICS
     from genae.training.config import parse_range
 
     reference, split = flags.data, flags.split or "all"
@@ -202,7 +202,7 @@ def _evaluate_images(flags: EvaluateFlags) -> "Sequence[Record]":
         raise GenaeError(f"--{flag} is for runs only, and {flags.subject} is a source of images; leave it out")
     if flags.skip_bad:
         raise GenaeError("--skip-bad is for runs only: images that are measured must all be readable; leave it out")
-    metrics = flags.metrics or [name for name, entry in METRICS.items() if entry.of_images]
+    metrics = flags.metrics or IMAGE_METRICS
     networks = flags.networks or ["inception"]
     shape: dict[str, Any] = {
         "size": flags.size, "fit": flags.fit or "crop", "channels": flags.channels, "data_root": flags.data_root,

@@ -131,6 +131,12 @@ METRICS: dict[str, Entry] = {
 }
 
 
+RUN_METRICS = tuple(name for name, entry in METRICS.items() if entry.of_runs)
+"""What is measured of a run without being asked."""
+IMAGE_METRICS = tuple(name for name, entry in METRICS.items() if entry.of_images)
+"""The same of images."""
+
+
 def metric_class(name: str) -> "type[Metric]":
     """The class of a metric in `METRICS`."""
     module, _, cls = METRICS[name].home.partition(":")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -11,7 +12,8 @@ from torch import Tensor
 from genae import distributed
 from genae.data.sources import ImageData
 from genae.data.stream import ImageStream
-from genae.errors import GenaeError
+from genae.errors import GenaeError, nearest
+from genae.metrics import METRICS, metric_class
 from genae.metrics.backbones import Networks
 from genae.metrics.features import Observed
 from genae.metrics.metric import BATCH, OF_IMAGES, Batch, Measured, Metric, Need
@@ -94,7 +96,7 @@ class Evaluation:
         """The metrics that need one of these."""
         return [metric for metric in self.metrics if metric.needs & set(needs)]
 
-    @property
+    @cached_property
     def kept(self) -> dict[str, set[str]]:
         """Network -> what of its features is kept."""
         kept: dict[str, set[str]] = {}
@@ -216,9 +218,6 @@ def check_finite(values: Tensor, what: str) -> None:
 
 def opened(names: Iterable[str]) -> list[Metric]:
     """New metrics by their names, in the order of `METRICS`. Raises `GenaeError`."""
-    from genae.errors import nearest
-    from genae.metrics import METRICS, metric_class
-
     if isinstance(names, str):
         raise GenaeError(f"metrics are {names!r}; expected a list of names, such as [{names!r}]")
     wanted = list(names)
