@@ -1,28 +1,32 @@
 """What a cell of a table trains: settings within the budgets."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from genae import api
 from genae.autoencoders import AUTOENCODERS
+from genae.progress import silent
 from genae.reproduction.budgets import DATA
-from genae.reproduction.cells import training_settings
+from genae.reproduction.cells import Request, training_settings
+from genae.reproduction.lookup import evaluation
 from genae.reproduction.published import TABLES
 from genae.settings.presets import FITTED, PRESETS
 from genae.training.config import resolve
 
 
 def test_the_plus_preset_is_the_row_of_the_table() -> None:
-    row = TABLES["aaae/table1"][1]["aaae-plus"][0]
+    row = TABLES["aaae/table1"].rows["aaae-plus"][0]
     settings = training_settings(row, "mnist", "cpu", {})
     preset = resolve("aaae/mnist-plus", {}, PRESETS, AUTOENCODERS)
-    assert replace(resolve("aaae", settings, {}, AUTOENCODERS), precision="auto") == preset
+    assert resolve("aaae", settings, {}, AUTOENCODERS) == preset
     assert FITTED["aaae/mnist-plus"] == {"name": row.prior, **(row.fitted or {})}
 
 
 @pytest.mark.parametrize("model", ["alae", "ae"])
 def test_small_networks_keep_the_papers_settings_on_the_cpu(model: str) -> None:
-    row = TABLES["alae/table2"][1][{"alae": "alae", "ae": "ae (l1)"}[model]][0]
+    row = TABLES["alae/table2"].rows[{"alae": "alae", "ae": "ae (l1)"}[model]][0]
     settings = training_settings(row, "dw", "cpu", {})
     assert settings["width"] == 1024
     assert settings["images"] == DATA["dw"].cpu_images
@@ -31,7 +35,7 @@ def test_small_networks_keep_the_papers_settings_on_the_cpu(model: str) -> None:
 
 
 def test_images_have_the_size_that_the_budget_gives_them() -> None:
-    row = TABLES["alae/table4"][1]["stylealae W"][0]
+    row = TABLES["alae/table4"].rows["stylealae W"][0]
     assert row.on_cpu is not None
     assert "size" not in training_settings(row, "ffhq", "smoke", {})
     assert training_settings(row.on_cpu, "ffhq", "cpu", {"ffhq": "x"})["size"] == "32"
@@ -40,3 +44,48 @@ def test_images_have_the_size_that_the_budget_gives_them() -> None:
     assert large["width"] == 16
     bedrooms = training_settings(row, "lsun_bedroom", "gpu", {"lsun_bedroom": "x"})
     assert (bedrooms["size"], bedrooms["width"]) == ("256", 32)
+
+
+def request(row: str, data: str, budget: str, precision: str = "float32", table: str = "alae/table3") -> Request:
+    entry = TABLES[table].rows[row][0].within(budget)
+    return Request(entry, f"{data}_fid", budget, 0, {data: "x"}, None, Path("runs"), precision)
+
+
+@pytest.mark.parametrize("budget", ["smoke", "cpu", "gpu"])
+def test_every_budget_names_the_precision_that_it_trains_in(budget: str) -> None:
+    usual, other = (request("aaae", "celeba", budget, p, "aaae/table1") for p in ("float32", "bfloat16"))
+    assert usual.config().precision == "float32", "whichever a machine multiplies faster"
+    assert other.config().precision == "bfloat16"
+    assert other.config() == replace(usual.config(), precision="bfloat16")
+    assert other.run == Path(f"runs/{budget}-bfloat16/celeba/aaae-seed0"), "runs of the two never mix"
+    assert usual.run == Path(f"runs/{budget}/celeba/aaae-seed0")
+
+
+@pytest.mark.parametrize(("data", "preset"), [
+    ("ffhq", "ffhq1024"), ("lsun_bedroom", "bedroom256"), ("celebahq256", "celeba-hq256"),
+])  # fmt: skip
+@pytest.mark.parametrize("processes", [1, 2, 4, 8])
+def test_style_models_train_as_their_presets_do(
+    data: str, preset: str, processes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", str(processes))
+    for row, model in (("stylealae generation", "style-alae"), ("stylegan", "stylegan")):
+        theirs = resolve(f"{model}/{preset}", {"data": "x", "precision": "float32"}, PRESETS, AUTOENCODERS)
+        assert request(row, data, "gpu").config() == theirs, "batches of the levels depend on the number of processes"
+    small = request("stylealae generation", data, "cpu").config()
+    tiny = resolve("style-alae/tiny", {"data": "x", "size": "32", "precision": "float32"}, PRESETS, AUTOENCODERS)
+    assert small == tiny
+
+
+def test_style_models_are_evaluated_as_their_authors_did(monkeypatch: pytest.MonkeyPatch, small_run: Path) -> None:
+    asked: dict[str, object] = {}
+    monkeypatch.setattr(api, "evaluate", lambda run, **settings: asked.update(settings))
+    for budget, protocol in (("gpu", (50_000, "train")), ("cpu", (10_000, "test"))):
+        entry = request("stylealae generation", "ffhq", budget)
+        sought = evaluation(entry.row, entry.measure, budget, small_run)
+        sought.measure(silent)
+        assert (asked["samples"], asked["split"]) == protocol
+        assert (sought.fingerprint["images"], sought.fingerprint["split"]) == protocol
+    entry = request("aaae", "celeba", "gpu", table="aaae/table1")
+    evaluation(entry.row, entry.measure, "gpu", small_run).measure(silent)
+    assert (asked["samples"], asked["split"]) == (10_000, "test")

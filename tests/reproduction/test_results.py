@@ -67,23 +67,30 @@ def test_reasons_name_the_seeds_where_not_all_failed_alike() -> None:
 
 def test_a_file_is_continued_with_the_same_budget_alone(tmp_path: Path) -> None:
     path = tmp_path / "table.json"
-    results = Results.begin(path, "aaae/table1", "cpu", "one")
+    results = Results.begin(path, "aaae/table1", "cpu", "float32", "one")
     results.leave_out("ali", "mnist_mse", 0.38)
     write_table(path, results)
-    again = Results.begin(path, "aaae/table1", "cpu", "two")
+    again = Results.begin(path, "aaae/table1", "cpu", "float32", "two")
     assert again.rows == results.rows
     assert again.command == "one\ntwo"
-    assert Results.begin(path, "aaae/table1", "cpu", "one").command == "one", "each command once"
-    assert not Results.begin(path, "aaae/table1", "smoke", "two").rows
+    assert Results.begin(path, "aaae/table1", "cpu", "float32", "one").command == "one", "each command once"
+    text = path.read_text()
+    for budget, precision, message in (
+        ("gpu", "float32", "a table of budget cpu, not gpu"),
+        ("cpu", "bfloat16", "a table of precision float32, not bfloat16"),
+    ):
+        with pytest.raises(GenaeError, match=message):
+            Results.begin(path, "aaae/table1", budget, precision, "two")
+    assert path.read_text() == text, "a table of hours is not replaced"
 
 
 def test_files_of_earlier_versions_lack_a_key_and_are_continued(tmp_path: Path) -> None:
     path = tmp_path / "table.json"
     write_table(path, Results("aaae/table1", "cpu", "one"))
     fields = json.loads(path.read_text())
-    del fields["otherwise"]
+    del fields["otherwise"], fields["precision"]
     path.write_text(json.dumps(fields))
-    assert Results.begin(path, "aaae/table1", "cpu", "one") == Results("aaae/table1", "cpu", "one")
+    assert Results.begin(path, "aaae/table1", "cpu", "float32", "one") == Results("aaae/table1", "cpu", "one")
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"budget": "cpu", "unknown": 1}'])
@@ -91,5 +98,5 @@ def test_a_file_that_is_no_table_is_refused_and_kept(text: str, tmp_path: Path) 
     path = tmp_path / "table.json"
     path.write_text(text)
     with pytest.raises(GenaeError, match=r"table.json is not a table that genae wrote; move it away, or choose"):
-        Results.begin(path, "aaae/table1", "cpu", "one")
+        Results.begin(path, "aaae/table1", "cpu", "float32", "one")
     assert path.read_text() == text

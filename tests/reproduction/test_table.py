@@ -20,14 +20,18 @@ from genae.reproduction.table import reproduce
 
 def test_a_table_is_trained_measured_and_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
+    steps: list[str] = []
 
     def again() -> Path:
         return reproduce(
             "aaae/table1", budget="smoke", seeds=(0, 1), rows=["aaae", "wgan-gp"], columns=["mnist_icp", "mnist_mse"],
             runs=tmp_path / "runs", out=tmp_path / "results", say=said.append,
+            progress=lambda step, done, total: steps.append(f"{step}: {done} of {total}"),
         )  # fmt: skip
 
     text = again().read_text()
+    assert "training of aaae-seed1: 1500 of 1500" in steps, "a long training is not silent"
+    assert any(step.startswith("wgan-gp samples: ") for step in steps), "nor is a long measurement"
     table = json.loads((tmp_path / "results" / "aaae-table1-smoke.json").read_text())
     cell = table["rows"]["aaae"]["mnist_mse"]
     assert cell["paper"] == 0.011
@@ -137,7 +141,7 @@ def test_the_cpu_budget_says_what_it_trains_instead(tmp_path: Path, monkeypatch:
     monkeypatch.setitem(BUDGETS, "cpu", small)
     monkeypatch.setitem(DATA, "mnist", replace(DATA["mnist"], source="digits", options={}, cpu_images=500))
     monkeypatch.setitem(SAMPLES, "cpu", 200)
-    row = TABLES["swae/table1"][1]["swae (normal)"][0]
+    row = TABLES["swae/table1"].rows["swae (normal)"][0]
     assert row.on_cpu is not None
     assert row.on_cpu.fitted is not None
     monkeypatch.setitem(row.on_cpu.fitted, "images", 1000)  # type: ignore[arg-type]

@@ -111,9 +111,10 @@ def fit_prior(
 @app.command()
 def reproduce(
     table: Annotated[
-        str, typer.Argument(help="swae/table1, aaae/table1 and 2, alae/table2 to 4, patchvae/table1 to 7.")
+        str, typer.Argument(help="swae/table1, aaae/table1 and 2, alae/table2 to 5, patchvae/table1 to 7.")
     ],
     budget: Annotated[str, typer.Option(help="smoke (minutes), cpu, or gpu (the papers' settings).")] = "cpu",
+    precision: Annotated[str, typer.Option(help="float32, or bfloat16: another table, with its own runs.")] = "float32",
     seeds: Annotated[str, typer.Option(help="Whole numbers, separated by commas.")] = "0",
     rows: Annotated[str | None, typer.Option(help="Only these rows, separated by commas.")] = None,
     columns: Annotated[str | None, typer.Option(help="Only these columns, separated by commas.")] = None,
@@ -131,11 +132,12 @@ def reproduce(
         if not equals:
             raise GenaeError(f"--data is {text!r}; expected NAME=SOURCE such as celeba=FOLDER")
         sources[name] = source
-    path = run_table(
-        table, budget=budget, seeds=seeds_of(seeds), rows=names_of("rows", rows),
-        columns=names_of("columns", columns), sources=sources, data_root=data_root, runs=runs, out=out,
-        say=lambda text: console.print(escape(text), soft_wrap=True),
-    )  # fmt: skip
+    with Work() as progress:
+        path = run_table(
+            table, budget=budget, precision=precision, seeds=seeds_of(seeds), rows=names_of("rows", rows),
+            columns=names_of("columns", columns), sources=sources, data_root=data_root, runs=runs, out=out,
+            say=lambda text: console.print(escape(text), soft_wrap=True), progress=progress,
+        )  # fmt: skip
     console.print(escape(str(path)), soft_wrap=True)
 
 

@@ -1,27 +1,33 @@
-"""The data sets of the papers' tables, and the budgets: how long and how large the models are trained."""
+"""The data sets of the papers' tables, and the budgets: how long, how large and how precisely models are trained."""
 
 from dataclasses import dataclass, field
 from typing import Any
 
-from genae.settings.presets import PARTS_DATA
+from genae.settings.presets import PARTS_DATA, PRESETS
 
 Settings = dict[str, Any]
 """Flags of a command, by name."""
 
 BUDGETS: dict[str, Settings] = {
     # Minutes on two cores, to see that everything works: the figures mean nothing. Digits stand in for every data set.
-    "smoke": {"images": 1_500, "width": 4, "prior_width": 32, "critic_width": 32, "batch_size": 50, "code_dim": 16},
+    "smoke": {
+        "images": 1_500, "width": 4, "prior_width": 32, "critic_width": 32, "batch_size": 50, "code_dim": 16,
+        "growth": 0,
+    },
     # Half an hour for each row and seed on one core: narrow networks, codes in R^32, priors' z in R^8, a falling
-    # learning rate; rows with small networks see fewer images and no more. In float32: which precision a machine
-    # multiplies faster must not decide a figure.
+    # learning rate; rows with small networks see fewer images and no more.
     "cpu": {
         "width": 16, "code_dim": 32, "learning_rate": 7e-4, "batch_size": 64, "patience": 0, "prior_dim": 8,
-        "prior_initial": "kaiming", "validate_every": 20_000, "checkpoint_every": 20_000, "precision": "float32",
+        "prior_initial": "kaiming", "validate_every": 20_000, "checkpoint_every": 20_000,
     },
     # The papers' own settings.
     "gpu": {},
 }  # fmt: skip
-SAMPLES = {"smoke": 1_000, "cpu": 10_000, "gpu": 10_000}
+PRECISIONS = ("float32", "bfloat16")
+"""What a table is trained in, the first by default: which precision a machine multiplies faster must not decide a
+figure. The other is another protocol, with its own runs and its own table."""
+SAMPLES = {"smoke": 1_000, "cpu": 10_000}
+"""Of each prior, in an evaluation; with the budget ``gpu`` each data set has the paper's."""
 EPOCHS = {"smoke": 1, "cpu": 12}
 """Of recognition; with the budget ``gpu`` each data set has the paper's."""
 DROP_EVERY = 30
@@ -44,10 +50,18 @@ class DataSet:
     """What the budget ``cpu`` takes instead."""
     epochs: int = 90
     """Of recognition on it, in the paper."""
+    samples: int = 10_000
+    """Of each prior, in the paper's evaluation; with the budget ``gpu``."""
+    split: str = "test"
+    """The images that the paper's evaluation compares with; with the budget ``gpu``."""
 
     def options_within(self, budget: str) -> Settings:
         """How a budget opens it."""
         return self.options | (self.cpu_options if budget == "cpu" else {})
+
+    def evaluation_within(self, budget: str) -> tuple[int, str]:
+        """How a budget evaluates on it: samples of each prior, and the split that they are compared with."""
+        return (self.samples, self.split) if budget == "gpu" else (SAMPLES[budget], "test")
 
 
 def _parts_data(name: str, on_cpu: Settings | None = None, sizes: Settings | None = None, epochs: int = 90) -> DataSet:
@@ -57,20 +71,24 @@ def _parts_data(name: str, on_cpu: Settings | None = None, sizes: Settings | Non
     return DataSet(options.pop("data", None), options, images, 100_000, on_cpu or {}, epochs)
 
 
+def _styled_data(preset: str) -> DataSet:
+    """A data set as a preset of StyleALAE trains on it, and as its authors evaluate: 50,000 samples are compared with
+    training images, and so are reconstructions of these."""
+    options = {key: value for key, value in PRESETS[preset].items() if key != "images"}
+    tiny = {key: value for key, value in PRESETS["style-alae/tiny"].items() if key not in ("images", "data")}
+    on_cpu = {"size": "32", "learning_rate": "0.0015"} | tiny
+    return DataSet(None, options, PRESETS[preset]["images"], 300_000, on_cpu, samples=50_000, split="train")
+
+
 DATA = {
     "mnist": DataSet("mnist", {"size": "32", "fit": "pad"}, 200 * 55_000, 400_000),
     "cifar10": DataSet("cifar10", {}, 200 * 45_000, 100_000),
     "celeba": DataSet(None, {"size": "64", "fit": "crop"}, 25 * 162_770, 100_000),
     "sw": DataSet("mnist-sw", {}, 400 * 50_000, 20 * 50_000),
     "dw": DataSet("mnist-dw", {}, 400 * 60_000, 20 * 60_000),
-    "ffhq": DataSet(None, {"size": "1024"}, 147 * 60_000, 300_000, {"size": "32"}),
-    "lsun_bedroom": DataSet(
-        None,
-        {"size": "256", "width": 32, "growth": 758_260},
-        112 * 758_260,
-        300_000,
-        {"size": "32", "width": 16, "growth": 10_000},
-    ),
+    "ffhq": _styled_data("style-alae/ffhq1024"),
+    "lsun_bedroom": _styled_data("style-alae/bedroom256"),
+    "celebahq256": _styled_data("style-alae/celeba-hq256"),
     "cifar100": _parts_data("cifar100"),
     "indoor67": _parts_data("indoor67"),
     "places205": _parts_data("places205", epochs=5),

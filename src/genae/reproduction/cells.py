@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, get_type_hints
+from typing import Any, NamedTuple, get_type_hints
 
 from genae import api
 from genae.autoencoders import AUTOENCODERS
@@ -12,9 +12,10 @@ from genae.data.sources import ImageData
 from genae.errors import GenaeError
 from genae.metrics.records import CODE
 from genae.priors import PRIORS
+from genae.progress import Progress, silent
 from genae.protocol import Autoencoder
 from genae.reproduction import lookup
-from genae.reproduction.budgets import BUDGETS, DATA, SMOKE_FIT, Settings
+from genae.reproduction.budgets import BUDGETS, DATA, PRECISIONS, SMOKE_FIT, Settings
 from genae.reproduction.columns import Measure, measure_of
 from genae.reproduction.published import Row
 from genae.training.config import Config, option_types, resolve
@@ -48,6 +49,7 @@ class Request:
     """Data set of `DATA` -> folder or zip that holds it."""
     data_root: str | None
     runs: Path
+    precision: str = PRECISIONS[0]
 
     @property
     def measure(self) -> Measure:
@@ -60,12 +62,12 @@ class Request:
         options = self.row.options
         variant = [f"{key}={options[key]}" for key in VARIANTS if key in options]
         label = "-".join([self.row.model or "data", *variant])
-        return self.runs / self.budget / self.measure.data / f"{label}-seed{self.seed}"
+        return self.runs / protocol_name(self.budget, self.precision) / self.measure.data / f"{label}-seed{self.seed}"
 
     def config(self) -> Config:
         """What is trained. Raises `GenaeError` where the data set has no source."""
         settings = training_settings(self.row, self.measure.data, self.budget, self.sources)
-        settings |= {"seed": self.seed, "data_root": self.data_root}
+        settings |= {"seed": self.seed, "data_root": self.data_root, "precision": self.precision}
         if not self.row.model:  # real data: nothing of the model is used
             settings |= {"images": 1, "anneal": 0}
         return resolve(self.row.network, settings, {}, AUTOENCODERS)
@@ -85,7 +87,12 @@ class Measurement(NamedTuple):
     """What the row's reconstructions pass through: the code or a prior."""
 
 
-def measure_cell(request: Request, open_images: Callable[..., ImageData]) -> Measurement:
+def protocol_name(budget: str, precision: str) -> str:
+    """What the folder of runs is called, and how the name of a table ends: ``gpu``, ``gpu-bfloat16``."""
+    return budget if precision == PRECISIONS[0] else f"{budget}-{precision}"
+
+
+def measure_cell(request: Request, open_images: Callable[..., ImageData], progress: Progress = silent) -> Measurement:
     """Train, fit and measure what is missing.
 
     open_images: `open_data`, or a version of it that remembers. Raises `GenaeError`, and `KeyboardInterrupt` where the
@@ -95,26 +102,29 @@ def measure_cell(request: Request, open_images: Callable[..., ImageData]) -> Mea
     _refuse(row, measure)
     config = request.config()
     data = open_images(config.data, **config.data_options())
-    if train(config, run, data=data).stopped == "interrupted":
+
+    def show(event: Mapping[str, Any]) -> None:
+        if "losses" in event:
+            progress(f"training of {run.name}", min(event["images"], config.images), config.images)
+
+    if train(config, run, data=data, progress=show).stopped == "interrupted":
         raise KeyboardInterrupt
     how = _training_in_words(request, config)
     if row.fitted is not None:
         settings = fit_settings(row.fitted, request.budget)
-        api.fit_prior(run, **settings, name=row.prior, seed=request.seed)
+        api.fit_prior(run, **settings, name=row.prior, seed=request.seed, progress=progress)
         how += f"; then, on its frozen codes, {_in_words(settings)}"
     if measure.is_recognition:
         sought = lookup.recognition(row, measure, request.budget, request.seed, run)
     else:
         sought = lookup.evaluation(row, measure, request.budget, run)
-    record = sought.find_or_measure(run)
+    record = sought.find_or_measure(run, progress)
     space = row.prior if row.through_prior else CODE
     return Measurement(measure.scale * record["value"], sought.protocol_of(record), how, run, space)
 
 
 def _refuse(row: Row, measure: Measure) -> None:
     """Raise `GenaeError` for a cell that cannot be measured."""
-    if row.quoted:
-        raise GenaeError(row.quoted)
     if measure.compares_pairs and not row.model:
         raise GenaeError("real data have no reconstructions")
     if measure.compares_pairs and AUTOENCODERS[row.network].encode is Autoencoder.encode:
@@ -128,7 +138,7 @@ def training_settings(row: Row, data: str, budget: str, sources: Mapping[str, st
     source = "digits" if budget == "smoke" else sources.get(data) or data_set.source
     if source is None:
         raise GenaeError(f"no data: give a folder with --data {data}=FOLDER")
-    run_options = ("patience", "validate_every", "checkpoint_every", "precision")
+    run_options = ("patience", "validate_every", "checkpoint_every")
     replaced = run_options if row.small and budget == "cpu" else BUDGETS[budget]
     settings: Settings = {"images": data_set.images} | row.options
     settings |= {key: BUDGETS[budget][key] for key in replaced}
@@ -157,7 +167,8 @@ def _training_in_words(request: Request, config: Config) -> str:
     if not request.row.model:
         return "not trained: the test images themselves"
     row, measure = request.row, request.measure
-    settings = training_settings(row, measure.data, request.budget, request.sources) | dict(config.options)
+    settings = training_settings(row, measure.data, request.budget, request.sources)
+    settings |= {"precision": config.precision, **config.options}
     return f"{row.model}: {_in_words({key: value for key, value in settings.items() if key != 'data'})}"
 
 

@@ -40,18 +40,18 @@ class Measure(NamedTuple):
 def measure_of(column: str) -> Measure:
     """What a column of `TABLES` holds.
 
-    Columns are called ``mnist_icp``, ``svm_dw_long``, ``ppl_full``, ``cifar100_conv1-3``, or ``cifar100`` (recognition
-    with the whole trunk frozen). The inception score of CIFAR-10 is measured with Inception-v3, as in the papers.
+    Columns are called ``mnist_icp``, ``svm_dw_long``, ``ppl_full`` (of FFHQ), ``celebahq256_ppl_full``,
+    ``cifar100_conv1-3``, or ``cifar100`` (recognition with the whole trunk frozen). The inception score of CIFAR-10 is
+    measured with Inception-v3, as in the papers.
     """
     if column in DATA:
         return Measure(column, "top1", "conv1-5", scale=PER_CENT)
     if column.startswith(("1nn_", "svm_")):
         metric, data, features = column.split("_")
         return Measure(data, metric, features, scale=PER_CENT)
-    if column.startswith("ppl_"):
-        metric, path = column.split("_")
-        return Measure("ffhq", metric, path=path)
     data, metric = column.rsplit("_", 1)
+    if metric in ("full", "end"):
+        return Measure(data.removesuffix("ppl").removesuffix("_") or "ffhq", "ppl", path=metric)
     if metric in FROZEN:
         return Measure(data, "top1", metric, scale=PER_CENT)
     if metric in ("top1", "top5"):

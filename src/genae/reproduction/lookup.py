@@ -10,7 +10,8 @@ from genae.metrics import metric_class
 from genae.metrics.probe import RANDOM_TRUNK
 from genae.metrics.records import CODE, FRESH, REAL, SUBJECT, Record
 from genae.model import load
-from genae.reproduction.budgets import DATA, DROP_EVERY, EPOCHS, SAMPLES
+from genae.progress import Progress
+from genae.reproduction.budgets import DATA, DROP_EVERY, EPOCHS
 from genae.reproduction.columns import Measure
 from genae.reproduction.published import Row
 from genae.storage import read_lines, weights_digest
@@ -24,7 +25,7 @@ class Lookup(NamedTuple):
     """How the name of its metric begins."""
     fingerprint: Mapping[str, object]
     """What its fingerprint must hold; None for what it must not hold."""
-    measure: Callable[[], object]
+    measure: Callable[[Progress], object]
     """Measures the run, so that the record exists."""
     subject: Collection[str] = SUBJECT
     """Entries of the fingerprint that say what was measured; the others say how, and are the protocol."""
@@ -38,11 +39,11 @@ class Lookup(NamedTuple):
                 return record
         return None
 
-    def find_or_measure(self, run: Path) -> Record:
+    def find_or_measure(self, run: Path, progress: Progress) -> Record:
         """As `find`; where nothing matches, the run is measured first. Raises `GenaeError`."""
         record = self.find(run)
         if record is None:
-            self.measure()
+            self.measure(progress)
             record = self.find(run)
         if record is None:
             raise GenaeError(f"{self.metric} of {self.of} is not measured for this row")
@@ -67,8 +68,14 @@ def recognition(row: Row, measure: Measure, budget: str, seed: int, run: Path) -
         RANDOM_TRUNK if row.random_trunk else CODE,
         f"{measure.metric}-{frozen}",
         fingerprint,
-        lambda: api.probe(
-            run, frozen=frozen, random_trunk=row.random_trunk, epochs=epochs, drop_every=drop_every, seeds=[seed]
+        lambda progress: api.probe(
+            run,
+            frozen=frozen,
+            random_trunk=row.random_trunk,
+            epochs=epochs,
+            drop_every=drop_every,
+            seeds=[seed],
+            progress=progress,
         ),
         SUBJECT | {"seed"},
     )
@@ -82,16 +89,18 @@ def evaluation(row: Row, measure: Measure, budget: str, run: Path) -> Lookup:
         metric = metric_class(metric).stand_in or metric
     of_codes = row.reconstructions or measure.features or (measure.compares_pairs and not row.through_prior)
     of = REAL if not row.model else CODE if of_codes else row.prior
-    fingerprint: dict[str, object] = {"weights": trained.digest, "split": "test", "data_digest": trained.trained_on}
+    samples, split = DATA[measure.data].evaluation_within(budget)
+    fingerprint: dict[str, object] = {"weights": trained.digest, "split": split, "data_digest": trained.trained_on}
     priors = [of] if of in trained.priors else []
     if priors:
         fingerprint["prior_weights"] = weights_digest(trained.autoencoder.priors[of])
     if measure.features:
         fingerprint |= {"features": measure.features, "train_data": None}  # the table's own training images
     elif not measure.compares_pairs:
-        fingerprint |= {"seed": 0} | ({"images": SAMPLES[budget]} if of not in (REAL, CODE) else {})
-    return Lookup(of, _recorded_name(metric, row, measure.path), fingerprint, lambda: api.evaluate(
-        run, metrics=[metric, "cost"], samples=SAMPLES[budget], priors=priors, features=[measure.features or "short"]
+        fingerprint |= {"seed": 0} | ({"images": samples} if of not in (REAL, CODE) else {})
+    return Lookup(of, _recorded_name(metric, row, measure.path), fingerprint, lambda progress: api.evaluate(
+        run, metrics=[metric, "cost"], samples=samples, split=split, priors=priors,
+        features=[measure.features or "short"], progress=progress,
     ))  # fmt: skip
 
 

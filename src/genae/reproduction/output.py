@@ -9,6 +9,7 @@ from torch import Tensor
 from genae.model import Model, is_run, load
 from genae.reports import figures
 from genae.reports.tables import markdown
+from genae.reproduction.budgets import PRECISIONS
 from genae.reproduction.published import TABLES
 from genae.reproduction.results import NOT_REQUESTED, Cell, Results
 from genae.storage import write_atomically
@@ -91,10 +92,12 @@ def write_table(path: Path, results: Results) -> Path:
 
 def to_markdown(results: Results, path: Path) -> str:
     """The table as Markdown, with the pictures that lie beside ``path``."""
-    columns = TABLES[results.table].columns
+    table = TABLES[results.table]
     rows = [
-        [row, *(_cell(cells[column]) for column in columns if column in cells)] for row, cells in results.rows.items()
+        [row, *(_cell(cells[column]) for column in table.columns if column in cells)]
+        for row, cells in results.rows.items()
     ]
+    protocol = f"budget {results.budget}" + ("" if results.precision == PRECISIONS[0] else f", {results.precision}")
     pictures = [
         *((f"Held-out images of {data} and what each row gives back", _picture(path, data)) for data in results.runs),
         *((f"Ways between samples, in z and in codes, {data}", _picture(path, f"{data}-paths"))
@@ -104,11 +107,12 @@ def to_markdown(results: Results, path: Path) -> str:
     return (
         f"# {results.table}\n\n```\n{results.command}\n```\n\n{smoke if results.budget == 'smoke' else ''}"
         "Each cell: paper / measured; of several seeds their mean ± standard deviation (over n, not n - 1), and n.\n\n"
-        + markdown(["", *columns], rows)
+        + "".join(f"{note}\n\n" for note in table.notes)
+        + markdown(["", *table.columns], rows)
         + "\n\n"
         + "".join(f"![{caption}]({file.name})\n\n" for caption, file in pictures if file.exists())
         + _items(_notes(results))
-        + f"\nHow each row was trained (budget {results.budget}):\n\n"
+        + f"\nHow each row was trained ({protocol}):\n\n"
         + _items(f"{row}: {how}" for row, how in results.how.items())
         + "\nProtocol:\n\n"
         + _items(
@@ -124,11 +128,13 @@ def _items(lines: Iterable[str]) -> str:
 
 def _notes(results: Results) -> list[str]:
     """Why cells are empty, and which of their numbers should not be compared with others."""
-    notes = {
+    rows = {name: row for name, (row, _) in TABLES[results.table].rows.items() if name in results.rows}
+    notes = {f"{name}: {row.quoted or row.note}" for name, row in rows.items() if row.quoted or row.note}
+    notes |= {
         f"{row}, {column}: {cell['why']}"
         for row, cells in results.rows.items()
         for column, cell in cells.items()
-        if cell["why"] and cell["why"] != NOT_REQUESTED
+        if cell["why"] not in (None, NOT_REQUESTED, row in rows and rows[row].quoted)
     }
     notes |= _together(results.unlike, "not comparable with the rest of its column")
     notes |= _together(results.otherwise, "not trained as the row's other seeds")

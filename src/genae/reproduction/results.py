@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NotRequired, TypedDict
 
 from genae.errors import GenaeError
+from genae.reproduction.budgets import PRECISIONS
 from genae.reproduction.columns import measure_of
 
 NOT_REQUESTED = "not asked for"
@@ -42,6 +43,8 @@ class Results:
     budget: str
     command: str = ""
     """Every command that measured something of it, one a line."""
+    precision: str = PRECISIONS[0]
+    """What the rows were trained in."""
     protocol: dict[str, dict[str, object]] = field(default_factory=dict)
     """Column -> how it was measured."""
     unlike: dict[str, str] = field(default_factory=dict)
@@ -56,15 +59,20 @@ class Results:
     """Data set -> row -> folder of its lowest seed's run, and what its reconstructions pass through."""
 
     @classmethod
-    def begin(cls, path: Path, table: str, budget: str, command: str) -> "Results":
-        """What ``path`` holds of the same budget, with one more command; an empty table where it holds nothing."""
+    def begin(cls, path: Path, table: str, budget: str, precision: str, command: str) -> "Results":
+        """What ``path`` holds, with one more command; an empty table where there is no such file.
+
+        Raises `GenaeError` where it holds something else, or a table of another budget or precision.
+        """
         try:
-            before = json.loads(path.read_text()) if path.exists() else {}
-            results = cls(**before) if before.get("budget") == budget else None
+            results = cls(**json.loads(path.read_text())) if path.exists() else cls(table, budget, precision=precision)
         except (ValueError, TypeError, AttributeError):
             raise GenaeError(f"{path} is not a table that genae wrote; move it away, or choose another --out") from None
-        if results is None:
-            return cls(table, budget, command)
+        for name, wanted in (("table", table), ("budget", budget), ("precision", precision)):
+            if (there := getattr(results, name)) != wanted:
+                raise GenaeError(
+                    f"{path} holds a table of {name} {there}, not {wanted}; move it away, or choose another --out"
+                )
         results.command = "\n".join(dict.fromkeys([*results.command.splitlines(), command]))
         return results
 

@@ -2,69 +2,146 @@
 
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 from genae.data.sources import open_data
 from genae.errors import GenaeError, nearest
 from genae.metrics.probe import expect_seeds
-from genae.reproduction.budgets import BUDGETS, DATA
-from genae.reproduction.cells import Request, measure_cell
+from genae.progress import Progress, silent
+from genae.reproduction.budgets import BUDGETS, DATA, PRECISIONS
+from genae.reproduction.cells import Request, measure_cell, protocol_name
 from genae.reproduction.columns import measure_of
 from genae.reproduction.output import draw_reconstructions, draw_traversals, write_table
 from genae.reproduction.published import TABLES
 from genae.reproduction.results import Results, reasons
 
-RUNS, OUT = "runs/reproduce", "results"
+
+@dataclass(frozen=True)
+class Order:
+    """What is reproduced, and where: the settings of ``genae reproduce``. Raises `GenaeError` for unknown names."""
+
+    table: str
+    """A name in `TABLES`."""
+    budget: str = "cpu"
+    """A name in `BUDGETS`."""
+    precision: str = PRECISIONS[0]
+    """One of `PRECISIONS`: what the rows are trained in."""
+    seeds: Sequence[int] = (0,)
+    rows: Sequence[str] | None = None
+    columns: Sequence[str] | None = None
+    """The cells to measure, by default all."""
+    sources: Mapping[str, str] = field(default_factory=dict)
+    """Data set of `DATA` -> folder or zip that holds it."""
+    data_root: str | None = None
+    runs: Path | str = "runs/reproduce"
+    """Folder in which runs are kept and resumed."""
+    out: Path | str = "results"
+    """Folder that the table is written to."""
+
+    def __post_init__(self) -> None:
+        if self.table not in TABLES:
+            raise GenaeError(f"there is no table {self.table!r}; {nearest(self.table, TABLES)}")
+        for what, value, values in (
+            ("budget", self.budget, list(BUDGETS)),
+            ("precision", self.precision, list(PRECISIONS)),
+        ):
+            if value not in values:
+                raise GenaeError(f"{what} is {value!r}; {nearest(value, values)}")
+        table = TABLES[self.table]
+        for what, wanted, names in (
+            ("row", self.rows, list(table.rows)),
+            ("column", self.columns, list(table.columns)),
+            ("data set", self.sources, list(DATA)),
+        ):
+            for name in wanted or ():
+                if name not in names:
+                    raise GenaeError(f"{self.table} has no {what} {name!r}; {nearest(name, names)}")
+        expect_seeds(self.seeds)
+
+    @property
+    def path(self) -> Path:
+        """The JSON file of the table. Each budget and precision has its own; that of the budget ``cpu`` has the name
+        of the table alone."""
+        protocol = protocol_name(self.budget, self.precision)
+        return Path(self.out) / f"{self.table.replace('/', '-')}{'' if protocol == 'cpu' else f'-{protocol}'}.json"
+
+    @property
+    def command(self) -> str:
+        """The command that does the same: what is not left as it is by default."""
+        words = ["genae", "reproduce", self.table]
+        for default in fields(self)[1:]:
+            value = getattr(self, default.name)
+            value = str(value) if isinstance(value, Path) else value
+            if isinstance(value, Mapping):
+                words += [word for name, source in value.items() for word in ("--data", f"{name}={source}")]
+            elif value is not None and (default.name == "budget" or not _alike(value, default.default)):
+                flag = f"--{default.name.replace('_', '-')}"
+                words += [flag, value if isinstance(value, str) else ",".join(map(str, value))]
+        return shlex.join(words)
+
+    def wants(self, row: str, column: str) -> bool:
+        """Whether a cell is to be measured."""
+        return (self.rows is None or row in self.rows) and (self.columns is None or column in self.columns)
+
+
+def _alike(value: object, default: object) -> bool:
+    """Whether a flag may be left out. Paths may be text, and tuples lists."""
+    return list(value) == [*default] if isinstance(value, Sequence) and isinstance(default, tuple) else value == default
+
+
+class OrderSettings(TypedDict, total=False):
+    """Fields of `Order` but the table."""
+
+    budget: str
+    precision: str
+    seeds: Sequence[int]
+    rows: Sequence[str] | None
+    columns: Sequence[str] | None
+    sources: Mapping[str, str]
+    data_root: str | None
+    runs: Path | str
+    out: Path | str
 
 
 def reproduce(
     table: str,
     *,
-    budget: str = "cpu",
-    seeds: Sequence[int] = (0,),
-    rows: Sequence[str] | None = None,
-    columns: Sequence[str] | None = None,
-    sources: Mapping[str, str] | None = None,
-    data_root: str | None = None,
-    runs: Path | str = RUNS,
-    out: Path | str = OUT,
     say: Callable[[str], None] = print,
+    progress: Progress = silent,
+    **settings: Unpack[OrderSettings],
 ) -> Path:
-    """Train and measure the rows of a table, and write ``<paper>-<table>.json`` and ``.md`` into ``out``.
+    """Train and measure the rows of a table, and write ``<paper>-<table>.json`` and ``.md``.
 
-    table: a name in `TABLES`. budget: a name in `BUDGETS`; with ``smoke`` the files end in ``-smoke``. rows, columns:
-    the cells to measure, by default all. sources: data set of `DATA` -> folder or zip that holds it. runs: folder in
-    which runs are kept and resumed. say: receives a line for every cell and seed, and for every failure.
+    table: a name in `TABLES`. settings: fields of `Order`. The files of the budgets ``smoke`` and ``gpu`` end in their
+    names, and those of a training in bfloat16 in its. say: receives a line for every cell and seed, and for every
+    failure; progress: what is done of a training or a measurement.
 
-    Cells and seeds that were measured before with the same budget are kept, and nothing is measured twice. A cell says
-    why it, or one of its seeds, could not be measured. One picture for each data set shows reconstructions by the
-    lowest seed of every row. Returns the Markdown file. Raises `GenaeError`.
+    Cells and seeds that were measured before with the same budget and precision are kept, and nothing is measured
+    twice. A cell says why it, or one of its seeds, could not be measured. Pictures for each data set show the lowest
+    seed of every row. Returns the Markdown file. Raises `GenaeError`.
     """
-    sources = sources or {}
-    _check(table, budget, rows, columns, sources)
-    expect_seeds(seeds)
-    Path(out).mkdir(parents=True, exist_ok=True)  # after the checks, before the work
-    path = Path(out) / f"{table.replace('/', '-')}{'-smoke' if budget == 'smoke' else ''}.json"
-    command = _command_line(table, [
-        ("budget", budget, None), ("seeds", seeds, [0]), ("rows", rows, None), ("columns", columns, None),
-        *(("data", f"{name}={source}", None) for name, source in sources.items()),
-        ("data-root", data_root, None), ("runs", str(runs), RUNS), ("out", str(out), OUT),
-    ])  # fmt: skip
-    results = Results.begin(path, table, budget, command)
+    order = Order(table, **settings)
+    Path(order.out).mkdir(parents=True, exist_ok=True)  # after the checks, before the work
+    results = Results.begin(order.path, table, order.budget, order.precision, order.command)
     open_images = lru_cache(maxsize=1)(open_data)  # many cells of a table are of the same images
     for name, (row, published) in TABLES[table].rows.items():
         for column, paper in zip(TABLES[table].columns, published, strict=True):
-            if (rows is not None and name not in rows) or (columns is not None and column not in columns):
+            if not order.wants(name, column):
                 results.leave_out(name, column, paper)
                 continue
             values = results.values(name, column)
             failures: dict[str, list[int]] = {}
-            for seed in seeds:
+            for seed in () if row.quoted else order.seeds:
                 say(f"{name}, {column}, seed {seed}")
-                request = Request(row.within(budget), column, budget, seed, sources, data_root, Path(runs))
+                request = Request(
+                    row.within(order.budget), column, order.budget, seed, order.sources, order.data_root,
+                    Path(order.runs), order.precision,
+                )  # fmt: skip
                 try:
-                    measurement = measure_cell(request, open_images)
+                    measurement = measure_cell(request, open_images, progress)
                 except GenaeError as error:
                     failures.setdefault(str(error), []).append(seed)
                     say(str(error))
@@ -75,40 +152,8 @@ def reproduce(
                 results.note_protocol(column, f"{name}, {column}, seed {seed}", measurement.protocol)
                 if seed == min(map(int, values)):
                     results.runs.setdefault(data, {})[name] = [str(measurement.run), measurement.space]
-            results.fill(name, column, paper, values, reasons(failures, seeds))
-            write_table(path, results)  # after every cell: nothing is lost
-    draw_reconstructions(path, results)
-    draw_traversals(path, results)
-    return write_table(path, results)
-
-
-def _check(
-    table: str,
-    budget: str,
-    rows: Sequence[str] | None,
-    columns: Sequence[str] | None,
-    sources: Mapping[str, str],
-) -> None:
-    """Raise `GenaeError` for a name that does not exist."""
-    if table not in TABLES:
-        raise GenaeError(f"there is no table {table!r}; {nearest(table, TABLES)}")
-    if budget not in BUDGETS:
-        raise GenaeError(f"budget is {budget!r}; {nearest(budget, BUDGETS)}")
-    for names, allowed, what in (
-        (rows, TABLES[table].rows, "row"),
-        (columns, TABLES[table].columns, "column"),
-        (sources, DATA, "data set"),
-    ):
-        for name in names or ():
-            if name not in allowed:
-                raise GenaeError(f"{table} has no {what} {name!r}; {nearest(name, allowed)}")
-
-
-def _command_line(table: str, flags: Sequence[tuple[str, Sequence[object] | str | None, object]]) -> str:
-    """The command that does the same: name, value and default of every flag."""
-    words = ["genae", "reproduce", table]
-    for name, value, default in flags:
-        if value is None or value == default or list(value) == default:
-            continue
-        words += [f"--{name}", value if isinstance(value, str) else ",".join(map(str, value))]
-    return shlex.join(words)
+            results.fill(name, column, paper, values, row.quoted or reasons(failures, order.seeds))
+            write_table(order.path, results)  # after every cell: nothing is lost
+    draw_reconstructions(order.path, results)
+    draw_traversals(order.path, results)
+    return write_table(order.path, results)

@@ -112,8 +112,9 @@ def resolve(
     """Configuration of ``model`` (a class's name, or a preset ``name/data``) with ``settings`` on top.
 
     A bare name takes the preset of the data set when there is one. Setting names are the fields of `Config` and the
-    options of the model's class; values may be text. Where a preset anneals to the end of its training, ``anneal``
-    follows ``images``. An unknown name or a value of the wrong kind raises `GenaeError`.
+    options of the model's class; values may be text, and of a table {number of processes: value} that of as many as
+    torchrun started is taken. Where a preset anneals to the end of its training, ``anneal`` follows ``images``. An
+    unknown name or a value of the wrong kind raises `GenaeError`.
     """
     if not isinstance(model, str):
         raise GenaeError(f"model is {model!r}; expected the name of an autoencoder or a preset")
@@ -125,7 +126,7 @@ def resolve(
         of_class = [p for p in presets if p.startswith(f"{name}/")]
         hint = nearest(model, of_class) if of_class else f"{name} has no presets: train {name} with --data"
         raise GenaeError(f"there is no preset {model!r}; {hint}")
-    merged = {key: _for_processes(value) for key, value in presets.get(preset, {}).items()} | dict(settings)
+    merged = {key: _for_processes(value) for key, value in {**presets.get(preset, {}), **settings}.items()}
     if "data" not in merged:
         raise GenaeError(f"{model} has no default data; name a source with --data, for example --data digits")
 
@@ -147,7 +148,7 @@ def anneals_to_the_end(preset: Mapping[str, object]) -> bool:
 
 
 def _for_processes(value: object) -> object:
-    """Of a preset's table {number of processes: value}, what holds for as many as torchrun started."""
+    """Of a table {number of processes: value}, what holds for as many as torchrun started."""
     if not isinstance(value, Mapping):
         return value
     return value[max(n for n in value if n <= int(os.environ.get("WORLD_SIZE", 1)))]
