@@ -1,19 +1,23 @@
 """Several processes under torchrun: replicated networks, averaged gradients, no wrapper around the model."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import ContextVar, copy_context
 from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from genae.errors import GenaeError
+from genae.errors import GenaeError, reason
 
 S = TypeVar("S")
 T = TypeVar("T")
 U = TypeVar("U")
+
+_alone: ContextVar[bool] = ContextVar("alone", default=False)
+"""Whether process 0 works alone, in `by_writer`: a collective that it began there would wait for ever."""
 
 
 def start(device: str) -> torch.device:
@@ -38,8 +42,8 @@ def start(device: str) -> torch.device:
 
 
 def active() -> bool:
-    """Whether this is one of several processes."""
-    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+    """Whether this is one of several processes that work together; not inside `by_writer`."""
+    return not _alone.get() and dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
 def rank() -> int:
@@ -59,29 +63,49 @@ def barrier() -> None:
 
 
 def writer_first(make: Callable[[], T]) -> T:
-    """Process 0 makes it (a download, a cached file) while the others wait; then they find it made."""
-    if rank() > 0:
-        barrier()
-    made = make()
-    if rank() == 0:
-        barrier()
-    return made
+    """Process 0 makes it (a download, a cached file) while the others wait; then they find it made.
+
+    Where process 0 fails, so do the others, as in `by_writer`.
+    """
+    made: list[T] = []
+    by_writer(lambda: made.append(make()))
+    return made[0] if made else make()
 
 
 def by_writer(act: Callable[[], T]) -> T:
-    """Process 0 alone acts; what it gets, or its `GenaeError`, is what every process gets."""
+    """Process 0 acts alone; every process gets what it got.
+
+    Inside ``act`` there is one process: `active` is False, `rank` 0 and `world_size` 1. What ``act`` raises, process 0
+    raises; the others raise `GenaeError` with the same sentence, or with one that says how process 0 failed.
+    """
     if not active():
         return act()
-    told: list[Any] = [None, None]
+    result: list[Any] = [None, None]
+    failure: BaseException | None = None
     if rank() == 0:
+        token = _alone.set(True)
         try:
-            told[0] = act()
-        except GenaeError as error:
-            told[1] = str(error)
-    dist.broadcast_object_list(told)
-    if told[1] is not None:
-        raise GenaeError(told[1])
-    return told[0]
+            result[0] = act()
+        except BaseException as error:  # also Ctrl-C: the others wait for what comes of it
+            failure, result[1] = error, _sentence(error)
+        finally:
+            _alone.reset(token)
+    dist.broadcast_object_list(result)
+    if failure is not None:
+        raise failure
+    if result[1] is not None:
+        raise GenaeError(result[1])
+    return result[0]
+
+
+def _sentence(error: BaseException) -> str:
+    """What the other processes say of an error of this one."""
+    if isinstance(error, GenaeError):
+        return str(error)
+    if isinstance(error, KeyboardInterrupt):
+        return f"process {dist.get_rank()} was interrupted"
+    kind = "" if isinstance(error, OSError) else f" ({type(error).__name__})"
+    return f"process {dist.get_rank()} failed: {reason(error)}{kind}"
 
 
 def in_order(items: Sequence[S], load: Callable[[S], T], compute: Callable[[T], U]) -> Iterator[U]:
@@ -89,7 +113,7 @@ def in_order(items: Sequence[S], load: Callable[[S], T], compute: Callable[[T], 
 
     The next item is loaded in a thread while this one is computed. As every item is computed as in a single process and
     results come in the same order, what is summed over them is the same to the last bit. ``U`` is tensors on the CPU,
-    or containers of them.
+    or containers of them. What one process raises, the others raise as `GenaeError`.
     """
     results = _loaded_ahead(items[rank() :: world_size()], load, compute)
     if not active():
@@ -97,15 +121,26 @@ def in_order(items: Sequence[S], load: Callable[[S], T], compute: Callable[[T], 
         return
     for first in range(0, len(items), world_size()):
         gathered: list[Any] = [None] * world_size()
-        dist.all_gather_object(gathered, next(results, None))
-        yield from gathered[: len(items) - first]
+        failure: BaseException | None = None
+        mine: tuple[U | None, str | None]
+        try:
+            mine = next(results, None), None
+        except BaseException as error:
+            failure, mine = error, (None, _sentence(error))
+        dist.all_gather_object(gathered, mine)
+        if failure is not None:
+            raise failure
+        for _, sentence in gathered:
+            if sentence is not None:
+                raise GenaeError(sentence)
+        yield from (result for result, _ in gathered[: len(items) - first])
 
 
 def _loaded_ahead(items: Iterable[S], load: Callable[[S], T], compute: Callable[[T], U]) -> Iterator[U]:
     with ThreadPoolExecutor(1) as loader:
         waiting: Future[T] | None = None
         for item in items:
-            following = loader.submit(load, item)
+            following = loader.submit(copy_context().run, load, item)
             if waiting:
                 yield compute(waiting.result())
             waiting = following
@@ -131,20 +166,34 @@ def average_gradients(parameters: Sequence[nn.Parameter]) -> None:
         gradient.copy_(mean.view_as(gradient))
 
 
-def anywhere(flag: bool, device: torch.device) -> bool:
-    """Whether the flag is set in any process."""
+def look(flag: bool, following: int, device: torch.device) -> tuple[bool, int]:
+    """Whether ``flag`` is set in any process, and process 0's ``following``, in every process: one small all_reduce."""
     if not active():
-        return flag
-    return bool(average(torch.tensor([float(flag)], device=device)).item() > 0)
+        return flag, following
+    numbers = torch.tensor([float(flag), following * (rank() == 0)], device=device)
+    dist.all_reduce(numbers)
+    flags, following = numbers.tolist()
+    return flags > 0, int(following)
 
 
-def as_writer(flag: bool, device: torch.device) -> bool:
-    """The flag as process 0 has it."""
-    return anywhere(flag and rank() == 0, device)
+def expect_same(values: Mapping[str, object], hint: str = "every process must be started alike") -> None:
+    """Raise `GenaeError` in every process if one has another value than process 0; it names the process and both.
+
+    ``values`` are by the words that precede them in the sentence, such as ``--seed``; ``hint`` ends it.
+    """
+    if not active():
+        return
+    gathered: list[Any] = [None] * world_size()
+    dist.all_gather_object(gathered, dict(values))
+    for other, theirs in enumerate(gathered):
+        for name in gathered[0] | theirs:
+            mine, other_value = gathered[0].get(name), theirs.get(name)
+            if mine != other_value:
+                raise GenaeError(f"process {other} has {name} {other_value}, process 0 has {mine}: {hint}")
 
 
 def check_replicas(model: nn.Module) -> None:
-    """Raise RuntimeError if the processes hold different parameters."""
+    """Raise `GenaeError` if a process holds other parameters than process 0, naming it."""
     if not active():
         return
     sums = torch.stack([p.detach().double().sum() for p in model.parameters()])
@@ -152,4 +201,7 @@ def check_replicas(model: nn.Module) -> None:
     dist.all_gather(gathered, sums)
     for other, values in enumerate(gathered):
         if not torch.equal(values, gathered[0]):
-            raise RuntimeError(f"process {other} holds other parameters than process 0: training has diverged")
+            raise GenaeError(
+                f"process {other} holds other weights than process 0, although they should be replicas; nothing was "
+                "saved: the same command resumes from the last checkpoint"
+            )

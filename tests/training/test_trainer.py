@@ -1,10 +1,12 @@
 """A training survives being killed, interrupted and diverging, and stops when it should."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -124,3 +126,15 @@ def test_a_healthy_training_is_measured_and_not_warned_about(tmp_path: Path, tin
     last = [line for line in RunFolder(tmp_path / "run").history() if "validation" in line][-1]
     assert {"code_std", "code_rank", "hole_normal", "diversity_uniform"} <= set(last["diagnostics"])
     assert last["diagnostics"]["code_std"] > 0.01
+
+
+def test_patience_is_for_models_that_minimise_the_error(tmp_path: Path, tiny_options) -> None:
+    still = {"learning_rate": 0.0, "norm": "none"}
+    settings = Config("bigan", "digits", images=80, validate_every=8, options=tiny_options("bigan", **still))
+    with pytest.raises(GenaeError, match="--patience waits for a lower reconstruction error, which bigan does not"):
+        train(replace(settings, patience=2), tmp_path / "new")
+    train(replace(settings, images=8), tmp_path / "old")  # as earlier versions began it
+    stored = json.loads((tmp_path / "old" / "config.json").read_text())
+    (tmp_path / "old" / "config.json").write_text(json.dumps(stored | {"patience": 2}))
+    outcome = train(replace(settings, patience=2), tmp_path / "old")
+    assert (outcome.stopped, outcome.images) == ("finished", 80)

@@ -8,6 +8,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from genae import distributed
 from genae.errors import GenaeError
 
 
@@ -49,10 +50,10 @@ class BatchNorm(nn.BatchNorm2d):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        if not (self.training and dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
+        if not (self.training and distributed.active()):
             return super().forward(x)
         rows = x.float()
-        count = torch.tensor([rows.numel() / rows.shape[1] * dist.get_world_size()], device=x.device)
+        count = torch.tensor([rows.numel() / rows.shape[1] * distributed.world_size()], device=x.device)
         mean = _SumOverProcesses.apply(rows.sum((0, 2, 3))) / count
         centred = rows - mean.view(1, -1, 1, 1)
         variance = _SumOverProcesses.apply(centred.square().sum((0, 2, 3))) / count

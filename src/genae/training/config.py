@@ -45,7 +45,8 @@ class Config:
     validate_every: int = 50_000
     """Images between two measurements of the validation error."""
     patience: int = 0
-    """Validations without improvement after which training stops; 0 never stops early."""
+    """Validations without a lower error after which training stops; 0 never stops early. Only for models that minimise
+    the error."""
     checkpoint_every: int = 50_000
     """Images between two checkpoints."""
     options: Mapping[str, Any] = field(default_factory=dict)

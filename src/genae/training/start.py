@@ -18,6 +18,7 @@ from genae.training.checkpoint import RunFolder
 from genae.training.config import Config, option_types
 from genae.training.precision import Precision, preferred_precision
 from genae.training.trainer import Outcome, Trainer
+from genae.version import VERSION
 
 MAY_CHANGE = {"images", "device", "checkpoint_every", "data_root"}  # between the starts of one run
 
@@ -46,14 +47,20 @@ def train(
     """
     device = distributed.start(config.device)
     folder = RunFolder(run)
+    distributed.expect_same(_command(config, folder))
     distributed.by_writer(folder.expect_ours)
     data = data or open_data(config.data, **config.data_options())
+    distributed.expect_same(
+        {f"images of {config.data} with the hash": data.digest}, "every process must read the same images and splits"
+    )
     if config.value_range is None and data.pixels.is_floating_point():
         config = replace(config, value_range=f"{data.low!r},{data.high!r}")  # other data will be read in the same range
     stored = folder.config
     if stored:
         config = _continue(config, stored, folder)
     model = build_model(config, data.image_shape).to(device)
+    if config.patience and not stored:
+        _check_patience(config, model)
     precision = _precision(config, stored, model, device)
     config = replace(config, precision=precision.name)
     _check_batch(config, model, data)
@@ -62,6 +69,13 @@ def train(
     with ExitStack() as stack:
         distributed.by_writer(lambda: _claim(folder, config, model, stack))
         return Trainer(config, folder, data.to(device), model, progress).go(precision)
+
+
+def _command(config: Config, folder: RunFolder) -> dict[str, object]:
+    """What must be the same in every process; machines may keep the data elsewhere, and number their devices."""
+    settings = asdict(config) | dict(config.options)
+    flags = {f"--{k.replace('_', '-')}": v for k, v in settings.items() if k not in ("options", "device", "data_root")}
+    return {"genae": VERSION, "PyTorch": torch.__version__, "--run": str(folder.path)} | flags
 
 
 def _precision(config: Config, stored: Config | None, model: Autoencoder, device: torch.device) -> Precision:
@@ -108,6 +122,13 @@ def _continue(config: Config, stored: Config, folder: RunFolder) -> Config:
             "repeat its command to resume, or choose another --run"
         )
     return replace(stored, **{key: new[key] for key in MAY_CHANGE})
+
+
+def _check_patience(config: Config, model: Autoencoder) -> None:
+    if not (model.minimises_error and model.has_encoder):
+        raise GenaeError(
+            f"--patience waits for a lower reconstruction error, which {config.model} does not minimise: leave it out"
+        )
 
 
 def _check_batch(config: Config, model: Autoencoder, data: ImageData) -> None:

@@ -26,6 +26,10 @@ from genae.training.loop import Loop, Record
 from genae.training.precision import Precision
 
 LOG_EVERY = 50  # iterations; also how late a NaN is noticed, since looking at a loss waits for the device
+LOOK_EVERY = 20
+"""Iterations, at most, between two looks of several processes whether one was asked to stop."""
+LOOK_SECONDS = 1.0
+"""Slow iterations are looked at after about this time: torchrun kills what has not stopped after 30 seconds."""
 
 
 @dataclass(frozen=True)
@@ -106,26 +110,41 @@ class Trainer:
                     "started with: restore them, or choose another --run"
                 )
             self.images, self.best, self.seconds = state["images"], state["best"], state["seconds"]
-        if distributed.rank() == 0:
-            self.folder.trim_logs(self.images)
+        distributed.expect_same(
+            {f"the newest checkpoint of {self.folder.path} at image": self.images},
+            "every process must see the same run folder",
+        )
+        distributed.by_writer(lambda: self.folder.trim_logs(self.images))
         begun, before = time.perf_counter(), self.seconds
         stopped = "finished"
         self.logged_at, self.logged_images = time.perf_counter(), self.images
         with _stop_requests() as requested:
             self.emit({"began_at": self.images, "precision": precision.name, "reason": precision.reason})
-            while self.images < self.config.images:
-                if self.config.patience and self.best["since"] >= self.config.patience:
+            next_look = 0
+            for iterations in count():
+                if self.images >= self.config.images:
+                    break
+                if self.patience and self.best["since"] >= self.patience:
                     stopped = "early"
                     break
-                if distributed.anywhere(bool(requested), self.device):
-                    stopped = "interrupted"
-                    break
+                if iterations == next_look:
+                    pace = _looks_apart(iterations, self.seconds - before)
+                    stop, following = distributed.look(bool(requested), pace, self.device)
+                    if stop:
+                        stopped = "interrupted"
+                        break
+                    next_look += following
                 self.seconds = before + time.perf_counter() - begun
                 self.iterate()
             self.seconds = before + time.perf_counter() - begun
             self.flush()
             self.save()
         return Outcome(self.images, self.seconds - before, stopped, self.best["mse"])
+
+    @property
+    def patience(self) -> int:
+        """Of models that minimise the error; others are judged by the error at no time, so it does not stop them."""
+        return self.config.patience if self.model.minimises_error else 0
 
     def iterate(self) -> None:
         """One iteration of the algorithm, and what is due after it."""
@@ -180,6 +199,23 @@ class Trainer:
         ``counts`` is False for the extra one at the end of a training, which a longer training would not have.
         """
         start = time.perf_counter()
+        errors, numbers = distributed.by_writer(self.measure)
+        said = warnings(numbers, self.losses)
+        if errors and errors["mse"] < self.best["mse"]:
+            self.best = {"mse": errors["mse"], "images": self.images, "since": 0}
+            if self.model.minimises_error:
+                distributed.by_writer(
+                    lambda: self.folder.save_best(self.trained, self.images, self.config, self.data.digest)
+                )
+        elif errors and counts:
+            self.best["since"] += 1
+        event = {"images": self.images, "seconds": round(self.seconds, 3), "validation": errors}
+        self.emit(event | {"diagnostics": numbers, "warnings": said})
+        self.logged_at += time.perf_counter() - start  # validation is not training time
+
+    def measure(self) -> tuple[dict[str, float], dict[str, float]]:
+        """Errors on the validation images, and what `diagnose` finds. Process 0 measures: so the processes agree on
+        what is best and when patience ends."""
         indices = self.data.split("validation")
         errors: dict[str, float] = {}
         numbers: dict[str, float] = {}
@@ -189,32 +225,25 @@ class Trainer:
                 errors = reconstruction_mse(self.trained, batches)
             if len(indices) > 1:
                 numbers = diagnose(self.trained, self.data.images(indices[:SAMPLES]).to(self.device))
-        said = warnings(numbers, self.losses)
-        if errors and errors["mse"] < self.best["mse"]:
-            self.best = {"mse": errors["mse"], "images": self.images, "since": 0}
-            if distributed.rank() == 0 and self.model.minimises_error:
-                self.folder.save_best(self.trained, self.images, self.config, self.data.digest)
-        elif errors and counts:
-            self.best["since"] += 1
-        event = {"images": self.images, "seconds": round(self.seconds, 3), "validation": errors}
-        self.emit(event | {"diagnostics": numbers, "warnings": said})
-        self.logged_at += time.perf_counter() - start  # validation is not training time
+        return errors, numbers
 
     def save(self) -> None:
         """Write a checkpoint. Raises `GenaeError` where weights are not finite: the last good one stays."""
+        distributed.by_writer(self.expect_finite)
+        distributed.check_replicas(self.model)
+        state: State = {
+            "images": self.images,
+            "best": self.best,
+            "seconds": self.seconds,
+            "data": self.data.digest,
+        }
+        distributed.by_writer(lambda: self.folder.save(self.loop, state, self.config, self.average))
+
+    def expect_finite(self) -> None:
+        """Raise `GenaeError` for weights that are NaN or infinite."""
         for name, p in self.model.named_parameters():
             if not torch.isfinite(p).all():
                 raise self.diverged(f"parameter {name} became NaN or infinite before image {self.images}")
-        distributed.check_replicas(self.model)
-        if distributed.rank() == 0:
-            state: State = {
-                "images": self.images,
-                "best": self.best,
-                "seconds": self.seconds,
-                "data": self.data.digest,
-            }
-            self.folder.save(self.loop, state, self.config, self.average)
-        distributed.barrier()
 
     def diverged(self, what: str) -> GenaeError:
         """The error that says where to go on from."""
@@ -227,6 +256,13 @@ class Trainer:
         if distributed.rank() == 0:
             self.folder.log(record)
             self.progress(record)
+
+
+def _looks_apart(iterations: int, seconds: float) -> int:
+    """Iterations until the next look for requests to stop, after so many in so much time."""
+    if not distributed.active():
+        return 1
+    return max(1, min(LOOK_EVERY, int(LOOK_SECONDS * iterations / max(seconds, 1e-9))))
 
 
 @contextmanager
