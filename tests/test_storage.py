@@ -3,15 +3,18 @@
 import errno
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from genae import storage
 from genae.errors import GenaeError
 from genae.model import load
-from genae.storage import append_line, load_tensors, read_lines, save_tensors, write_atomically
+from genae.storage import append_line, is_file_name, load_tensors, locked, read_lines, save_tensors, write_atomically
 from genae.training.start import train
 
 
@@ -71,3 +74,74 @@ def test_lines_that_a_kill_cut_short_are_left_out(tmp_path: Path) -> None:
         file.write('[1]\n{"images": ')
     assert read_lines(tmp_path / "log.jsonl", "images") == [{"images": 1}]
     assert read_lines(tmp_path / "none.jsonl", "images") == []
+
+
+HOLDS = """
+import sys, time
+from pathlib import Path
+from genae.storage import locked
+with locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_lock_names_who_holds_it_and_ends_with_the_process(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", HOLDS, tmp_path], stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        held = pytest.raises(GenaeError, match=f"is being written by process {holder.pid}; choose another --run")
+        with held, locked(tmp_path):
+            pass
+        holder.kill()  # it cannot clean up
+    with locked(tmp_path):
+        assert (tmp_path / storage.OWNER).read_text() == str(os.getpid())
+        with pytest.raises(GenaeError, match=f"process {os.getpid()}"), locked(tmp_path):
+            pass
+    with locked(tmp_path):
+        pass
+
+
+def test_on_windows_a_file_that_somebody_reads_is_replaced_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[int] = []
+    real = os.replace
+
+    def busy(*paths: Path) -> None:
+        tries.append(1)
+        if len(tries) < 3:
+            raise PermissionError(errno.EACCES, "The process cannot access the file")
+        real(*paths)
+
+    monkeypatch.setattr(os, "replace", busy)
+    monkeypatch.setattr(storage, "WINDOWS", True)
+    write_atomically(tmp_path / "a.json", "new")
+    assert (tmp_path / "a.json").read_text() == "new"
+    monkeypatch.setattr(storage, "PATIENCE", 0.0)
+    tries.clear()
+    with pytest.raises(PermissionError, match=r"a\.json"):
+        write_atomically(tmp_path / "a.json", "newer")
+    assert (tmp_path / "a.json").read_text() == "new"
+
+
+def test_only_writable_handles_are_flushed_and_no_folder_is_opened_on_windows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, short_config
+) -> None:
+    real_open = os.open
+
+    def open_file(path: Any, *rest: Any, **more: Any) -> int:
+        if Path(path).is_dir():
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real_open(path, *rest, **more)
+
+    monkeypatch.setattr(storage, "WINDOWS", True)
+    monkeypatch.setattr(os, "open", open_file)
+    monkeypatch.setattr(os, "fsync", lambda handle: os.write(handle, b""))  # an error where it may only be read
+    train(short_config(), tmp_path / "run")
+    assert load(tmp_path / "run").sample(1).shape == (1, 1, 8, 8)
+
+
+def test_names_that_windows_forbids() -> None:
+    assert not any(map(is_file_name, ("con", "NUL", "aux.safetensors", "COM1", "lpt9.x", "ends.", "ends ")))
+    assert all(map(is_file_name, ("cons", "console", "my.aux", "com", "com10", "smile", ".hidden", "a.b")))

@@ -29,7 +29,7 @@ from genae.progress import Progress, silent
 from genae.reports import tables
 from genae.reports.page import write_report
 from genae.settings.presets import FITTED, PRESETS
-from genae.storage import append_line, load_tensors, read_lines, save_tensors
+from genae.storage import append_line, is_file_name, load_tensors, read_lines, save_tensors
 from genae.training.config import Config, resolve
 from genae.training.memory import Footprint, footprints
 from genae.training.prior_fit import fit_of, fit_to_codes
@@ -290,6 +290,8 @@ def fit_prior(
     name = name or kind
     if not re.fullmatch(r"[A-Za-z0-9_-]+", name) or name == CODE:
         raise GenaeError(f"--name is {name!r}; expected letters, digits, - and _, and not {CODE!r}")
+    if not is_file_name(name):
+        raise GenaeError(f"--name is {name!r}, which no file can be called on Windows; choose another")
     if name in model.priors:
         raise GenaeError(f"{run} was trained with a prior {name!r}; choose another --name")
     fit_settings = fit_of(kind, settings)

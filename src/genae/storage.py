@@ -1,17 +1,24 @@
-"""Files that survive: written under a temporary name, flushed, renamed; and never pickle."""
+"""Files that survive: written under a temporary name, flushed, renamed; locked; and never pickle.
+
+What differs between operating systems is here: locks, flushed folders, files that are replaced while somebody reads.
+"""
 
 import hashlib
 import io
 import json
 import os
+import re
+import time
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -21,6 +28,12 @@ from genae.errors import GenaeError
 FORMAT = "genae-1"
 WRITER = "genae"
 """Stands in pictures and arrays that genae writes, so that it overwrites no others."""
+LOCK, OWNER = ".lock", ".owner"
+"""In a folder that is locked: the lock, and the number of the process that holds it."""
+_DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+WINDOWS = os.name == "nt"
+PATIENCE = 5.0
+"""Seconds for which a file that somebody reads is waited for, before it is replaced."""
 
 
 def write_atomically(path: Path, data: str | bytes) -> None:
@@ -31,9 +44,23 @@ def write_atomically(path: Path, data: str | bytes) -> None:
             file.write(data.encode() if isinstance(data, str) else data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        replace(temporary, path)
     except OSError as error:
         raise _named(error, path) from None
+
+
+def replace(temporary: Path, path: Path) -> None:
+    """Rename a file over another one. Windows refuses that while somebody reads the old one: then it is tried again,
+    for up to `PATIENCE` seconds."""
+    give_up_at = time.monotonic() + PATIENCE
+    while True:
+        try:
+            os.replace(temporary, path)
+            return
+        except PermissionError:
+            if not WINDOWS or time.monotonic() > give_up_at:
+                raise
+            time.sleep(0.05)
 
 
 def _named(error: OSError, path: Path) -> OSError:
@@ -49,9 +76,9 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
     mode = temporary.stat().st_mode
     save_file(contiguous, temporary, {"format": FORMAT, **metadata})
     temporary.chmod(mode)
-    with open(temporary, "rb") as file:
+    with open(temporary, "rb+") as file:  # Windows flushes only what may be written
         os.fsync(file.fileno())
-    os.replace(temporary, path)
+    replace(temporary, path)
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -98,10 +125,16 @@ def weights_digest(network: nn.Module) -> str:
     return digest.hexdigest()[:16]
 
 
+def is_file_name(name: str) -> bool:
+    """Whether every system takes it as a file's name, and not as a device (``aux``) or as another name: Windows drops
+    dots and spaces at the end."""
+    return not _DEVICE.fullmatch(name) and not name.endswith((".", " "))
+
+
 def append_line(path: Path, record: Mapping[str, object]) -> None:
     """Append one JSON line."""
     try:
-        with open(path, "a") as file:
+        with open(path, "a", encoding="utf-8", newline="\n") as file:
             file.write(json.dumps(record) + "\n")
     except OSError as error:
         raise _named(error, path) from None
@@ -115,7 +148,7 @@ def read_lines(path: Path, key: str) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     lines = []
-    for line in path.read_text(errors="replace").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             record = json.loads(line)
         except ValueError:
@@ -126,12 +159,37 @@ def read_lines(path: Path, key: str) -> list[dict[str, Any]]:
 
 
 def flush_folder(path: Path) -> None:
-    """Make renames inside a folder survive a power loss."""
+    """Make renames inside a folder survive a power loss; Windows, which opens no folders, sees to that itself."""
+    if WINDOWS:
+        return
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a folder for this process; `GenaeError` where another process holds it, with that one's number.
+
+    The system releases the lock when the process ends, however it ends. The number stands in a file of its own,
+    `OWNER`, because nobody can read a locked file on Windows; it stays there, as the lock's file does elsewhere.
+    """
+    lock = FileLock(folder / LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        try:
+            owner = (folder / OWNER).read_text(encoding="utf-8")
+        except OSError:  # it has the lock, and has not said so yet
+            owner = "of an unknown number"
+        raise GenaeError(f"{folder} is being written by process {owner}; choose another --run") from None
+    try:
+        write_atomically(folder / OWNER, str(os.getpid()))
+        yield
+    finally:
+        lock.release()
 
 
 def save_arrays(path: Path, arrays: Mapping[str, Tensor], **texts: str | Sequence[str]) -> None:

@@ -1,6 +1,6 @@
 """Tables of attributes."""
 
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import pytest
 import torch
@@ -18,6 +18,17 @@ def test_attribute_tables(tmp_path: Path) -> None:
     (tmp_path / "celeba.txt").write_text("2\nBald Young\n000001.jpg -1  1\n000002.jpg  1 -1\n")
     table, _ = read_attributes(str(tmp_path / "celeba.txt"), ["img/000002.jpg", "img/000001.jpg"], 2)
     assert table["Bald"].tolist() == [True, False]
+
+
+def test_tables_made_on_windows(tmp_path: Path) -> None:
+    """Of files in folders, and of a list of pictures' paths, which have a drive and backslashes there."""
+    inner, whole = PureWindowsPath("cat", "0.png"), PureWindowsPath("C:/my photos/dog/0.png")
+    (tmp_path / "a.csv").write_text(f"file,smile\n{inner},1\n{whole},0\n")
+    for names in (["cat/0.png", str(whole)], [str(inner), whole.as_posix()]):
+        assert read_attributes(str(tmp_path / "a.csv"), names, 2)[0]["smile"].tolist() == [True, False]
+    (tmp_path / "b.csv").write_text("file,smile\n0.png,1\n1.png,0\n")
+    names = [str(PureWindowsPath("C:/photos", f"{i}.png")) for i in (1, 0)]
+    assert read_attributes(str(tmp_path / "b.csv"), names, 2)[0]["smile"].tolist() == [False, True]
 
 
 @pytest.mark.parametrize(

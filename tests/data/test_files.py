@@ -1,7 +1,7 @@
 """Folders, zips and lists of pictures."""
 
 import zipfile
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import numpy as np
 import pytest
@@ -32,6 +32,18 @@ def test_zip_of_a_folder_is_the_folder(folder_of_images: Path, tmp_path: Path) -
     zipped, folder = open_data(str(tmp_path / "pictures.zip")), open_data(str(folder_of_images))
     assert torch.equal(zipped.pixels, folder.pixels)
     assert zipped.digest == folder.digest
+
+
+def test_a_zip_with_backslashes_is_the_folder(folder_of_images: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "pictures.zip", "w") as archive:
+        for file in sorted(folder_of_images.rglob("*.png")):
+            member = zipfile.ZipInfo("x")
+            member.filename = str(PureWindowsPath("outer", file.relative_to(folder_of_images)))
+            archive.writestr(member, file.read_bytes())
+    zipped, folder = open_data(str(tmp_path / "pictures.zip")), open_data(str(folder_of_images))
+    assert zipped.names == folder.names
+    assert zipped.digest == folder.digest
+    assert zipped.classes == ("cat", "dog")
 
 
 def test_split_folders_are_kept(folder_of_images: Path, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import pickle
 import zipfile
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import numpy as np
 import pytest
@@ -93,3 +93,13 @@ def test_the_papers_other_layouts(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert data.image_shape == (3, 32, 32)
     assert data.classes == ("apple", "bear", "can")
     assert [len(data.split(name)) for name in ("train", "validation", "test")] == [18, 2, 5]
+
+
+def test_lists_made_on_windows(tmp_path: Path) -> None:
+    lines = {
+        name: [str(PureWindowsPath("bar", f"{i}.png")) for i in ns] for name, ns in (("train", (0, 1)), ("test", (3,)))
+    }
+    assert lines["test"] == ["bar\\3.png"]
+    root = _listed(tmp_path / "set", "Images", "TrainImages.txt", "TestImages.txt", lines)
+    data = open_data(str(root))
+    assert data.names == ("Images/bar/0.png", "Images/bar/1.png", "Images/bar/3.png")

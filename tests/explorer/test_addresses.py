@@ -1,5 +1,6 @@
 """Addresses that lead nowhere, and what a server's own failure looks like."""
 
+import mimetypes
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -33,3 +34,8 @@ def test_a_folder_that_cannot_be_written_is_said(
     answered = client_of(copy).post("/api/prepare", json={"detector": True})
     assert answered.status_code == 500
     assert "File exists" in answered.json()["error"] or "Not a directory" in answered.json()["error"]
+
+
+def test_modules_are_javascript_whatever_the_system_says(run: Path, client_of: Callable[..., TestClient]) -> None:
+    mimetypes.add_type("text/plain", ".js")  # as the registry of many a Windows does
+    assert client_of(run).get("/plot.js").headers["content-type"].startswith("text/javascript")

@@ -143,6 +143,7 @@ def test_two_piles_make_a_direction_that_the_command_line_knows(
         ({"name": "slanted"}, "there is a direction 'slanted' already"),
         ({"name": "nowhere", "without": names[:2]}, "there is no direction between them"),
         ({"name": "../up"}, "'../up' cannot be the name of a direction"),
+        ({"name": "Nul"}, "no file can be called 'Nul' on Windows"),
         ({"name": ""}, "'' cannot be the name"),
         ({"name": "x", "without": []}, "piles of 2 and 0 pictures"),
         ({"with": "all"}, "with is not a list of pictures"),

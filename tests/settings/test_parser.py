@@ -2,9 +2,11 @@
 
 import json
 import math
+import os
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import pytest
@@ -14,7 +16,7 @@ from hypothesis import strategies as some
 from genae.autoencoders import AUTOENCODERS
 from genae.errors import GenaeError
 from genae.priors import PRIORS
-from genae.settings.parser import Option, options_of, parse, parse_settings
+from genae.settings.parser import Option, options_of, parse, parse_settings, shell_line
 from genae.training.config import option_types, run_settings
 
 WORD = some.text("abcdefghij-_ ", min_size=1)
@@ -141,3 +143,12 @@ def test_every_option_of_the_house_has_a_type_that_can_be_parsed() -> None:
         for name, (wanted, default) in options.items():
             if default not in (options_of(Settings)["needed"].default, None):
                 assert parse(name, as_text(default), wanted) == default
+
+
+def test_a_command_is_one_of_this_systems_shell(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["genae", "sample", str(PureWindowsPath("C:/my runs/first")), "--out", "it's.png"]
+    assert shlex.split(shell_line(words)) == words
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "name", "nt")
+        line = shell_line(words)
+    assert line == r"""genae sample "C:\my runs\first" --out it's.png"""

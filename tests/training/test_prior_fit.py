@@ -94,6 +94,7 @@ def test_priors_of_other_weights_are_left_out(run: Path, tmp_path: Path, tiny_op
         (lambda run: api.fit_prior(run, "mixture", components=1000), "1457 codes are too few for 1000 components"),
         (lambda run: api.fit_prior(run, "gaussian", name="../out"), "--name is '../out'; expected letters, digits"),
         (lambda run: api.fit_prior(run, "gaussian", name="v1.0"), "--name is 'v1.0'; expected letters, digits"),
+        (lambda run: api.fit_prior(run, "gaussian", name="aux"), "'aux', which no file can be called on Windows"),
         (lambda run: api.fit_prior(run, "gaussian", name="code"), "--name is 'code'; expected .* not 'code'"),
         (lambda run: api.evaluate(run, priors=["nothing"]), "no prior 'nothing'"),
     ],

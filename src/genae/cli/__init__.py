@@ -3,6 +3,7 @@
 Everything heavy is imported inside the commands, so that ``genae --help`` answers at once.
 """
 
+import io
 import os
 import sys
 
@@ -16,6 +17,8 @@ from genae.cli import training, measuring, drawing, coding, looking  # noqa: F40
 
 def main() -> None:
     """Entry point: exit status 0, 2 with one sentence for what the user can mend, 130 after Ctrl-C."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":  # where it is not UTF-8: Windows
+        sys.stdout.reconfigure(errors="backslashreplace")
     arguments = [a for a in sys.argv[1:] if a != "--debug"]
     try:
         code = app(arguments, standalone_mode=False)

@@ -3,12 +3,13 @@
 import csv
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from genae.data.lists import slashed
 from genae.errors import GenaeError, reason
 
 TRUE, FALSE = {"1", "true", "yes"}, {"0", "-1", "false", "no"}
@@ -53,10 +54,11 @@ def read_attributes(
 def _rows_of(table: _Table, names: Sequence[str], skip_missing: bool) -> tuple[list[list[str]], list[int]]:
     """The rows of pictures by their names, and the numbers of the pictures that have one."""
     _expect_unique(table.path, "row", [row[0] for row in table.rows])
-    by_name: Mapping[str, list[str]] = {row[0]: row for row in table.rows}
-    last = [Path(name).name for name in names]
-    short = last if len(set(last)) == len(last) else names  # the last part alone, where it tells files apart
-    rows = [by_name.get(name, by_name.get(other)) for name, other in zip(names, short, strict=True)]
+    by_name: Mapping[str, list[str]] = {slashed(row[0]): row for row in table.rows}
+    full = [slashed(name) for name in names]
+    last = [PurePosixPath(name).name for name in full]
+    short = last if len(set(last)) == len(last) else full  # the last part alone, where it tells files apart
+    rows = [by_name.get(name, by_name.get(other)) for name, other in zip(full, short, strict=True)]
     missing = [name for name, row in zip(names, rows, strict=True) if row is None]
     if missing and (not skip_missing or len(missing) == len(names)):
         advice = "expected file names as in the data" if len(missing) == len(names) else "complete it"

@@ -24,7 +24,7 @@ from genae.data.decoding import (
     read_picture,
     to_8_bits,
 )
-from genae.data.lists import SPLIT_FOLDERS, Lists, is_list, read_lists
+from genae.data.lists import SPLIT_FOLDERS, Lists, is_list, read_lists, slashed
 from genae.data.raw import Raw, allocate, expect_room
 from genae.data.transforms import FITS, RESIZE, resize, resize_name, size_of
 from genae.errors import GenaeError, reason
@@ -119,12 +119,13 @@ def _in_zip(path: Path) -> tuple[list[str], Callable[[str], bytes]]:
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError) as error:
         raise GenaeError(f"{path} is not a readable zip file: {cause(error)}") from None
-    stored = list(filter(_is_wanted, archive.namelist()))
+    members = {slashed(name): name for name in archive.namelist()}
+    stored = list(filter(_is_wanted, members))
     tops = {name.partition("/")[0] + "/" if "/" in name else "" for name in stored}
     top = tops.pop() if len(tops) == 1 else ""
     if top.lower().rstrip("/") in SPLIT_FOLDERS:
         top = ""
-    return [name.removeprefix(top) for name in stored], lambda name: archive.read(top + name)
+    return [name.removeprefix(top) for name in stored], lambda name: archive.read(members[top + name])
 
 
 def _is_wanted(name: str) -> bool:

@@ -27,6 +27,11 @@ class Lists(NamedTuple):
         return name.removeprefix(self.above).rpartition("/")[0]
 
 
+def slashed(name: str) -> str:
+    """A path with / between its folders; tables, lists and archives that were made on Windows may have backslashes."""
+    return name.replace("\\", "/")
+
+
 def is_list(name: str) -> bool:
     """Whether a file is named as lists are: ``TrainImages.txt``, ``val_places205.csv``, ``test.txt``."""
     return _NAME.fullmatch(PurePosixPath(name).name) is not None
@@ -78,7 +83,7 @@ def _path(line: str, file: str) -> str:
     match = _LINE.fullmatch(line)
     if match is None:
         raise GenaeError(f"{file} holds the line {line[:60]!r}; expected a picture's path, and perhaps a class number")
-    return match[1].removeprefix("./").removeprefix("/")
+    return slashed(match[1]).removeprefix("./").removeprefix("/")
 
 
 def _above(path: str, pictures: Collection[str]) -> str:

@@ -58,7 +58,7 @@ def expect_room(count: int, shape: Sequence[int], bytes_per_value: int, where: s
     needed = count * bytes_per_value
     for side in shape:
         needed *= side
-    memory = _memory()
+    memory = physical_memory()
     if memory and needed > memory:
         raise GenaeError(
             f"{count} images of {where} at {shape[-2]}x{shape[-1]} take {needed / 1e9:,.1f} GB; "
@@ -66,8 +66,8 @@ def expect_room(count: int, shape: Sequence[int], bytes_per_value: int, where: s
         )
 
 
-def _memory() -> int:
-    """Bytes of physical memory; 0 where the system does not say."""
+def physical_memory() -> int:
+    """Bytes of the machine's memory; 0 where the system does not say, as Windows."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, OSError, ValueError):

@@ -1,5 +1,6 @@
 """The explorer's addresses: each reads a request, asks the `Explorer` in a worker's thread, and sends the answer."""
 
+import mimetypes
 from collections.abc import Callable
 from importlib.resources import files
 from typing import Annotated
@@ -33,6 +34,7 @@ EXPORTS: dict[str, Callable[[Explorer, OperationRequest], File]] = {
 
 def create_app(explorer: Explorer, *, host: str = "127.0.0.1", token: str | None = None) -> FastAPI:
     """The application for one model: its addresses behind a `Guard`, and the page's own files."""
+    mimetypes.add_type("text/javascript", ".js")  # Windows may say text/plain: browsers then refuse modules
     app = FastAPI(title="genae", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.explorer = explorer
     app.middleware("http")(Guard(host, token))

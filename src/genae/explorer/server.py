@@ -1,6 +1,7 @@
 """The explorer's web server, from a free port to Ctrl-C."""
 
 import errno
+import os
 import secrets
 import signal
 import socket
@@ -36,7 +37,8 @@ def _listen(host: str, port: int) -> socket.socket:
     listening = socket.socket(
         socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP
     )
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if os.name == "posix":  # on Windows it would let two servers listen at one port
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
         listening.listen()

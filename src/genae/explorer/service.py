@@ -1,7 +1,6 @@
 """What the explorer's addresses ask for: one model, the pictures on its page, and maps of its data."""
 
 import io
-import shlex
 from dataclasses import replace
 
 import torch
@@ -17,6 +16,7 @@ from genae.operations import Answer, Operation, Session, command, described
 from genae.operations.interpolate import Interpolate
 from genae.operations.map import Map
 from genae.reports.figures import save_animation
+from genae.settings.parser import shell_line
 from genae.storage import arrays_as_bytes
 
 
@@ -106,7 +106,7 @@ class Explorer:
         if isinstance(request.operation, Interpolate):
             files.append((replace(request.operation, square=False), f"{request.name}.gif"))
         lines = [command(self.run, drawn, count, out, self.data_root) for drawn, out in files]
-        return {"commands": [shlex.join(line) for line in lines]}
+        return {"commands": [shell_line(line) for line in lines]}
 
     def place(self, drawn: Map, x: float, y: float) -> Json:
         """What the model makes of a place on a map."""

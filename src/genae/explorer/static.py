@@ -40,7 +40,7 @@ def export_page(session: Session, folder: Path) -> Path:
         raise GenaeError(f"{model.name} ({model.config.model}) can neither encode nor sample: there is nothing to show")
     channels, height, width = model.image_shape
     about = f"{model.config.model} on {model.config.data}, {channels} × {height} × {width}"
-    page = Template((files("genae.explorer") / "export.html").read_text()).substitute(
+    page = Template((files("genae.explorer") / "export.html").read_text(encoding="utf-8")).substitute(
         name=html.escape(model.name), about=html.escape(about), sections="\n".join(sections),
         data=json.dumps({"side": SIDE, "square": blends}).replace("</", "<\\/"),
     )  # fmt: skip

@@ -6,7 +6,6 @@ The protocol of PatchVAE's tables (Gupta, Singh, Shrivastava 2020, Section 4.2).
 import copy
 import itertools
 import math
-import os
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -14,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from genae.data.raw import physical_memory
 from genae.data.sampler import mix_seed, shuffled
 from genae.data.sources import SPLITS, ImageData
 from genae.errors import GenaeError, nearest
@@ -163,8 +163,8 @@ def _features(fixed: nn.Module, data: ImageData, split: str, device: torch.devic
     indices = data.split(split)
     with torch.no_grad():
         shape = fixed(data.images(indices[:1]).to(device)).shape[1:]
-        need, there = 4 * len(indices) * math.prod(shape), os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        if need > there:
+        need, there = 4 * len(indices) * math.prod(shape), physical_memory()
+        if there and need > there:
             raise GenaeError(
                 f"the features of {len(indices)} {split} images take {need / 1e9:.1f} GB and this machine has "
                 f"{there / 1e9:.1f} GB of memory; use fewer or smaller images"

@@ -16,7 +16,7 @@ from genae.latent.mixing import bands_of
 from genae.model import Model
 from genae.operations.atlas import Atlas
 from genae.operations.detector import Detector
-from genae.storage import load_tensors, save_tensors
+from genae.storage import is_file_name, load_tensors, save_tensors
 
 REMEMBERED = 100_000_000
 """Bytes of codes and reconstructions of pictures that are kept."""
@@ -128,6 +128,8 @@ class Session:
             raise GenaeError("directions are saved to a run folder; this model was opened from a weights file")
         if not _NAME.fullmatch(name):
             raise GenaeError(f"{name!r} cannot be the name of a direction; expected letters, digits, spaces and -")
+        if not is_file_name(name):
+            raise GenaeError(f"no file can be called {name!r} on Windows; choose another name")
         if name in self.saved_directions() or name in self._attribute_names():
             raise GenaeError(f"there is a direction {name!r} already; choose another name")
         if not (len(with_it) and len(without)):

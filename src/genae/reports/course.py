@@ -73,7 +73,7 @@ def _read_log(folder: RunFolder) -> tuple[Log, int]:
     """Lines that `curves` can draw, and the number of others; a last line that a kill cut short is not counted."""
     lines = [line for line in folder.history() if _is_entry(line)]
     path = folder.path / "log.jsonl"
-    text = path.read_text(errors="replace") if path.exists() else ""
+    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
     written = [line for line in text.split("\n")[:-1] if line.strip()]
     last = text.rpartition("\n")[2]
     read = len(lines) + len(folder.beginnings())

@@ -12,7 +12,7 @@ from torch import Tensor
 from genae.data.transforms import to_uint8
 from genae.model import Model
 from genae.protocol import Prior
-from genae.storage import WRITER, write_atomically
+from genae.storage import WRITER, replace, write_atomically
 
 INK, PAPER, GAP = (40, 40, 46), (255, 255, 255), 2
 
@@ -62,7 +62,7 @@ def save_picture(picture: Image.Image, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_bytes(png(picture))
-    temporary.replace(path)
+    replace(temporary, path)
 
 
 def png(picture: Image.Image) -> bytes:

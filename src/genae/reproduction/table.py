@@ -1,6 +1,5 @@
 """Reproduce a paper's table: train what is missing, measure it, and write it beside the published numbers."""
 
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
@@ -17,6 +16,7 @@ from genae.reproduction.columns import measure_of
 from genae.reproduction.output import draw_reconstructions, draw_traversals, write_table
 from genae.reproduction.published import TABLES
 from genae.reproduction.results import Results, reasons
+from genae.settings.parser import shell_line
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Order:
             elif value is not None and (default.name == "budget" or not _alike(value, default.default)):
                 flag = f"--{default.name.replace('_', '-')}"
                 words += [flag, value if isinstance(value, str) else ",".join(map(str, value))]
-        return shlex.join(words)
+        return shell_line(words)
 
     def wants(self, row: str, column: str) -> bool:
         """Whether a cell is to be measured."""

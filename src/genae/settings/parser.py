@@ -3,9 +3,10 @@
 import inspect
 import math
 import os
+import shlex
 import types
 import typing
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from genae.errors import GenaeError, nearest
@@ -92,6 +93,15 @@ def parse(name: str, value: object, wanted: object, *, text: bool = True) -> obj
 def dashed(name: str) -> str:
     """``batch_size`` -> ``batch-size``, as a person types it."""
     return name.replace("_", "-")
+
+
+def shell_line(words: Sequence[str]) -> str:
+    """A command as a person types it into this system's shell."""
+    if os.name != "nt":
+        return shlex.join(words)
+    from subprocess import list2cmdline  # only here: it takes longer than all other imports of this file
+
+    return list2cmdline(words)
 
 
 def _scalar(name: str, value: object, wanted: type, text: bool) -> object:

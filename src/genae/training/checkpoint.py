@@ -1,12 +1,11 @@
 """The run folder: what is in it, how it is written so that nothing is ever lost, and how it is read."""
 
 import errno
-import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -16,10 +15,13 @@ from torch import Tensor, nn
 
 from genae.errors import GenaeError
 from genae.storage import (
+    LOCK,
+    OWNER,
     append_line,
     flush_folder,
     load_tensors,
     load_weights,
+    locked,
     read_lines,
     save_tensors,
     write_atomically,
@@ -29,7 +31,7 @@ from genae.training.config import Config
 from genae.training.loop import Loop
 
 AVERAGE = "average.safetensors"
-LOCK, WRITABLE = ".lock", ".writable"
+WRITABLE = ".writable"
 PREPARED = {"checkpoints", "figures", WRITABLE, f"{WRITABLE}.tmp"}
 """What a folder holds before it is locked."""
 KEEP = 2  # the older one is there in case the disk loses the newer
@@ -69,7 +71,7 @@ class RunFolder:
             names = {file.name for file in self.path.iterdir()}
         except OSError as error:  # a file; a name that is too long; no permission
             raise GenaeError(f"{str(self.path)[:60]} cannot be a run folder: {error.strerror}") from None
-        began = "checkpoints" in names and (LOCK in names or names <= PREPARED)
+        began = "checkpoints" in names and ({LOCK, OWNER} & names or names <= PREPARED)
         if names and not began:
             raise GenaeError(
                 f"{self.path} holds {min(names)!r} and is not a run of genae; choose a --run that is new or empty"
@@ -90,20 +92,9 @@ class RunFolder:
                 f"the disk of {self.path} has {free / 1e6:.0f} MB free; this run needs {needed_bytes / 1e6:.0f} MB"
             )
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> AbstractContextManager[None]:
         """Hold the folder for this process; a second writer gets a `GenaeError`."""
-        with open(self.path / LOCK, "a+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                file.seek(0)
-                owner = file.read().strip()
-                raise GenaeError(f"{self.path} is being written by process {owner}; choose another --run") from None
-            file.truncate(0)
-            file.write(str(os.getpid()))
-            file.flush()
-            yield
+        return locked(self.path)
 
     @property
     def config(self) -> Config | None:
@@ -116,7 +107,7 @@ class RunFolder:
             _, metadata = load_tensors(checkpoints[-1] / "model.safetensors")
             return Config.from_json(metadata.get("config", ""), str(checkpoints[-1]))
         try:
-            return Config.from_json(file.read_text(), str(file))
+            return Config.from_json(file.read_text(encoding="utf-8"), str(file))
         except (OSError, UnicodeDecodeError) as error:
             raise GenaeError(f"{file} cannot be read: {error}") from None
 
@@ -155,7 +146,7 @@ class RunFolder:
             shutil.rmtree(temporary, ignore_errors=True)
             raise self._write_error(error) from None
         for old in self.checkpoints()[:-KEEP]:
-            shutil.rmtree(old)
+            shutil.rmtree(old, ignore_errors=True)  # on Windows, what somebody reads stays until the next save
 
     def save_best(self, model: nn.Module, images: int, config: Config, data: str) -> None:
         """Replace ``best.safetensors``; ``data`` is the hash of what it was trained on."""
@@ -180,7 +171,7 @@ class RunFolder:
             weights, _ = load_tensors(newest / "model.safetensors")
             averaged, _ = load_tensors(newest / AVERAGE) if average else ({}, {})
             moments, _ = load_tensors(newest / "optimisers.safetensors")
-            state: State = json.loads((newest / "state.json").read_text())
+            state: State = json.loads((newest / "state.json").read_text(encoding="utf-8"))
             if state["images"] != int(_images(newest)) or not {"best", "seconds", "data"} <= state.keys():
                 raise ValueError("state.json is incomplete or of another checkpoint")
             restore_optimisers(loop, moments)

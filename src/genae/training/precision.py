@@ -78,7 +78,7 @@ def _multiplies_bfloat16(device: torch.device) -> tuple[bool, str]:
 
 
 def _cpu_flags() -> set[str]:
-    return set(CPU_INFO.read_text().split()) if CPU_INFO.exists() else set()
+    return set(CPU_INFO.read_text(encoding="utf-8").split()) if CPU_INFO.exists() else set()
 
 
 class _Products(TorchDispatchMode):
@@ -137,8 +137,7 @@ def _onednn() -> Iterator[None]:
 
 @cache
 def _onednn_is_better() -> bool:
-    cpu = Path("/proc/cpuinfo")
-    if "AuthenticAMD" not in (cpu.read_text() if cpu.exists() else platform.processor()):
+    if "AuthenticAMD" not in (CPU_INFO.read_text(encoding="utf-8") if CPU_INFO.exists() else platform.processor()):
         return False
     generator = torch.Generator().manual_seed(0)
     a, b = (torch.randn(256, 256, generator=generator) for _ in range(2))
