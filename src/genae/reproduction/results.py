@@ -65,7 +65,8 @@ class Results:
         Raises `GenaeError` where it holds something else, or a table of another budget or precision.
         """
         try:
-            results = cls(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else cls(table, budget, precision=precision)
+            stored = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+            results = cls(table, budget, precision=precision) if stored is None else cls(**stored)
         except (ValueError, TypeError, AttributeError):
             raise GenaeError(f"{path} is not a table that genae wrote; move it away, or choose another --out") from None
         for name, wanted in (("table", table), ("budget", budget), ("precision", precision)):
