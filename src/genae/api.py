@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
@@ -122,13 +123,12 @@ def fit_preset_prior(preset: str, run: Path | str, progress: Progress = silent) 
     """Fit the prior that a preset names, if it names one, to the codes of its trained run; returns the prior's file."""
     if preset not in FITTED:
         return None
-    settings = FITTED[preset]
     try:
-        return distributed.by_writer(lambda: fit_prior(run, **settings, progress=progress))
+        return fit_prior(run, **FITTED[preset], progress=progress)
     except GenaeError as error:
         raise GenaeError(
             f"{run} is trained, but the prior of {preset} could not be fitted: {error}; "
-            f"genae prior {run} {settings['kind']} fits one with settings of your own"
+            f"genae prior {run} {FITTED[preset]['kind']} fits one with settings of your own"
         ) from None
 
 
@@ -223,7 +223,7 @@ def probe(
     settings: fields of `ProbeRequest`. heads: ``mlp`` is that of `genae.metrics.recognition.recognise`, the others are
     probes of the frozen features, with records such as ``knn-FROZEN``. With ``random_trunk`` the same trunk with fresh
     weights, others for every seed: the row that every other has to beat, and with ``frozen`` none that of supervised
-    training. Raises `GenaeError`.
+    training. Under torchrun, process 0 measures and the others wait: a head is too small to share. Raises `GenaeError`.
     """
     _check_settings(settings, ProbeRequest)
     request = ProbeRequest(**settings)
@@ -234,11 +234,16 @@ def probe(
             return sections(model.autoencoder)
         return sections(build_model(replace(model.config, seed=seed), model.image_shape).to(model.device))
 
-    records = []
-    for record in probe_encoder(trunk, model.digest, data or model.open_data(), request, progress):
-        _keep([record], model.folder / "metrics.jsonl" if model.folder else None)
-        records.append(record)
-    return records
+    data = data or model.open_data()
+
+    def measure() -> list[Record]:
+        records = []
+        for record in probe_encoder(trunk, model.digest, data, request, progress):
+            _keep([record], model.folder / "metrics.jsonl" if model.folder else None)
+            records.append(record)
+        return records
+
+    return distributed.by_writer(measure)
 
 
 def _check_settings(settings: Mapping[str, object], of: type[Request] | type[ProbeRequest]) -> None:
@@ -263,9 +268,12 @@ def _prepare(out: Path | None) -> None:
 
 
 def _keep(records: Iterable[Record], out: Path | None) -> None:
-    if out and distributed.rank() == 0:
+    def append(to: Path) -> None:
         for record in records:
-            append_line(out, record)
+            append_line(to, record)
+
+    if out:
+        distributed.by_writer(partial(append, out))
 
 
 def fit_prior(
@@ -282,7 +290,8 @@ def fit_prior(
 
     It is then one of the run's priors, called ``name`` (by default its kind). ``settings`` are fields of `Fit` and
     arguments of the prior's class. Codes are encoded once and cached in the run; what is fitted is not fitted again.
-    Returns the prior's file.
+    Under torchrun, processes share the encoding, and process 0 fits: the result is that of one. Returns the prior's
+    file. Raises `GenaeError`.
     """
     if not Path(run).is_dir():
         raise GenaeError(f"{run} is not a run folder; a prior is kept in one")
@@ -296,20 +305,26 @@ def fit_prior(
         raise GenaeError(f"{run} was trained with a prior {name!r}; choose another --name")
     fit_settings = fit_of(kind, settings)
     data = data or model.open_data(None, data_root)
-    folder = Path(run) / "priors"
-    folder.mkdir(exist_ok=True)
-    path = folder / f"{name}.safetensors"
-    wanted = {"fit": json.dumps(asdict(fit_settings)), "weights": model.digest, "data": data.digest, "genae": VERSION}
-    if path.exists() and load_tensors(path)[1].items() >= wanted.items():
-        return path  # the same settings, the same codes
-    partial = folder / f".{name}.partial"
-    progress("encoding the training images", 0, 1)
-    codes = model.training_codes(data, Path(run))
-    fitted, seconds = fit_to_codes(codes, fit_settings, partial, progress)
-    seen = fit_settings.images if fit_settings.learned else len(codes)
-    known = {"code_dim": str(model.code_dim), "images": str(seen), "seconds": repr(seconds)}
-    save_tensors(path, fitted.state_dict(), wanted | known)
-    partial.unlink(missing_ok=True)
+    path = Path(run) / "priors" / f"{name}.safetensors"
+    origin = {"fit": json.dumps(asdict(fit_settings)), "weights": model.digest, "data": data.digest, "genae": VERSION}
+
+    def is_fitted() -> bool:
+        """Whether the file is of the same settings and the same codes."""
+        return path.exists() and load_tensors(path)[1].items() >= origin.items()
+
+    def fit() -> None:
+        path.parent.mkdir(exist_ok=True)
+        begun = path.with_name(f".{name}.partial")
+        fitted, seconds = fit_to_codes(codes, fit_settings, begun, progress, model.device)
+        seen = fit_settings.images if fit_settings.learned else len(codes)
+        numbers = {"code_dim": str(model.code_dim), "images": str(seen), "seconds": repr(seconds)}
+        save_tensors(path, fitted.state_dict(), origin | numbers)
+        begun.unlink(missing_ok=True)
+
+    if not distributed.by_writer(is_fitted):
+        progress("encoding the training images", 0, 1)
+        codes = model.training_codes(data, Path(run))
+        distributed.by_writer(fit)
     return path
 
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import cast
 
@@ -334,17 +334,19 @@ class Model:
         return z if space == "code" else self._prior(space).decode(z)
 
     def training_codes(self, data: ImageData, run: Path | None) -> Tensor:
-        """Codes [N, D] of the training images, encoded once: they are kept in the ``codes/`` of the run, if any."""
+        """Codes [N, D] of the training images, encoded once: they are kept in the ``codes/`` of the run, if any.
+
+        Processes share the work; every one gets all codes, to the last bit those that one process encodes.
+        """
         if not self.autoencoder.has_encoder:
             raise GenaeError(f"{self.name} ({self.config.model}) has no encoder: there are no codes to fit a prior to")
-        if run is None:
-            return self.encode_data(data, data.split("train"))
-        path = run / "codes" / f"train-{self.digest}-{data.digest}.safetensors"
-        if path.exists():
+        path = run / "codes" / f"train-{self.digest}-{data.digest}.safetensors" if run else None
+        if path and distributed.by_writer(path.exists):
             return load_tensors(path)[0]["codes"]
-        codes = self.encode_data(data, data.split("train"))
-        path.parent.mkdir(exist_ok=True)
-        save_tensors(path, {"codes": codes}, {})
+        batches = distributed.in_order(data.split("train").split(BATCH), data.images, self.encode)
+        codes = torch.cat(list(batches))
+        if path:
+            distributed.by_writer(partial(_keep_codes, path, codes))
         return codes
 
     def add_priors(self, fitted: Mapping[str, Prior]) -> None:
@@ -365,6 +367,11 @@ class Model:
         if name not in self.autoencoder.priors:
             raise GenaeError(f"{self.name} has no prior {name!r}; {nearest(name, self.priors)}")
         return self.autoencoder.priors[name]
+
+
+def _keep_codes(path: Path, codes: Tensor) -> None:
+    path.parent.mkdir(exist_ok=True)
+    save_tensors(path, {"codes": codes}, {})
 
 
 def as_codes(codes: object) -> Tensor:

@@ -10,12 +10,14 @@ import pytest
 import torch
 
 from genae import api
+from genae.data.sources import open_data
 from genae.errors import GenaeError
-from genae.model import load
+from genae.model import Model, load
 from genae.priors import PRIORS
-from genae.protocol import Prior
+from genae.protocol import Part, Prior
 from genae.settings.presets import FITTED
 from genae.storage import load_tensors, save_tensors
+from genae.training import prior_fit
 from genae.training.config import Config
 from genae.training.prior_fit import Fit, fit_to_codes
 from genae.training.start import train
@@ -48,6 +50,30 @@ def test_any_prior_on_the_codes_of_a_run(kind: str, run: Path) -> None:
     assert (kind in model.spaces) == model.autoencoder.priors[kind].has_encoder
     assert api.evaluate(run, metrics=["fd"], networks=["pixels"], priors=[kind], samples=100)
     assert len(list((run / "codes").iterdir())) == 1, "codes are encoded once"
+
+
+def test_a_prior_is_trained_on_the_device_of_the_run(run: Path, monkeypatch: pytest.MonkeyPatch, two_clusters) -> None:
+    class SeenError(Exception):
+        pass
+
+    def look(prior: Prior, batches: Any, **_: object) -> None:
+        raise SeenError(next(prior.parameters()).device.type, next(batches(0, Part())).device.type)
+
+    monkeypatch.setattr(prior_fit, "Loop", look)  # no GPU is needed: the device meta has shapes alone
+    with pytest.raises(SeenError) as seen:
+        fit_to_codes(two_clusters(400), Fit("vae", batch_size=100), Path("unused"), device="meta")
+    assert seen.value.args == ("meta", "meta")
+
+    def fit(codes: torch.Tensor, settings: Fit, partial: Path, progress: object, device: torch.device) -> None:
+        raise SeenError(device.type)
+
+    monkeypatch.setattr(api, "fit_to_codes", fit)
+    monkeypatch.setattr(Model, "training_codes", lambda *_: torch.zeros(64, 6))
+    opened = load(run, with_fitted_priors=False)
+    opened.device = torch.device("meta")
+    monkeypatch.setattr(api, "load", lambda *_, **__: opened)
+    with pytest.raises(SeenError, match="meta"):
+        api.fit_prior(run, "vae", data=open_data("digits"))
 
 
 def test_an_interrupted_fit_goes_on_bit_for_bit(tmp_path: Path, generator, two_clusters) -> None:

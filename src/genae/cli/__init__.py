@@ -8,6 +8,7 @@ import os
 import sys
 
 from genae.cli.app import app
+from genae.cli.processes import take_roles, wait_for_process_0
 from genae.errors import GenaeError
 
 # isort: off
@@ -21,6 +22,7 @@ def main() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
     arguments = [a for a in sys.argv[1:] if a != "--debug"]
     try:
+        take_roles(arguments)
         code = app(arguments, standalone_mode=False)
     except KeyboardInterrupt:
         sys.exit(130)
@@ -33,6 +35,7 @@ def main() -> None:
             raise
         message = str(usage() if usage else error)
         if message:  # none where the help was shown instead
+            wait_for_process_0()
             print(f"genae: error: {message.splitlines()[0]}", file=sys.stderr)
         sys.exit(2)
     sys.exit(code if isinstance(code, int) else 0)

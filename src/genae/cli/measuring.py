@@ -133,7 +133,6 @@ def evaluate(
     genae evaluate runs/first
     genae evaluate my-samples --data my-pictures
     """
-    from genae import distributed
     from genae.model import is_run
     from genae.reports import tables
 
@@ -144,14 +143,13 @@ def evaluate(
         size, fit, channels, value_range,
     )  # fmt: skip
     records = _evaluate_run(flags) if is_run(subject) else _evaluate_images(flags)
-    if distributed.rank() == 0:
-        show_table(*tables.table(records), format)
-        for remark in tables.cautions(records):
-            note(remark)
+    show_table(*tables.table(records), format)
+    for remark in tables.cautions(records):
+        note(remark)
 
 
 def _evaluate_run(flags: EvaluateFlags) -> "Sequence[Record]":
-    from genae import api, distributed
+    from genae import api
     from genae.metrics import RUN_METRICS
 
     shape = {"size": flags.size, "fit": flags.fit, "channels": flags.channels, "value-range": flags.value_range}
@@ -159,11 +157,10 @@ def _evaluate_run(flags: EvaluateFlags) -> "Sequence[Record]":
         raise GenaeError(f"--{flag} is for images only: a run's data are prepared as in its training; leave it out")
     model = load_run(flags.subject)
     source = model.open_data(flags.data, flags.data_root, skip_bad=flags.skip_bad or None)
-    if distributed.rank() == 0:
-        if source.labels is None and flags.metrics is None:
-            note(f"{source.name} has no labels: no classifier to score samples; --metrics fid uses Inception")
-        for conversion in source.conversions if flags.data else ():
-            note(f"{source.name}: {conversion}; the measurements are of the converted images")
+    if source.labels is None and flags.metrics is None:
+        note(f"{source.name} has no labels: no classifier to score samples; --metrics fid uses Inception")
+    for conversion in source.conversions if flags.data else ():
+        note(f"{source.name}: {conversion}; the measurements are of the converted images")
     taught = None
     if flags.train_data:
         taught = model.open_data(flags.train_data, flags.data_root, skip_bad=flags.skip_bad or None)

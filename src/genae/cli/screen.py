@@ -6,7 +6,6 @@ On a terminal progress is a line that changes; in a log it is a line at the star
 `FIRST_REPORT` seconds, and then one every `REPORT_EVERY` seconds.
 """
 
-import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -17,6 +16,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from genae.cli.processes import rank
+
 if TYPE_CHECKING:
     from genae.training.config import Config
     from genae.training.memory import Footprint
@@ -25,7 +26,7 @@ FIRST_REPORT = 10.0
 REPORT_EVERY = 60.0
 
 console = Console(highlight=False)
-_stderr = Console(highlight=False, stderr=True)
+_stderr = Console(highlight=False, stderr=True, quiet=rank() > 0)
 
 
 def note(message: str) -> None:
@@ -133,11 +134,10 @@ class _Line:
 
         first, *rest = (progress.TextColumn(text) for text in columns)
         shown = (first, progress.BarColumn(24), *rest, progress.TimeRemainingColumn())
-        writes = int(os.environ.get("RANK", 0)) == 0
-        self.log = _Log() if writes and not _stderr.is_terminal else None
+        self.log = _Log() if rank() == 0 and not _stderr.is_terminal else None
         # Only what goes to the same terminal may be drawn above the bar: a piped result must stay in its pipe.
         self.bar = progress.Progress(
-            *shown, console=_stderr, disable=not writes or self.log is not None, redirect_stdout=console.is_terminal
+            *shown, console=_stderr, disable=rank() > 0 or self.log is not None, redirect_stdout=console.is_terminal
         )
         self.task = self.bar.add_task("", total=total, rate="-", losses="")
 

@@ -1,6 +1,5 @@
 """Commands that train: models, priors, classifiers, the runs of a paper's table."""
 
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -40,19 +39,18 @@ def train(
 
     genae train stacked-wae --dry-run --data digits --run x  lists the settings with their values.
     """
-    from genae import api, distributed
+    from genae import api
     from genae.autoencoders import AUTOENCODERS
     from genae.settings.presets import FITTED, PRESETS
     from genae.training.config import anneals_to_the_end, resolve
 
     settings = settings_of(context.args) | ({"data": data} if data else {})
     config = resolve(model, settings, PRESETS, AUTOENCODERS)
-    if int(os.environ.get("RANK", 0)) == 0:
-        print_settings(config)
-        if "images" in settings and "anneal" not in settings and anneals_to_the_end(PRESETS.get(model, {})):
-            note(f"anneal is {config.options['anneal']:,}: the learning rate falls until the end, as --images sets it")
-        if model in FITTED:
-            console.print(f"then a prior is fitted: {', '.join(f'{k} {v}' for k, v in FITTED[model].items())}")
+    print_settings(config)
+    if "images" in settings and "anneal" not in settings and anneals_to_the_end(PRESETS.get(model, {})):
+        note(f"anneal is {config.options['anneal']:,}: the learning rate falls until the end, as --images sets it")
+    if model in FITTED:
+        console.print(f"then a prior is fitted: {', '.join(f'{k} {v}' for k, v in FITTED[model].items())}")
     if dry_run:
         try:
             shape = api.image_shape(config)
@@ -68,21 +66,20 @@ def train(
             return Work()
 
         outcome, prior = api.train_with_prior(model, config, run, progress=progress.show, fitting=fitting)
-    if distributed.rank() == 0:
-        how = {
-            "finished": "finished",
-            "early": "stopped early (no improvement)",
-            "interrupted": "interrupted and saved",
-        }
-        console.print(
-            f"{how[outcome.stopped]} at {outcome.images:,} images, {outcome.seconds:.0f} s; "
-            + (f"lowest validation MSE {outcome.best_mse:.4f}; " if outcome.best_mse < float("inf") else "")
-            + f"run folder {escape(run)}",
-            soft_wrap=True,
-        )
+    how = {
+        "finished": "finished",
+        "early": "stopped early (no improvement)",
+        "interrupted": "interrupted and saved",
+    }
+    console.print(
+        f"{how[outcome.stopped]} at {outcome.images:,} images, {outcome.seconds:.0f} s; "
+        + (f"lowest validation MSE {outcome.best_mse:.4f}; " if outcome.best_mse < float("inf") else "")
+        + f"run folder {escape(run)}",
+        soft_wrap=True,
+    )
     if outcome.stopped == "interrupted":
         return 130
-    if prior and distributed.rank() == 0:
+    if prior:
         console.print(f"{FITTED[model]['kind']} prior: {escape(str(prior))}", soft_wrap=True)
     return 0
 

@@ -52,7 +52,7 @@ def classifier_of(data: ImageData, device: torch.device, progress: Progress = si
         if not classifier_path(data).exists():
             train_classifier(data, device, progress=progress)
 
-    distributed.writer_first(train_once)
+    distributed.by_writer(train_once)
     return load_classifier(data, device)
 
 

@@ -1,10 +1,11 @@
 """The record that a cell shows: found among the measurements of its run, and measured if it is not there."""
 
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from genae import api
+from genae import api, distributed
 from genae.errors import GenaeError
 from genae.metrics import metric_class
 from genae.metrics.probe import RANDOM_TRUNK
@@ -31,7 +32,10 @@ class Lookup(NamedTuple):
     """Entries of the fingerprint that say what was measured; the others say how, and are the protocol."""
 
     def find(self, run: Path) -> Record | None:
-        """The newest record of ``run`` that matches."""
+        """The newest record of ``run`` that matches, as process 0 reads them."""
+        return distributed.by_writer(partial(self._newest, run))
+
+    def _newest(self, run: Path) -> Record | None:
         for record in reversed(read_lines(run / "metrics.jsonl", "metric")):
             if record["of"] != self.of or not record["metric"].startswith(self.metric):
                 continue

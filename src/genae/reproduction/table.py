@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TypedDict, Unpack
 
+from genae import distributed
 from genae.data.sources import open_data
 from genae.errors import GenaeError, nearest
 from genae.metrics.probe import expect_seeds
@@ -122,10 +123,13 @@ def reproduce(
     Cells and seeds that were measured before with the same budget and precision are kept, and nothing is measured
     twice. A cell says why it, or one of its seeds, could not be measured. Pictures for each data set show the lowest
     seed of every row. Returns the Markdown file. Raises `GenaeError`.
+
+    Under torchrun, processes share every training and measurement; process 0 alone writes the table and calls ``say``.
     """
     order = Order(table, **settings)
-    Path(order.out).mkdir(parents=True, exist_ok=True)  # after the checks, before the work
-    results = Results.begin(order.path, table, order.budget, order.precision, order.command)
+    distributed.start("auto")  # before the first cell: the table is begun by process 0 alone
+    results = distributed.by_writer(partial(_begun, order))
+    say = say if distributed.rank() == 0 else _unsaid
     open_images = lru_cache(maxsize=1)(open_data)  # many cells of a table are of the same images
     for name, (row, published) in TABLES[table].rows.items():
         for column, paper in zip(TABLES[table].columns, published, strict=True):
@@ -153,7 +157,22 @@ def reproduce(
                 if seed == min(map(int, values)):
                     results.runs.setdefault(data, {})[name] = [str(measurement.run), measurement.space]
             results.fill(name, column, paper, values, row.quoted or reasons(failures, order.seeds))
-            write_table(order.path, results)  # after every cell: nothing is lost
-    draw_reconstructions(order.path, results)
-    draw_traversals(order.path, results)
-    return write_table(order.path, results)
+            distributed.by_writer(partial(write_table, order.path, results))  # after every cell: nothing is lost
+    return distributed.by_writer(partial(_complete, order.path, results))
+
+
+def _begun(order: Order) -> Results:
+    """After the checks, before the work."""
+    order.path.parent.mkdir(parents=True, exist_ok=True)
+    return Results.begin(order.path, order.table, order.budget, order.precision, order.command)
+
+
+def _complete(path: Path, results: Results) -> Path:
+    """The pictures, and the table that shows them."""
+    draw_reconstructions(path, results)
+    draw_traversals(path, results)
+    return write_table(path, results)
+
+
+def _unsaid(_: str) -> None:
+    """What processes other than the first say."""

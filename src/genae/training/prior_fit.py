@@ -88,11 +88,13 @@ def fit_to_codes(
     settings: Fit,
     partial: Path,
     progress: Progress = silent,
+    device: torch.device | str = "cpu",
 ) -> tuple[Prior, float]:
-    """Fit a prior to codes [N, D]; returns it and the seconds that it took.
+    """Fit a prior to codes [N, D] on the CPU; returns it, there too, and the seconds that it took.
 
-    A learned one is saved in ``partial`` once a minute and when it is interrupted: the same call goes on from there,
-    bit for bit. Raises `GenaeError`.
+    A learned one is trained on ``device``; what has a closed form is fitted on the CPU, in float64. A training is saved
+    in ``partial`` once a minute and when it is interrupted: the same call goes on from there, bit for bit. Raises
+    `GenaeError`.
     """
     if settings.learned and settings.batch_size > len(codes):
         raise GenaeError(f"a batch of {settings.batch_size} is larger than the {len(codes)} codes; lower --batch-size")
@@ -110,14 +112,19 @@ def fit_to_codes(
         progress(f"fitting the source of {settings.kind}", 0, 1)
         prior.levels[1].fit(whitened, progress)
     before = time.perf_counter() - begun
-    return prior.eval(), before + _train(prior.levels[1], whitened, settings, partial, progress)
+    seconds = before + _train(prior.levels[1].to(device), whitened, settings, partial, progress)
+    return prior.cpu().eval(), seconds
 
 
 def _train(prior: Prior, codes: Tensor, settings: Fit, partial: Path, progress: Progress) -> float:
+    """Train a prior, on the device where it is, on whitened codes [N, D], on the CPU; returns the seconds."""
+    there = codes.to(next(prior.parameters()).device)
+
     def batches(images: int, _: Part) -> Iterator[Tensor]:
         draw = 0
         while True:
-            yield codes[shuffled(images, settings.batch_size, len(codes), settings.seed, draw)]
+            indices = shuffled(images, settings.batch_size, len(codes), settings.seed, draw)
+            yield there[indices.to(there.device)]
             draw += 1
 
     loop = Loop(prior, batches, seed=settings.seed)

@@ -1,0 +1,142 @@
+"""Every shared command with 1, 2 and 3 processes: the same files, the same output, the same numbers.
+
+    python benchmarks/processes.py [--most 3] [--keep FOLDER]
+
+`genae train` trains on the built-in digits with each number of processes. `prior`, `evaluate` and `probe` then work on
+copies of the one-process run, so that their own share of the differences is seen. `reproduce` trains, fits and measures
+cells of two tables. What is compared with one process: which files exist, what is printed (without numbers), the
+largest difference of a weight and of a code, and the largest relative difference of a measurement.
+"""
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from safetensors.torch import load_file
+
+TRAIN = """train aaae/mnist-plus --data digits --size 16 --width 8 --images 3840 --anneal 0 --validate-every 1920
+    --checkpoint-every 1920 --precision float32 --device cpu --run"""
+COMMANDS = {
+    "train, and a prior": TRAIN,
+    "prior, in closed form": "prior {run} mixture --components 8",
+    "prior, trained": "prior {run} flow-matching --images 40000 --batch-size 100 --width 32",
+    "evaluate": "evaluate {run} --metrics mse,psnr,icp,fd,1nn,knn,nearest,swd,fpl,cost --samples 1000",
+    "probe": "probe {run} --frozen conv1 --heads mlp,knn --epochs 3 --seeds 0,1",
+    "reproduce, a fitted prior": "reproduce aaae/table1 --budget smoke --rows aaae,aaae-plus --columns mnist_icp",
+    "reproduce, recognition": "reproduce patchvae/table1 --budget smoke --rows patchvae --columns conv1-5_cifar100",
+}
+NOT_COMPARED = {"seconds", "images_per_second", "data_share", "train_seconds"}
+
+
+class Compared(NamedTuple):
+    """What a command did with several processes, beside what it did with one."""
+
+    files: str
+    printed: str
+    weights: float
+    """Largest absolute difference."""
+    numbers: float
+    """Largest relative difference."""
+
+
+def launch(processes: int, words: list[str], folder: Path) -> tuple[str, float]:
+    """Run ``genae`` with so many processes in ``folder``; its standard output, and the seconds."""
+    torchrun = ["-m", "torch.distributed.run", "--nproc-per-node", str(processes), "--master-port", "29533", "-m"]
+    command = [sys.executable, *(torchrun if processes > 1 else ["-m"]), "genae", *words]
+    begun = time.perf_counter()
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{' '.join(words)} with {processes} processes failed:\n{done.stdout}\n{done.stderr}")
+    return done.stdout, time.perf_counter() - begun
+
+
+def compare(one: Path, several: Path, texts: tuple[str, str]) -> Compared:
+    """The files of two folders, and what was printed."""
+    names = [{file.relative_to(folder) for file in folder.rglob("*") if file.is_file()} for folder in (one, several)]
+    files = "same" if names[0] == names[1] else "differ: " + ", ".join(map(str, sorted(names[0] ^ names[1])[:3]))
+    weights = numbers = 0.0
+    for name in sorted(names[0] & names[1]):
+        if name.suffix == ".safetensors":
+            ours, theirs = load_file(several / name), load_file(one / name)
+            for key, value in theirs.items():
+                difference = (ours[key].double() - value.double()).abs().max().item() if value.numel() else 0.0
+                weights = max(weights, difference)
+        elif name.suffix in (".json", ".jsonl"):
+            pairs = zip(numbers_of(several / name), numbers_of(one / name), strict=True)
+            for (key, ours_number), (same_key, number) in pairs:
+                assert key == same_key, (name, key, same_key)
+                numbers = max(numbers, abs(ours_number - number) / max(abs(number), 1e-12))
+    printed = [re.sub(r"[\d.,]+", "#", text) for text in texts]
+    return Compared(files, "same" if printed[0] == printed[1] else "differs", weights, numbers)
+
+
+def numbers_of(file: Path) -> Iterator[tuple[str, float]]:
+    """Every number in a file of JSON or of lines of JSON, with where it stands; times are left out."""
+
+    def walk(value: object, where: str) -> Iterator[tuple[str, float]]:
+        if isinstance(value, dict):
+            if value.get("metric") in NOT_COMPARED:
+                return
+            for key, inner in value.items():
+                if key not in NOT_COMPARED:
+                    yield from walk(inner, f"{where}/{key}")
+        elif isinstance(value, list):
+            for number, inner in enumerate(value):
+                yield from walk(inner, f"{where}/{number}")
+        elif isinstance(value, int | float):
+            yield where, value
+
+    lines = file.read_text().splitlines() if file.suffix == ".jsonl" else [file.read_text()]
+    for number, line in enumerate(lines):
+        yield from walk(json.loads(line), str(number))
+
+
+def main() -> None:
+    """Run, compare, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--most", type=int, default=3, help="the largest number of processes")
+    parser.add_argument("--keep", type=Path, help="folder to work in, which is kept")
+    arguments = parser.parse_args()
+    os.environ |= {"OMP_NUM_THREADS": "1"}
+    root = arguments.keep or Path(tempfile.mkdtemp())
+    rows = [["command", "processes", "seconds", "files", "printed", "weights differ by", "numbers differ by"]]
+    for number, (name, command) in enumerate(COMMANDS.items()):
+        texts: dict[int, str] = {}
+        folders: dict[int, Path] = {}
+        for processes in range(1, arguments.most + 1):
+            os.environ["GENAE_CACHE"] = str(root / f"cache-{processes}")
+            folders[processes] = folder = root / f"{number}-{processes}"
+            folder.mkdir(parents=True)
+            if "{run}" in command:
+                shutil.copytree(root / "0-1" / "run", folder / "run")
+            words = command.format(run="run").split() + (["run"] if number == 0 else [])
+            texts[processes], seconds = launch(processes, words, folder)
+            row = [name, str(processes), f"{seconds:.0f}", "", "", "", ""]
+            if processes > 1:
+                compared = compare(folders[1], folder, (texts[1], texts[processes]))
+                row[3:] = [compared.files, compared.printed, *map(in_words, compared[2:])]
+            rows.append(row)
+            print("\t".join(rows[-1]), file=sys.stderr, flush=True)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    if not arguments.keep:
+        shutil.rmtree(root)
+
+
+def in_words(difference: float) -> str:
+    """``nothing`` for equal to the last bit."""
+    return f"{difference:.1e}" if difference else "nothing"
+
+
+if __name__ == "__main__":
+    main()
