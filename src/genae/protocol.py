@@ -104,10 +104,16 @@ class Autoencoder(nn.Module):
         """Numbers of images at which the resolution or batch size of `stage` changes, from 0 up."""
         return [0]
 
+    @property
+    def full_size_batch(self) -> int:
+        """How many images of full size are worked on at once: the batch of the last stage, over all processes."""
+        return self.stage(self.changes()[-1]).batch_size
+
     def step(self, batches: Iterator[Tensor], images: int) -> Iterator[Update]:
         """One iteration of the algorithm, as a generator of updates.
 
-        ``batches`` yields image batches [B, C, H, W] in [-1, 1]; ``images`` is the number of images seen so far.
+        ``batches`` yields image batches [B, C, H, W] in [-1, 1], at the resolution of ``stage(images)``; ``images`` is
+        the number of images seen so far.
 
         Rules, each checked by the loop or by ``tests/test_protocol.py``:
 

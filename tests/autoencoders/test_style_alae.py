@@ -15,7 +15,7 @@ from genae.errors import GenaeError
 from genae.latent.mixing import truncate
 from genae.model import load
 from genae.networks.style import StyleEncoder
-from genae.networks.style_layers import Convolution, blur, channels_of, levels_of
+from genae.networks.style_layers import Convolution, blur, channels_of, halved, levels_of
 from genae.protocol import Autoencoder
 from genae.settings.presets import PRESETS
 from genae.training.config import option_types, resolve
@@ -153,7 +153,7 @@ def test_a_level_is_blended_in_without_a_jump() -> None:
     w = torch.randn(2, 6)
     results = []
     for images in (399, 400):  # the end of level 1, the first moment of level 2
-        seen = model.seen(x, images)
+        seen = model.seen(halved(x, 16 // model.stage(images).resolution - 1), images)
         results.append((model.encode(x), model.decode(w), seen.mean((2, 3))))
     for before, after in zip(*results, strict=True):
         assert torch.allclose(before, after, atol=1e-5)
@@ -161,6 +161,8 @@ def test_a_level_is_blended_in_without_a_jump() -> None:
     coarse = F.interpolate(F.avg_pool2d(x, 2), scale_factor=2)
     assert torch.allclose(model.seen(x, 450), (coarse + x) / 2, atol=1e-6)  # real images are blended as G's are
     assert torch.equal(model.seen(x, 500), x)
+    with pytest.raises(ValueError, match="a batch of 16 pixels; expected 8 after 399 images"):
+        model.seen(x, 399)
 
 
 def test_mixing_takes_the_styles_from_one_layer_on_from_another_z() -> None:
@@ -358,7 +360,7 @@ def test_on_shapes_the_level_still_follows_the_images(kind: type[Autoencoder]) -
     assert ghost.images_seen == 450
     assert ghost.resolution == 16
     for images, resolution in ((0, 4), (250, 8), (350, 8), (450, 16), (500, 16)):
-        batches = (torch.empty(4, *SHAPE, device="meta") for _ in range(2))
+        batches = (torch.empty(4, 3, resolution, resolution, device="meta") for _ in range(2))
         assert all(update.loss.is_meta for update in ghost.step(batches, images))
         assert ghost.resolution == resolution
 

@@ -29,8 +29,20 @@ def test_silent_failures_are_said_in_plain_words(break_it: Any, warning: str, ti
     x = next(random_batches(0, Part(), whole=64))
     with torch.no_grad():
         break_it(model)
-        said = warnings(diagnose(model, x), {})
+        said = warnings(diagnose(model, [x]), {})
     assert any(sentence.startswith(warning) for sentence in said), said
+
+
+def test_the_numbers_are_those_of_all_batches_together(tiny_model, random_batches) -> None:
+    model = tiny_model("stacked-wae").eval()
+    x = next(random_batches(0, Part(), whole=64)) * 0.01 + 0.9
+    with torch.no_grad():
+        whole, parts = (diagnose(model, batches) for batches in ([x], x.split(13)))
+        codes, drawn = model.encode(x), model.priors["normal"].sample(64, torch.Generator().manual_seed(0))
+        spread = model.decode(drawn).std(0).mean() / x.std(0).mean()
+    assert parts == pytest.approx(whole, rel=1e-4)
+    assert whole["code_std"] == pytest.approx(float(codes.std(0, correction=0).mean()), rel=0.2)
+    assert whole["diversity_normal"] == pytest.approx(float(spread), rel=1e-4)
 
 
 def test_a_critic_that_wins_is_named() -> None:

@@ -34,8 +34,8 @@ class Growing(Autoencoder):
     codes w are in R^``code_dim``. In a share ``mixing`` of the training samples the styles from a random layer on are
     those of another z.
 
-    Codes are [B, code_dim], or one for each layer [B, layers, code_dim]. While a model grows, images are reduced to
-    the resolution at hand before they are encoded, and enlarged to the full one after they are decoded.
+    Codes are [B, code_dim], or one for each layer [B, layers, code_dim]. While a model grows, `encode` reduces images
+    to the resolution at hand, and `decode` enlarges them to the full one; `step` works at the one at hand.
     """
 
     betas: ClassVar[tuple[float, float]] = (0.0, 0.99)
@@ -114,10 +114,11 @@ class Growing(Autoencoder):
         return level, blend if blend == 1.0 else torch.tensor(blend, device=self.images_seen.device)
 
     def seen(self, x: Tensor, images: int) -> Tensor:
-        """A batch [B, C, H, W] at the resolution of ``images``, blended with the one below as G's output is."""
+        """A batch at the resolution of ``images``, blended with the one below as G's output is."""
         self.images_seen.fill_(images)
         level, blend = self.now
-        x = halved(x, self.levels - 1 - level)
+        if x.shape[-1] != 4 * 2**level:
+            raise ValueError(f"a batch of {x.shape[-1]} pixels; expected {4 * 2**level} after {images:,} images")
         return x if isinstance(blend, float) else torch.lerp(doubled(halved(x)), x, blend)
 
     def styles(self, count: int) -> Tensor:

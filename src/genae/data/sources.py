@@ -19,6 +19,7 @@ from genae.data.files import cause, find_pictures, is_picture, listed_pictures, 
 from genae.data.names import NAMES
 from genae.data.raw import Raw, allocate
 from genae.data.sampler import mix_seed
+from genae.data.transfer import has_room, rows_sent
 from genae.data.transforms import (
     FITS,
     RESIZE,
@@ -69,13 +70,21 @@ class ImageData:
         channels, height, width = self.pixels.shape[1:]
         return channels, height, width
 
-    def images(self, indices: Tensor) -> Tensor:
-        """Images [B, C, H, W] float32 in [-1, 1], on the device of the pixels; values outside the range are clamped.
+    def stored(self, indices: Tensor, device: torch.device | None = None) -> Tensor:
+        """Images as they are stored [B, C, H, W], uint8 or float32, on ``device``: by default that of the pixels.
 
         ``indices`` [B] count from 0; others raise `GenaeError`.
         """
         check_indices(indices, len(self.pixels), self.name)
-        return to_unit_range(self.pixels[indices.to(self.pixels.device)], self.low, self.high).clamp_(-1, 1)
+        return rows_sent(self.pixels, indices, device or self.pixels.device)
+
+    def converted(self, stored: Tensor) -> Tensor:
+        """Images as they are stored -> float32 in [-1, 1], where they are; values outside the range are clamped."""
+        return to_unit_range(stored, self.low, self.high).clamp_(-1, 1)
+
+    def images(self, indices: Tensor, device: torch.device | None = None) -> Tensor:
+        """Images [B, C, H, W] float32 in [-1, 1] on ``device``, where they arrive as they are stored; see `stored`."""
+        return self.converted(self.stored(indices, device))
 
     def pixel_rows(self, indices: Tensor) -> Tensor:
         """Images as rows [B, C H W] uint8 on the CPU, rounded to 8 bits."""
@@ -110,10 +119,11 @@ class ImageData:
         return digest.hexdigest()[:16]
 
     def to(self, device: torch.device) -> "ImageData":
-        """The same data with its pixels on ``device``, if they take at most half of its free memory; else as it is."""
-        if device.type == "cuda" and 2 * self.pixels.nbytes > torch.cuda.mem_get_info(device)[0]:
+        """The same data with its pixels on ``device``, if they have room there (`transfer.has_room`); else as it is,
+        and batches are sent one by one."""
+        if self.pixels.device == device or not has_room(device, self.pixels.nbytes):
             return self
-        return self if self.pixels.device == device else replace(self, pixels=self.pixels.to(device))
+        return replace(self, pixels=self.pixels.to(device))
 
 
 Source = str | Path | np.ndarray | Tensor | Sequence[str | Path | Image.Image]

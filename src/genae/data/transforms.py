@@ -84,7 +84,7 @@ def _resample(images: Tensor, size: tuple[int, int]) -> Tensor:
 
 def to_unit_range(pixels: Tensor, low: float, high: float) -> Tensor:
     """Stored pixels -> float32 in [-1, 1]; ``low`` and ``high`` are the stored values that become -1 and 1."""
-    return (pixels.float() - low) * (2 / (high - low)) - 1
+    return (pixels.float() - low).mul_(2 / (high - low)).sub_(1)
 
 
 def to_uint8(x: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """Diagnostics of a training: a few numbers at every validation, and warnings in plain words."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
@@ -12,30 +12,60 @@ from genae.protocol import Autoencoder
 SAMPLES = 256
 
 
-def diagnose(model: Autoencoder, x: Tensor) -> dict[str, float]:
-    """Numbers of a model in evaluation mode, from held-out images x [N, C, H, W], N >= 2.
+def diagnose(model: Autoencoder, batches: Iterable[Tensor]) -> dict[str, float]:
+    """Numbers of a model in evaluation mode, from batches of held-out images [B, C, H, W], two images or more.
 
     ``code_std`` and ``code_rank`` (`code_statistics`); for every prior ``hole_<prior>``, the Fréchet distance between
     codes and as many sampled codes, in units of the codes' total variance (the "prior hole"; 0 is none, 2 is about that
-    of unrelated noise), and ``diversity_<prior>``, the spread of sampled images over that of real ones.
+    of unrelated noise), and ``diversity_<prior>``, the spread of sampled images over that of real ones. Samples are
+    decoded in batches of the same size.
     """
     numbers: dict[str, float] = {}
-    codes = None
-    if model.has_encoder:
-        codes = model.encode(x).float()
+    encoded, real, at_once = [], _Spread(), 1
+    for x in batches:
+        at_once = max(at_once, len(x))
+        real.add(x)
+        if model.has_encoder:
+            encoded.append(model.encode(x).float())
+    codes = torch.cat(encoded) if encoded else None
+    if codes is not None:
         if not codes.isfinite().all():
             return {"code_std": float("nan")}
         statistics = code_statistics(codes.cpu())
         numbers |= {"code_std": statistics.deviation, "code_rank": statistics.rank}
-    real_spread = float(x.float().std(0).mean())
     for name, prior in model.priors.items():
-        drawn = prior.sample(len(x), torch.Generator().manual_seed(0)).float()
+        drawn = prior.sample(real.count, torch.Generator().manual_seed(0)).float()
         if codes is not None and numbers["code_std"] > 0:
             distance = moments(codes).distance(moments(drawn))
             numbers[f"hole_{name}"] = distance / (numbers["code_std"] ** 2 * codes.shape[1])
-        spread = float(model.decode(drawn).float().std(0).mean())
-        numbers[f"diversity_{name}"] = spread / max(real_spread, 1e-12)
+        sampled = _Spread()
+        for some in drawn.split(at_once):
+            sampled.add(model.decode(some))
+        numbers[f"diversity_{name}"] = sampled.value / max(real.value, 1e-12)
     return numbers
+
+
+class _Spread:
+    """How much images differ, gathered over batches (Chan, Golub, LeVeque 1979)."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.mean: Tensor | float = 0.0
+        self.squares: Tensor | float = 0.0
+
+    def add(self, x: Tensor) -> None:
+        """A batch [B, C, H, W]."""
+        x = x.float()
+        centre, whole = x.mean(0), self.count + len(x)
+        away = centre - self.mean
+        self.squares = self.squares + (x - centre).square().sum(0) + away.square() * (self.count * len(x) / whole)
+        self.mean = self.mean + away * (len(x) / whole)
+        self.count = whole
+
+    @property
+    def value(self) -> float:
+        """The deviation of each value over the images, averaged over the values."""
+        return float((torch.as_tensor(self.squares) / (self.count - 1)).sqrt().mean())
 
 
 def warnings(numbers: Mapping[str, float], losses: Mapping[str, Mapping[str, float]]) -> list[str]:

@@ -69,7 +69,9 @@ def footprints(model: Autoencoder, parts: int = 1, averaged: bool = False) -> It
     own = {p.untyped_storage()._cdata for p in ghost.parameters()}
     for begins in model.changes():
         stage = model.stage(begins)
-        batch = torch.empty(stage.batch_size // parts, *model.image_shape, device="meta")
+        channels, *sides = model.image_shape
+        reduced = [side * stage.resolution // max(sides) for side in sides]
+        batch = torch.empty(stage.batch_size // parts, channels, *reduced, device="meta")
         ledger = _Ledger()
 
         def keep(tensor: Tensor, ledger: _Ledger = ledger) -> Tensor | _Kept:

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from genae import distributed
-from genae.data.sampler import mix_seed, shuffled
 from genae.data.sources import ImageData
 from genae.errors import GenaeError
 from genae.metrics.reconstruction import reconstruction_mse
@@ -22,6 +21,7 @@ from genae.training.captured import CapturedLoop
 from genae.training.checkpoint import Best, RunFolder, State
 from genae.training.config import Config
 from genae.training.diagnostics import SAMPLES, diagnose, warnings
+from genae.training.feed import Feed
 from genae.training.loop import Loop, Record
 from genae.training.precision import Precision
 
@@ -64,6 +64,7 @@ class Trainer:
         self.device = next(model.parameters()).device
         self.average = Average(model, config.average) if config.average else None
         self.trained = self.average.model if self.average else model
+        self.feed = Feed(data, model, config.seed, config.flip, config.accumulate * distributed.world_size())
         self.loop = (CapturedLoop if config.capture else Loop)(
             model,
             self.batches,
@@ -83,17 +84,9 @@ class Trainer:
 
     def batches(self, images: int, part: Part) -> Iterator[Tensor]:
         """This part's rows of the batches of the iteration at ``images``; each draw has its own random order."""
-        train, whole = self.data.split("train"), self.model.stage(images).batch_size
-        rows = slice(part.number * whole // part.parts, (part.number + 1) * whole // part.parts)
         for draw in count():
             start = time.perf_counter()
-            indices = train[shuffled(images, whole, len(train), self.config.seed, draw)[rows]]
-            x = self.data.images(indices).to(self.device)
-            if self.config.flip:
-                generator = torch.Generator().manual_seed(mix_seed("flip", self.config.seed, draw, images))
-                mirrored = (torch.rand(whole, generator=generator)[rows] < 0.5).to(x.device)
-                x = torch.where(mirrored.view(-1, 1, 1, 1), x.flip(-1), x)
-            x = x.contiguous(memory_format=torch.channels_last)
+            x = self.feed.batch(images, part, draw)
             self.waiting += time.perf_counter() - start
             yield x
 
@@ -221,10 +214,9 @@ class Trainer:
         numbers: dict[str, float] = {}
         with torch.no_grad(), evaluating(self.trained):
             if self.model.has_encoder:
-                batches = (self.data.images(i).to(self.device) for i in indices.split(256))
-                errors = reconstruction_mse(self.trained, batches)
+                errors = reconstruction_mse(self.trained, self.feed.full_size(indices))
             if len(indices) > 1:
-                numbers = diagnose(self.trained, self.data.images(indices[:SAMPLES]).to(self.device))
+                numbers = diagnose(self.trained, self.feed.full_size(indices[:SAMPLES]))
         return errors, numbers
 
     def save(self) -> None:

@@ -1,0 +1,33 @@
+"""Images on their way from where they are kept to the device that computes."""
+
+import torch
+from torch import Tensor
+
+SHARE = 0.5  # of a GPU's free memory, that a whole data set may take there; the rest is for the model
+
+
+def sent(x: Tensor, device: torch.device) -> Tensor:
+    """``x`` on ``device``; to a GPU it goes from pinned memory, and the host does not wait for its arrival."""
+    if not _from_host_to_gpu(x, device):
+        return x.to(device)
+    return x.pin_memory().to(device, non_blocking=True)
+
+
+def rows_sent(rows: Tensor, indices: Tensor, device: torch.device) -> Tensor:
+    """The rows [B, ...] of ``rows`` [N, ...] with ``indices`` [B], of the same type, on ``device``; as `sent`."""
+    if not _from_host_to_gpu(rows, device):
+        return rows.index_select(0, sent(indices, rows.device)).to(device)
+    pinned = torch.empty(len(indices), *rows.shape[1:], dtype=rows.dtype, pin_memory=True)
+    return sent(torch.index_select(rows, 0, indices, out=pinned), device)
+
+
+def has_room(device: torch.device, size: int) -> bool:
+    """Whether ``size`` bytes of images are better kept on ``device``: on a GPU, if they take at most `SHARE` of its
+    free memory."""
+    if device.type != "cuda":
+        return True
+    return size <= SHARE * torch.cuda.mem_get_info(device)[0]
+
+
+def _from_host_to_gpu(x: Tensor, device: torch.device) -> bool:
+    return x.device.type == "cpu" and device.type == "cuda"
