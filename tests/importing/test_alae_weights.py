@@ -1,7 +1,13 @@
 """The authors' checkpoint layout, written here from its description, against what genae makes of it."""
 
+import importlib
 import math
+import os
+import pickle
+import sys
+from collections import OrderedDict
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -80,9 +86,9 @@ def four_shifts(weight: Tensor) -> Tensor:
     return padded[..., 1:, 1:] + padded[..., :-1, 1:] + padded[..., 1:, :-1] + padded[..., :-1, :-1]
 
 
-def authors_encode(e: dict[str, Tensor], x: Tensor) -> Tensor:
-    """E as the description of the authors' code has it, from the file's own tensors."""
-    x = F.conv2d(x, e["from_rgb.0.from_rgb.weight"], e["from_rgb.0.from_rgb.bias"])
+def authors_encode(e: dict[str, Tensor], x: Tensor, top: int = 0) -> Tensor:
+    """E as the description of the authors' code has it, from the file's own tensors, without ``top`` levels."""
+    x = F.conv2d(x, e[f"from_rgb.{top}.from_rgb.weight"], e[f"from_rgb.{top}.from_rgb.bias"])
     x = F.leaky_relu(F.leaky_relu(x, 0.2), 0.2)
     w = torch.zeros(len(x), LATENT)
 
@@ -91,7 +97,7 @@ def authors_encode(e: dict[str, Tensor], x: Tensor) -> Tensor:
         deviation = (x - mean[..., None, None]).square().mean((2, 3)).sqrt()
         return F.linear(torch.cat([mean, deviation], 1), e[f"{name}.weight"], e[f"{name}.bias"])
 
-    for i in range(LEVELS):
+    for i in range(top, LEVELS):
         block = f"encode_block.{i}"
         fused = x.shape[2] >= 128
         x = F.leaky_relu(F.conv2d(x, e[f"{block}.conv_1.weight"], padding=1) + e[f"{block}.bias_1"], 0.2)
@@ -107,9 +113,9 @@ def authors_encode(e: dict[str, Tensor], x: Tensor) -> Tensor:
     return w
 
 
-def authors_decode(g: dict[str, Tensor], w: Tensor) -> Tensor:
+def authors_decode(g: dict[str, Tensor], w: Tensor, levels: int = LEVELS) -> Tensor:
     x = g["const"].expand(len(w), -1, -1, -1)
-    for i in range(LEVELS):
+    for i in range(levels):
         block = f"decode_block.{i}"
         if i:
             weight = g[f"{block}.conv_1.weight"]
@@ -125,7 +131,7 @@ def authors_decode(g: dict[str, Tensor], w: Tensor) -> Tensor:
             style = F.linear(w, g[f"{block}.style_{k}.weight"], g[f"{block}.style_{k}.bias"])
             scale, shift = style.view(len(w), 2, -1, 1, 1).unbind(1)
             x = x * (scale + 1) + shift
-    top = LEVELS - 1
+    top = levels - 1
     return F.conv2d(x, g[f"to_rgb.{top}.to_rgb.weight"], g[f"to_rgb.{top}.to_rgb.bias"])
 
 
@@ -159,17 +165,172 @@ def test_imported_weights_compute_what_the_authors_code_computes(mapping: str, c
     assert model.sample(2).shape == (2, 3, 128, 128)
 
 
-class _Hostile:
+@pytest.fixture
+def tracker(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The classes of the authors' module ``tracker`` that torch.save finds by name; gone when the file is written."""
+
+    class RunningMeanTorch:
+        def __init__(self, *losses: float) -> None:
+            self.values = [torch.tensor([loss]) for loss in losses]
+
+    class RunningMean:
+        def __init__(self) -> None:
+            self._mean, self.n = 0.5, 3
+
+    module = ModuleType("tracker")
+    for kind in (RunningMeanTorch, RunningMean):
+        kind.__module__, kind.__qualname__ = "tracker", kind.__name__
+        setattr(module, kind.__name__, kind)
+    monkeypatch.setitem(sys.modules, "tracker", module)
+    return module
+
+
+def after_training(tracker: Any, **tracks: Any) -> dict[str, Any]:
+    """A file as their Checkpointer writes it during a training: networks as trained, averages, optimisers, tracker."""
+    checkpoint = authors_checkpoint()
+    averaged = checkpoint["models"]
+    trained = {name.removesuffix("_s"): {k: t.clone() for k, t in w.items()} for name, w in averaged.items()}
+    weights = OrderedDict(averaged["generator_s"])
+    weights._metadata = OrderedDict({"": {"version": 1}})  # type: ignore[attr-defined]  # as state_dict() has
+    tracks = tracks or {"loss_d": tracker.RunningMeanTorch(1.3, 1.2), "lae": tracker.RunningMean()}
+    optimiser = {
+        "state": {0: {"step": 7, "exp_avg_sq": torch.ones(3)}},
+        "param_groups": [{"lr": 0.0015, "params": [0]}],
+    }
+    return {
+        "models": {**trained, "dlatent_avg": {"buff": torch.zeros(12, LATENT)}, **averaged, "generator_s": weights},
+        "auxiliary": {
+            "encoder_optimizer": optimiser, "decoder_optimizer": optimiser,
+            "scheduler": {"encoder_optimizer": {"last_epoch": 3}, "decoder_optimizer": {"last_epoch": 3}},
+            "tracker": {
+                "tracks": OrderedDict(tracks), "epochs": [0.5, 1.0],
+                "means_over_epochs": OrderedDict((name, [1.4, 1.3]) for name in tracks),
+            },
+        },
+        "iteration": 0,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_files_that_the_authors_training_writes_are_read(
+    zipped: bool, tracker: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "training_artifacts"
+    folder.mkdir()
+    for name, shift in (("model_tmp_lod5.pth", 1.0), ("model_final.pth", 0.0)):
+        content = after_training(tracker)
+        content["models"]["generator_s"]["to_rgb.5.to_rgb.bias"] += shift
+        torch.save(content, folder / name, _use_new_zipfile_serialization=zipped)
+    (folder / "last_checkpoint").write_text("training_artifacts/ffhq/model_final.pth\n")
+    monkeypatch.delitem(sys.modules, "tracker")  # who imports has not their code
+
+    torch.save(authors_checkpoint(), tmp_path / "released.pth")
+    out = tmp_path / "out.safetensors"
+    expected = load(import_alae(tmp_path / "released.pth", out)).autoencoder.state_dict()
+    for file in (folder / "model_final.pth", folder):
+        weights = load(import_alae(file, out)).autoencoder.state_dict()
+        assert all(torch.equal(weights[name], tensor) for name, tensor in expected.items())
+
+    (folder / "last_checkpoint").write_text("training_artifacts\\ffhq\\gone.pth")
+    with pytest.raises(GenaeError, match=r"there is no file .*training_artifacts.gone\.pth"):
+        import_alae(folder, out)
+    (folder / "last_checkpoint").write_text("\x1b[31mfile")
+    with pytest.raises(GenaeError, match=r"last_checkpoint does not name a \.pth file"):
+        import_alae(folder, out)
+    with pytest.raises(GenaeError, match="has no file last_checkpoint"):
+        import_alae(tmp_path, out)
+
+
+def test_a_file_of_an_earlier_level_becomes_a_model_of_its_resolution(tracker: Any, tmp_path: Path) -> None:
+    content = after_training(tracker)
+    torch.save(content, tmp_path / "model_tmp_lod3.pth")
+    model = load(import_alae(tmp_path / "model_tmp_lod3.pth", tmp_path / "out.safetensors"))
+    assert model.image_shape == (3, 32, 32)
+    w = torch.randn(2, LATENT)
+    assert torch.allclose(
+        model.decode(w), authors_decode(content["models"]["generator_s"], w, 4).clamp(-1, 1), atol=2e-3
+    )
+    x = torch.rand(2, 3, 32, 32) * 2 - 1
+    expected = authors_encode(content["models"]["discriminator_s"], x, LEVELS - 4)
+    assert torch.allclose(model.encode(x), expected, rtol=1e-3, atol=1e-3)
+
+
+class _Call:
+    """Pickled as a call of ``function``."""
+
+    def __init__(self, function: Any, *arguments: Any) -> None:
+        self.call = (function, arguments)
+
     def __reduce__(self) -> tuple[Any, ...]:
-        return (print, ("this code was executed",))
+        return self.call
+
+    def __call__(self) -> None:
+        """So that pickle takes a call's result for a function to call."""
 
 
-def test_pickles_that_run_code_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    torch.save({"models": _Hostile()}, tmp_path / "hostile.pth")
-    with pytest.raises(GenaeError, match="without running its code"):
-        import_alae(tmp_path / "hostile.pth", tmp_path / "out.safetensors")
-    assert "executed" not in capsys.readouterr().out
+def hostile(name: str, mark: Path, tracker: Any) -> Any:
+    """Contents of files that would write the file ``mark`` if anything in them ran."""
+    code = f"open({str(mark)!r}, 'w').close()"
+    touch = _Call(os.system, f"touch {mark}")
+    inside = after_training(tracker, loss_d=tracker.RunningMeanTorch(1.0), lae=touch)
+    state = tracker.RunningMeanTorch()
+    state.values = [_Call(exec, code)]
+    contents = {
+        "command": {"models": touch},
+        "evaluated": {"models": _Call(eval, code)},
+        "chain": {"models": _Call(_Call(getattr, _Call(importlib.import_module, "builtins"), "exec"), code)},
+        "beside": after_training(tracker) | {"more": [{"deep": (touch,)}]},
+        "track": inside,
+        "state": after_training(tracker, loss_d=state),
+        "as argument": {"models": _Call(tracker.RunningMeanTorch, touch)},
+        "terminal": {"models": _Call(_Call, "\x1b[31mred")},
+    }
+    return contents[name]
+
+
+@pytest.mark.parametrize("kind", ["zip", "legacy", "pickle"])
+@pytest.mark.parametrize(
+    "name",
+    ["command", "evaluated", "chain", "beside", "track", "state", "as argument", "terminal"],
+)
+def test_hostile_pickles_run_nothing(
+    name: str, kind: str, tracker: Any, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    mark, file = tmp_path / "mark", tmp_path / "hostile.pth"
+    if kind == "pickle":
+        file.write_bytes(pickle.dumps(hostile(name, mark, tracker), protocol=4))
+    else:
+        torch.save(hostile(name, mark, tracker), file, _use_new_zipfile_serialization=kind == "zip")
+    assert not mark.exists()
+    with pytest.raises(
+        GenaeError, match="hostile.pth is damaged, or not a PyTorch .* without running its code"
+    ) as stop:
+        import_alae(file, tmp_path / "out.safetensors")
+    assert str(stop.value).isprintable()
+    assert not mark.exists()
     assert not (tmp_path / "out.safetensors").exists()
+    assert not recwarn.list
+
+
+def test_stand_ins_do_nothing(tracker: Any, tmp_path: Path) -> None:
+    """Where a network or a tensor should be, an object of theirs is no network and no tensor."""
+    content = after_training(tracker)
+    content["models"]["generator_s"]["const"] = tracker.RunningMeanTorch(1.0)
+    torch.save(content, tmp_path / "file.pth")
+    with pytest.raises(GenaeError, match=r"generator_s\.const is missing"):
+        import_alae(tmp_path / "file.pth", tmp_path / "out.safetensors")
+    for models in (tracker.RunningMeanTorch(1.0), [1, 2], {"discriminator_s": tracker.RunningMean()}):
+        torch.save({"models": models}, tmp_path / "file.pth")
+        with pytest.raises(GenaeError, match="no models/discriminator_s"):
+            import_alae(tmp_path / "file.pth", tmp_path / "out.safetensors")
+
+
+def test_tensors_that_claim_more_than_the_file_holds_are_refused(tmp_path: Path) -> None:
+    content = authors_checkpoint()
+    content["models"]["generator_s"]["decode_block.0.style_1.weight"] = torch.zeros(1).expand(2**20, 2**20)
+    torch.save(content, tmp_path / "file.pth")
+    with pytest.raises(GenaeError, match="style_1.weight' is missing or impossible"):
+        import_alae(tmp_path / "file.pth", tmp_path / "out.safetensors")
 
 
 def test_other_files_are_refused_by_name(tmp_path: Path) -> None:

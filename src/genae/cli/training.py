@@ -140,7 +140,10 @@ def reproduce(
 
 @app.command("import-alae")
 def import_weights(
-    file: Annotated[str, typer.Argument(help="A .pth file of https://github.com/podgorskiy/ALAE that you downloaded.")],
+    file: Annotated[
+        str,
+        typer.Argument(help="A .pth file of https://github.com/podgorskiy/ALAE, or the folder of a training there."),
+    ],
     force: Force = False,
     out: Annotated[str, typer.Option(help="Weights file to write (.safetensors).")] = "alae.safetensors",
 ) -> None:

@@ -3,10 +3,13 @@
 Facts of their files (https://github.com/podgorskiy/ALAE): a pickled dictionary whose ``models`` hold, averaged over
 training, ``discriminator_s`` (E), ``generator_s`` (G), ``mapping_fl_s`` (F) and ``mapping_tl_s`` (D). Their layers keep
 weights at the scale at which they are used, genae's at a deviation of 1; up to 64 pixels their enlarging convolutions
-are ordinary ones on a doubled map, above it transposed ones.
+are ordinary ones on a doubled map, above it transposed ones. Beside the weights, ``auxiliary`` holds optimisers and
+objects of their tracker of losses. A folder of their training names its newest file in ``last_checkpoint``.
 """
 
 import json
+import re
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,20 +26,27 @@ from genae.training.config import Config
 
 FUSED_FROM = 128  # pixels from which the authors' enlarging convolutions are transposed ones
 NETWORKS = ("discriminator_s", "generator_s", "mapping_fl_s", "mapping_tl_s")
+TRACKERS = ("tracker.RunningMeanTorch", "tracker.RunningMean")
+"""The only classes of the authors' own code in the files that their training writes."""
+
+Networks = Mapping[str, Mapping[str, Tensor]]
 
 
 def import_alae(file: Path | str, out: Path | str) -> Path:
     """Convert a StyleALAE checkpoint of the authors' into the weights file ``out``, which `genae.load` opens.
 
-    The pickle is read without executing code from it. Sizes are read off the tensors. Raises `GenaeError` for another
+    ``file`` is a .pth file, or the folder of a training. The pickle is read without executing code from it. Sizes are
+    read off the tensors; a file whose name says that it was written at an earlier level (``model_tmp_lod3.pth``)
+    becomes a model of that level's resolution, as the higher ones are not trained yet. Raises `GenaeError` for another
     file.
     """
-    models = _read(Path(file))
-    model, options = _build(models, str(file))
-    tensors = _Reader({f"{name}.{key}": t for name in NETWORKS for key, t in models[name].items()}, str(file))
+    file = _newest(Path(file))
+    networks = _read(file)
+    model, options = _build(networks, file)
+    tensors = _Reader({f"{name}.{key}": t for name in NETWORKS for key, t in networks[name].items()}, str(file))
     with torch.no_grad():
         _decoder(model.decoder, tensors)
-        _encoder(model.encoder, tensors)
+        _encoder(model.encoder, tensors, _levels(networks))
         _dense(model.mapping.mapping, model.critic, tensors)
     config = Config(model="style-alae", data="(imported)", images=1, flip=True, average=10_000, options=options)
     shape = json.dumps(list(model.image_shape))
@@ -46,9 +56,33 @@ def import_alae(file: Path | str, out: Path | str) -> Path:
     return Path(out)
 
 
-def _read(file: Path) -> Mapping[str, Mapping[str, Tensor]]:
+def _newest(path: Path) -> Path:
+    """``path`` itself, or of a folder the file that its ``last_checkpoint`` names, wherever the folder was then."""
+    if not path.is_dir():
+        return path
     try:
-        content = torch.load(file, map_location="cpu", weights_only=True)
+        written = (path / "last_checkpoint").read_text().strip()
+    except (OSError, UnicodeDecodeError):
+        raise GenaeError(f"the folder {path} has no file last_checkpoint; give one of its .pth files") from None
+    name = re.split(r"[/\\]", written)[-1]
+    if not name.endswith(".pth") or not name.isprintable():
+        raise GenaeError(f"{path / 'last_checkpoint'} does not name a .pth file; give one of the folder's .pth files")
+    return path / name
+
+
+class _Inert:
+    """Stands in for an object of the authors' code: forgets what the file says of it, and can do nothing."""
+
+    def __setstate__(self, state: object) -> None:
+        """Nothing."""
+
+
+def _read(file: Path) -> Networks:
+    """The tensors of the averaged networks, by network and name."""
+    try:
+        with warnings.catch_warnings(), torch.serialization.safe_globals([(_Inert, name) for name in TRACKERS]):
+            warnings.simplefilter("ignore")  # about the pickles of other programs
+            content = torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise GenaeError(f"there is no file {file}") from None
     except Exception:  # whatever a damaged or hostile pickle raises; torch's words advise to run its code
@@ -57,31 +91,48 @@ def _read(file: Path) -> Mapping[str, Mapping[str, Tensor]]:
             ".pth file of the ALAE authors"
         ) from None
     models = content.get("models") if isinstance(content, dict) else None
-    missing = [name for name in NETWORKS if not isinstance((models or {}).get(name), Mapping)]
-    if models is None or missing:
-        raise GenaeError(f"{file} is not a StyleALAE checkpoint: it has no models/{missing[0]}")
-    return models
+    if not isinstance(models, dict):
+        models = {}
+    for name in NETWORKS:
+        if not isinstance(models.get(name), dict):
+            raise GenaeError(f"{file} is not a StyleALAE checkpoint: it has no models/{name}")
+    return {name: {str(key): t for key, t in models[name].items() if _is_stored(t)} for name in NETWORKS}
 
 
-def _build(
-    models: Mapping[str, Mapping[str, Tensor]], file: str
-) -> tuple[StyleAdversarialLatentAutoencoder, dict[str, Any]]:
+def _is_stored(value: object) -> bool:
+    """Whether a value is a tensor whose numbers are all in the file: a hostile one can claim any size."""
+    return (
+        isinstance(value, Tensor)
+        and (value.device.type, value.layout) == ("cpu", torch.strided)
+        and value.is_floating_point()
+        and value.is_contiguous()
+    )
+
+
+def _levels(networks: Networks) -> int:
+    """Resolutions of the whole network."""
+    return len([key for key in networks["generator_s"] if key.startswith("to_rgb.") and key.endswith(".weight")])
+
+
+def _build(networks: Networks, file: Path) -> tuple[StyleAdversarialLatentAutoencoder, dict[str, Any]]:
     """A model of the sizes of the tensors, and its options."""
-    generator, mapping = models["generator_s"], models["mapping_fl_s"]
+    generator, mapping = networks["generator_s"], networks["mapping_fl_s"]
+    last = _levels(networks) - 1
+    growing = re.search(r"lod(\d+)", file.name)  # an earlier level of theirs is a whole network of fewer levels
+    level = min(last, int(growing[1])) if growing else last
     try:
-        levels = len([key for key in generator if key.startswith("to_rgb.") and key.endswith(".weight")])
-        colours, width = generator[f"to_rgb.{levels - 1}.to_rgb.weight"].shape[:2]
+        colours, width = generator[f"to_rgb.{level}.to_rgb.weight"].shape[:2]
         options: dict[str, Any] = {
             "code_dim": generator["decode_block.0.style_1.weight"].shape[1],
             "width": width,
-            "most_channels": int(max(models["discriminator_s"][f"encode_block.{levels - 1}.conv_2.weight"].shape[:2])),
+            "most_channels": int(max(networks["discriminator_s"][f"encode_block.{last}.conv_2.weight"].shape[:2])),
             "mapping_layers": len([key for key in mapping if key.endswith("fc.weight")]),
             "affine_critic": True,
             "entrance_leak": 0.04,  # theirs apply the leaky ReLU twice
         }
-        side = 4 * 2 ** (levels - 1)
+        side = 4 * 2**level
         return StyleAdversarialLatentAutoencoder((colours, side, side), **options), options
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, IndexError) as error:
         raise GenaeError(f"{file} is not a StyleALAE checkpoint: {error} is missing or impossible") from None
 
 
@@ -133,9 +184,9 @@ def _decoder(decoder: Any, tensors: _Reader) -> None:
         tensors.copy(decoder.to_colours[i].bias, f"generator_s.to_rgb.{i}.to_rgb.bias")
 
 
-def _encoder(encoder: Any, tensors: _Reader) -> None:
-    """They count blocks from the top."""
-    last = len(encoder.blocks) - 1
+def _encoder(encoder: Any, tensors: _Reader, levels: int) -> None:
+    """They count blocks from the top, of all ``levels``."""
+    last = levels - 1
     for i, block in enumerate(encoder.blocks):
         theirs = f"discriminator_s.encode_block.{last - i}"
         for number, (layer, bias, reading) in enumerate(
