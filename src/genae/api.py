@@ -223,7 +223,8 @@ def probe(
     settings: fields of `ProbeRequest`. heads: ``mlp`` is that of `genae.metrics.recognition.recognise`, the others are
     probes of the frozen features, with records such as ``knn-FROZEN``. With ``random_trunk`` the same trunk with fresh
     weights, others for every seed: the row that every other has to beat, and with ``frozen`` none that of supervised
-    training. Under torchrun, process 0 measures and the others wait: a head is too small to share. Raises `GenaeError`.
+    training. Where the run was trained with flips, so is ``mlp``. Under torchrun, process 0 measures and the others
+    wait: a head is too small to share. Raises `GenaeError`.
     """
     _check_settings(settings, ProbeRequest)
     request = ProbeRequest(**settings)
@@ -238,7 +239,7 @@ def probe(
 
     def measure() -> list[Record]:
         records = []
-        for record in probe_encoder(trunk, model.digest, data, request, progress):
+        for record in probe_encoder(trunk, model.digest, data, request, progress, flip=model.config.flip):
             _keep([record], model.folder / "metrics.jsonl" if model.folder else None)
             records.append(record)
         return records

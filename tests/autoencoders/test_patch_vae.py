@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from genae.autoencoders.patch_vae import PatchVae, TrunkVae
 from genae.data.builtin import shape_places, shapes
 from genae.errors import GenaeError
 from genae.latent.places import best_places, crops
-from genae.losses import bernoulli_kl, edge_weights
+from genae.losses import bernoulli_kl, edge_weights, gaussian_kl
 from genae.metrics import recognition
 from genae.metrics.metric import BATCH
 from genae.metrics.part_localisation import average_precision, localisation
@@ -57,7 +58,7 @@ def test_parameters_are_the_papers() -> None:
 def test_appearances_are_averages_weighted_by_occurrence_and_placed_where_parts_occur() -> None:
     torch.manual_seed(0)
     maps, weights = torch.randn(2, 3, 4, 5, 5), torch.rand(2, 3, 5, 5)
-    appearance = pooled(maps, weights)
+    appearance = pooled(maps, weights, 0.0)
     code = placed(appearance, weights)
     for b in range(2):
         for part in range(3):
@@ -66,6 +67,32 @@ def test_appearances_are_averages_weighted_by_occurrence_and_placed_where_parts_
             assert torch.allclose(appearance[b, part], expected, atol=1e-5)
             for d in range(4):
                 assert torch.allclose(code[b, 4 * part + d], appearance[b, part, d] * weights[b, part])
+
+
+def test_the_appearance_of_a_part_that_is_nowhere_is_the_prior() -> None:
+    """The authors' numbers: 1e-7 beside the weights, and in the numerator of the variance alone."""
+    model = patch_model()
+    torch.manual_seed(0)
+    mean, log_variance = torch.randn(2, 1, 3, 2, 4, 4).double()
+    for logit in (-10.0, -14.0, -18.0, -30.0):
+        weights = torch.full((1, 3, 4, 4), logit).double().sigmoid()
+        total = weights.sum((2, 3))[:, :, None]
+        found = model._appearance(mean, log_variance, weights)
+        expected = mean.mean((3, 4)) * total / (total + 1e-7)
+        assert torch.allclose(found[0], expected, rtol=1e-6, atol=1e-12)
+        expected = (log_variance.exp().mean((3, 4)) * total + 1e-7) / (total + 1e-7)
+        assert torch.allclose(found[1], expected, rtol=1e-6)
+    assert float(gaussian_kl(found[0].flatten(1), found[1].log().flatten(1))) < 1e-6
+
+
+def test_log_variances_reach_as_far_as_the_authors() -> None:
+    """They clip variances to 1e-7 and 1e7."""
+    model = patch_model()
+    ones = torch.ones(1, 3, 4, 4)
+    for raw, clipped in ((-20.0, 1e-7), (20.0, 1e7), (-16.05, math.exp(-16.05))):
+        _, variance = model._appearance(torch.zeros(1, 3, 2, 4, 4), torch.full((1, 3, 2, 4, 4), raw), ones)
+        expected = (16 * clipped + 1e-7) / (16 + 1e-7)
+        assert torch.allclose(variance, torch.full((1, 3, 2), expected), rtol=1e-4, atol=0)
 
 
 def test_occurrence_divergence_is_that_of_the_distributions_also_far_out() -> None:
@@ -102,6 +129,18 @@ def test_the_loss_is_the_sum_of_its_terms() -> None:
     assert model.critic is not None
     expected = error + divergence + 3 * F.softplus(-model.critic(x_hat)).mean()
     assert float(steps[1].loss) == pytest.approx(float(expected), rel=1e-3)
+
+
+@pytest.mark.parametrize(("scale", "block"), [(4, 4), (8, 8), (32, 8)])
+def test_edges_are_weighed_in_the_papers_blocks_also_on_a_coarser_grid(scale: int, block: int) -> None:
+    x = torch.rand(2, 3, 64, 64) * 2 - 1
+    model = PatchVae((3, 64, 64), **SMALL, edges=True, scale=scale, norm="none")  # type: ignore[arg-type]
+    torch.manual_seed(1)
+    (update,) = model.step(iter([x]), 0)
+    torch.manual_seed(1)
+    x_hat, divergence, _ = model.through(x, 0)
+    expected = ((x_hat - x).square() * edge_weights(x, block)).sum((1, 2, 3)).mean() + divergence
+    assert float(update.loss.detach()) == pytest.approx(float(expected.detach()), rel=1e-4)
 
 
 @pytest.mark.parametrize("trained", [False, True])
@@ -388,6 +427,39 @@ def test_frozen_layers_stay_and_the_rest_learns(frozen: str, fixed: int, trained
     assert recognise(layers, epochs=2) == found
 
 
+@pytest.mark.parametrize("frozen", ["none", "conv1-3"])
+def test_heads_see_mirror_images_as_the_encoder_did(frozen: str, trained: Path) -> None:
+    """Exactly: features of mirrored images, not mirrored features."""
+    model = load(trained)
+    data = model.open_data()
+    trunk = sections(model.autoencoder)
+    layers = freeze(trunk, data, frozen, flip=True)
+    train = data.split("train")
+    rows = torch.arange(60)
+    fixed = nn.Sequential(*trunk[: recognition.FROZEN[frozen]])
+    with torch.no_grad():
+        plain, mirrored = fixed(data.images(train[rows])), fixed(data.images(train[rows]).flip(-1))
+    drawn = layers.drawn(rows, 128, 0)
+    flipped = torch.tensor([torch.allclose(a, b, atol=1e-5) for a, b in zip(drawn, mirrored, strict=True)])
+    assert 15 < int(flipped.sum()) < 45
+    assert torch.allclose(drawn[~flipped], plain[~flipped], atol=1e-5)
+    assert torch.equal(layers.drawn(rows, 128, 0), drawn), "a function of the seed and the images seen"
+    assert not torch.equal(layers.drawn(rows, 128, 1), drawn)
+    assert not torch.equal(layers.drawn(rows, 256, 0), drawn)
+    without = freeze(trunk, data, frozen)
+    assert torch.equal(without.drawn(rows, 128, 0), without.features["train"][rows])
+
+
+def test_a_probe_of_a_run_with_flips_says_that_it_flips(trained: Path) -> None:
+    model = load(trained)
+    model.folder = None  # the run of the other tests keeps its own records
+    assert "flip" not in api.probe(model, epochs=1)[0]["fingerprint"]
+    model.config = replace(model.config, flip=True)
+    records = api.probe(model, epochs=1, heads=["mlp", "logistic"])
+    flips = {r["metric"]: r["fingerprint"].get("flip") for r in records}
+    assert flips == {"top1-conv1-5": True, "top5-conv1-5": True, "logistic-conv1-5": None}
+
+
 def test_probes_of_frozen_features(trained: Path) -> None:
     model = load(trained)
     data = model.open_data()
@@ -409,8 +481,10 @@ def test_features_that_no_memory_holds_are_refused(trained: Path, monkeypatch: p
     model = load(trained)
     data = model.open_data()
     monkeypatch.setattr(recognition.os, "sysconf", lambda name: 100)  # pages of 100 bytes, 100 of them
-    with pytest.raises(GenaeError, match="train images take .* GB and this machine has 0.0 GB of memory"):
+    with pytest.raises(GenaeError, match="images take .* GB and this machine has 0.0 GB of memory"):
         freeze(sections(model.autoencoder), data, "conv1")
+    with pytest.raises(GenaeError, match="images, mirror images among them, take"):
+        freeze(sections(model.autoencoder), data, "conv1", flip=True)
 
 
 def test_the_learning_rate_drops_and_the_best_epoch_is_tested(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ from genae.priors.parts import PartsPrior
 from genae.protocol import Autoencoder, PartCoder, Prior, Update, at_least, draw, frozen
 
 ANNEALING = ("plain", "reference")
+FURTHEST = math.log(1e7)  # of the logarithm of a variance from 0
 
 
 class Pass(NamedTuple):
@@ -37,9 +38,10 @@ class TrunkAutoencoder(Autoencoder):
     """What PatchVAE and the VAE on its trunk share: the objective.
 
     The squared error is a sum over the values of an image; with ``edges`` its weights follow the strength of edges
-    (L_w, Section 3.4). ``critic_weight`` above 0 adds a critic on reconstructions (-GAN, Section 3.5). ``scale`` is how
-    many times smaller than the image the trunk's maps are, ``blocks`` the residual blocks of each of its stages,
-    ``width`` the channels of its first; ``norm`` is ``batch`` or ``none``.
+    in blocks of 8 x 8 pixels (L_w, Section 3.4; 4 x 4 at scale 4). ``critic_weight`` above 0 adds a critic on
+    reconstructions (-GAN, Section 3.4). ``scale`` is how many times smaller than the image the trunk's maps are,
+    ``blocks`` the residual blocks of each of its stages, ``width`` the channels of its first; ``norm`` is ``batch`` or
+    ``none``.
     """
 
     betas = (0.5, 0.999)
@@ -80,7 +82,7 @@ class TrunkAutoencoder(Autoencoder):
         # sum_i w_i (x_i - x_hat_i)^2 + divergences + weight softplus(-D(x_hat))                  (Eq. 8 and 11, L_w)
         error = (x_hat.float() - x.float()).square()
         if self.edges:
-            error = error * edge_weights(x, self.scale)
+            error = error * edge_weights(x, min(8, self.scale))
         loss = math.prod(self.image_shape) * mean(error) + divergence
         if self.critic is not None:
             with frozen(self.critic):
@@ -208,7 +210,8 @@ class PatchVae(TrunkAutoencoder):
     def _appearance(self, mean: Tensor, log_variance: Tensor, probability: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and variance [B, N, d] of each part's appearance: averages over the cells where it is likely."""
         weights = probability if self.trained_pooling else probability.detach()
-        return pooled(mean, weights), pooled(log_variance.clamp(-16, 16).exp(), weights)
+        variance = log_variance.clamp(-FURTHEST, FURTHEST).exp()
+        return pooled(mean, weights, 0.0), pooled(variance, weights, 1.0)
 
 
 class TrunkVae(TrunkAutoencoder):

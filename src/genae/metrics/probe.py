@@ -55,11 +55,13 @@ def probe_encoder(
     data: ImageData,
     request: ProbeRequest,
     progress: Progress = silent,
+    *,
+    flip: bool = False,
 ) -> Iterator[Record]:
     """Records ``top1-FROZEN``, ``top5-FROZEN`` and of probes such as ``knn-FROZEN``; features are computed once.
 
     ``trunk`` gives the convolutional trunk: the trained one, whose hash is ``weights``, or, of a seed, a fresh one.
-    Raises `GenaeError`.
+    With ``flip``, `recognise`'s head is trained on mirror images too, as the encoder was. Raises `GenaeError`.
     """
     of = RANDOM_TRUNK if request.random_trunk else CODE
     fingerprint = {
@@ -73,14 +75,16 @@ def probe_encoder(
 
     layers: Layers | None = None
     protocol = {"epochs": request.epochs} | ({"drop_every": request.drop_every} if request.drop_every else {})
+    protocol |= {"flip": True} if flip else {}
+    mirrored = flip and "mlp" in request.heads
     for seed in request.seeds:
         first = layers is None
         if request.random_trunk:
             fresh = trunk(seed)
             calibrate(fresh, data)
-            layers = freeze(fresh, data, request.frozen, progress)
+            layers = freeze(fresh, data, request.frozen, progress, flip=mirrored)
         elif layers is None:
-            layers = freeze(trunk(None), data, request.frozen, progress)
+            layers = freeze(trunk(None), data, request.frozen, progress, flip=mirrored)
         for head in request.heads:
             if head == "mlp":
                 every = request.drop_every or math.ceil(request.epochs / 3)

@@ -1,11 +1,10 @@
 """How good the layers of an encoder are for recognition: freeze the first ones, train the rest and a head on labels.
 
-The protocol of PatchVAE's tables (Gupta, Singh, Shrivastava 2020, Section 4.2).
+The protocol of PatchVAE's tables (Gupta, Singh, Shrivastava 2020, Section 4).
 """
 
 import copy
 import itertools
-import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -79,12 +78,28 @@ class Layers(NamedTuple):
     rest: nn.Module
     """What is not frozen."""
     device: torch.device
+    flip: bool = False
+    """Whether every other training image is mirrored, at random."""
+    mirrored: Tensor | None = None
+    """Features of the training images' mirror images; None where nothing is frozen: features are images there."""
+
+    def drawn(self, rows: Tensor, position: int, seed: int) -> Tensor:
+        """Features of the training images ``rows`` [B], drawn at ``position`` of a training."""
+        x = self.features["train"][rows]
+        if self.flip:
+            generator = torch.Generator().manual_seed(mix_seed("flip", seed, position))
+            mirror = torch.rand(len(rows), generator=generator) < 0.5
+            x[mirror] = x[mirror].flip(-1) if self.mirrored is None else self.mirrored[rows[mirror]]
+        return x
 
 
-def freeze(trunk: nn.ModuleList, data: ImageData, frozen: str, progress: Progress = silent) -> Layers:
+def freeze(
+    trunk: nn.ModuleList, data: ImageData, frozen: str, progress: Progress = silent, *, flip: bool = False
+) -> Layers:
     """Freeze the sections of ``trunk`` that ``frozen`` names (in `FROZEN`), and compute once what they give.
 
-    Frozen layers keep their batch statistics, so that their features do not change in training. Raises `GenaeError`.
+    Frozen layers keep their batch statistics, so that their features do not change in training. With ``flip`` those of
+    the training images' mirror images are kept too, so that heads are trained on both. Raises `GenaeError`.
     """
     if frozen not in FROZEN:
         raise GenaeError(f"frozen is {frozen!r}; {nearest(frozen, FROZEN)}")
@@ -94,9 +109,12 @@ def freeze(trunk: nn.ModuleList, data: ImageData, frozen: str, progress: Progres
     count = FROZEN[frozen]
     fixed = nn.Sequential(*(trunk if count is None else trunk[:count])).eval()
     rest = nn.Sequential(*([] if count is None else trunk[count:]))
+    mirrored = flip and count != 0
+    _expect_room(fixed, data, device, mirrored)
     features = {name: _features(fixed, data, name, device, progress) for name in SPLITS}
+    mirror = _features(fixed, data, "train", device, progress, mirrored=True) if mirrored else None
     labels = {name: data.labels[data.split(name)] for name in SPLITS}
-    return Layers(features, labels, len(data.classes), rest, device)
+    return Layers(features, labels, len(data.classes), rest, device, flip, mirror)
 
 
 def recognise(
@@ -138,7 +156,8 @@ def _trained(
         network.train()
         for start in range(0, total - BATCH + 1 if total >= BATCH else total, BATCH):
             chosen = shuffled(epoch * total + start, min(BATCH, total), total, seed)
-            loss = F.cross_entropy(network(features["train"][chosen].to(device)), labels["train"][chosen].to(device))
+            x = layers.drawn(chosen, epoch * total + start, seed)
+            loss = F.cross_entropy(network(x.to(device)), labels["train"][chosen].to(device))
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
@@ -158,22 +177,40 @@ def read_off(layers: Layers, probe: str) -> float:
     return PROBES[probe](train, layers.labels["train"], test, layers.labels["test"])
 
 
-def _features(fixed: nn.Module, data: ImageData, split: str, device: torch.device, progress: Progress) -> Tensor:
-    """What the frozen layers give for a split, on the CPU."""
-    indices = data.split(split)
+def _expect_room(fixed: nn.Module, data: ImageData, device: torch.device, mirrored: bool) -> None:
+    """Raises `GenaeError` for features that this machine cannot hold."""
+    train = data.split("train")
+    count = sum(len(data.split(name)) for name in SPLITS) + (len(train) if mirrored else 0)
     with torch.no_grad():
-        shape = fixed(data.images(indices[:1]).to(device)).shape[1:]
-        need, there = 4 * len(indices) * math.prod(shape), physical_memory()
-        if there and need > there:
-            raise GenaeError(
-                f"the features of {len(indices)} {split} images take {need / 1e9:.1f} GB and this machine has "
-                f"{there / 1e9:.1f} GB of memory; use fewer or smaller images"
-            )
-        features = torch.empty(len(indices), *shape)
+        size, there = 4 * count * fixed(data.images(train[:1]).to(device)).numel(), physical_memory()
+    if there and size > there:
+        raise GenaeError(
+            f"the features of {count} images{', mirror images among them,' if mirrored else ''} take {size / 1e9:.1f} "
+            f"GB and this machine has {there / 1e9:.1f} GB of memory; use fewer or smaller images"
+        )
+
+
+def _features(
+    fixed: nn.Module,
+    data: ImageData,
+    split: str,
+    device: torch.device,
+    progress: Progress,
+    *,
+    mirrored: bool = False,
+) -> Tensor:
+    """What the frozen layers give for the images of a split, or for their mirror images, on the CPU."""
+    indices = data.split(split)
+    features = torch.empty(0)
+    with torch.no_grad():
         for start in range(0, len(indices), 256):
             rows = slice(start, min(start + 256, len(indices)))
-            features[rows] = fixed(data.images(indices[rows]).to(device))
-            progress(f"features of the {split} images", rows.stop, len(indices))
+            x = data.images(indices[rows]).to(device)
+            part = fixed(x.flip(-1) if mirrored else x)
+            if start == 0:
+                features = torch.empty(len(indices), *part.shape[1:])
+            features[rows] = part
+            progress(f"features of the {split} images{', mirrored' if mirrored else ''}", rows.stop, len(indices))
     return features
 
 

@@ -26,7 +26,7 @@ class Family(NamedTuple):
 
 def family(name: str, norm: str) -> Family:
     """``dcgan``: the convolutions of AAAE's Table III; ``dense``: two hidden layers of ``width`` (ALAE, Section 7.1);
-    ``residual``: ResNet-18's first stages (PatchVAE, Section 4.1).
+    ``residual``: ResNet-18's first stages (PatchVAE, Section 4).
 
     ``norm`` is ``batch`` or ``none``; dense networks have none. Raises ValueError.
     """

@@ -25,10 +25,13 @@ class PartHeads(nn.Module):
         return mean.unflatten(1, shape), log_variance.unflatten(1, shape), logits
 
 
-def pooled(maps: Tensor, weights: Tensor) -> Tensor:
-    """Averages [B, N, d] of maps [B, N, d, h, w] over their cells, weighted by [B, N, h, w] (PatchVAE Eq. 7)."""
+def pooled(maps: Tensor, weights: Tensor, absent: float) -> Tensor:
+    """Averages [B, N, d] of maps [B, N, d, h, w] over their cells, weighted by [B, N, h, w] (PatchVAE Eq. 7).
+
+    Of a part that is nowhere it is ``absent``: 0 for means and 1 for variances, so that its appearance costs nothing.
+    """
     total = weights.sum((2, 3))[:, :, None]
-    return (torch.einsum("bndhw,bnhw->bnd", maps, weights) + 1e-7) / (total + 1e-7)
+    return (torch.einsum("bndhw,bnhw->bnd", maps, weights) + absent * 1e-7) / (total + 1e-7)
 
 
 def placed(appearance: Tensor, occurrence: Tensor) -> Tensor:

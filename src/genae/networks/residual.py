@@ -1,6 +1,6 @@
 """A residual trunk, and networks on it: those of PatchVAE and of the baselines that it is compared with.
 
-Gupta, Singh, Shrivastava: PatchVAE (2020), Section 4.1; He et al. 2016 (ResNet-18).
+Gupta, Singh, Shrivastava: PatchVAE (2020), Section 4; He et al. 2016 (ResNet-18).
 """
 
 import math

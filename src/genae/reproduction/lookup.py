@@ -67,6 +67,7 @@ def recognition(row: Row, measure: Measure, budget: str, seed: int, run: Path) -
     fingerprint = {
         "weights": FRESH if row.random_trunk else trained.digest, "data_digest": trained.trained_on,
         "split": "test", "frozen": frozen, "seed": seed, "epochs": epochs, "drop_every": drop_every,
+        "flip": trained.config.flip or None,
     }  # fmt: skip
     return Lookup(
         RANDOM_TRUNK if row.random_trunk else CODE,

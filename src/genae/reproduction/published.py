@@ -81,7 +81,7 @@ def _dense(model: str, **options: str | float) -> Row:
     return Row(model, options=_DENSE | {"networks": "dense", "norm": "none"} | options, small=True)
 
 
-# PatchVAE Section 4.1, and its code where it is silent: Adam 1e-4, batch 128; N = 16, d = 6; betas 1 and 10.
+# PatchVAE Section 4, and its code where it is silent: Adam 1e-4, batch 128; N = 16, d = 6; betas 1 and 10.
 _TRUNK: Settings = {"learning_rate": 1e-4, "batch_size": 128}
 
 

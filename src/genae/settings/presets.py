@@ -102,7 +102,7 @@ _TINY: Preset = _STYLE | {
     "batch_size": 16, "slope_weight": 0.1, "validate_every": 20_000, "checkpoint_every": 20_000,
 }  # fmt: skip
 
-# PatchVAE Section 4.1, and the authors' code where it is silent: Adam 1e-4, batch 128; N = 16 parts of d_p = 6 numbers;
+# PatchVAE Section 4, and the authors' code where it is silent: Adam 1e-4, batch 128; N = 16 parts of d_p = 6 numbers;
 # betas 1 and 10. Epochs are of 50,000 images.
 _PARTS: Preset = {"batch_size": 128, "learning_rate": 1e-4, "patience": 0}
 PARTS_DATA: dict[str, Preset] = {
