@@ -480,7 +480,7 @@ def test_probes_of_frozen_features(trained: Path) -> None:
 def test_features_that_no_memory_holds_are_refused(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = load(trained)
     data = model.open_data()
-    monkeypatch.setattr(recognition.os, "sysconf", lambda name: 100)  # pages of 100 bytes, 100 of them
+    monkeypatch.setattr(recognition, "physical_memory", lambda: 10_000)
     with pytest.raises(GenaeError, match="images take .* GB and this machine has 0.0 GB of memory"):
         freeze(sections(model.autoencoder), data, "conv1")
     with pytest.raises(GenaeError, match="images, mirror images among them, take"):
