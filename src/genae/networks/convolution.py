@@ -58,11 +58,9 @@ def _sums(like: Tensor, *shape: int) -> Tensor:
 def _rows_times(rows: Tensor, matrix: Tensor) -> Tensor:
     """[..., a] x [a, b] -> [..., b].
 
-    Of rows that do not lie together, PyTorch makes a product for each map. In bfloat16 it then copies the matrix once
-    for each of them, which takes ten times as long as the products: there the rows are copied instead.
+    Of rows that do not lie together, PyTorch would make a product for each map, and copy the matrix once for each of
+    them, which takes ten to a hundred times as long as the products: the rows are copied instead.
     """
-    if rows.dtype != torch.bfloat16:
-        return rows @ matrix
     return (rows.flatten(0, -2) @ matrix).unflatten(0, rows.shape[:-1])
 
 
