@@ -156,6 +156,22 @@ def average(x: Tensor) -> Tensor:
     return x
 
 
+def summed(x: Tensor) -> Tensor:
+    """Sum of a tensor over the processes, in place."""
+    if active():
+        dist.all_reduce(x)
+    return x
+
+
+def gathered(x: Tensor) -> Tensor:
+    """The tensors [...] of all processes, in their order: [processes, ...]."""
+    every = x.new_empty(world_size(), *x.shape)
+    if active():
+        dist.all_gather(list(every.unbind()), x)
+        return every
+    return every.copy_(x)
+
+
 def average_gradients(parameters: Sequence[nn.Parameter]) -> None:
     """Replace every gradient by its mean over the processes, in one flat all_reduce."""
     if not active():

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from genae import distributed
 from genae.errors import GenaeError
@@ -26,20 +27,43 @@ def batch_norm_explained() -> Iterator[None]:
         raise
 
 
-class _SumOverProcesses(torch.autograd.Function):
-    """all_reduce(sum) whose backward pass sums the gradients, as differentiating the whole sum requires."""
+class _NormalisedOverProcesses(torch.autograd.Function):
+    """Maps [B, C, H, W] normalised by the mean and variance of all processes' maps; both [C] are returned too.
+
+    Each process takes the statistics of its own maps; one exchange joins them, and one in the backward pass joins the
+    two sums over the whole batch that the derivative needs. Kernels are those that PyTorch normalises with.
+    """
 
     @staticmethod
-    def forward(_: object, x: Tensor) -> Tensor:
-        x = x.clone()
-        dist.all_reduce(x)
-        return x
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> tuple[Tensor, Tensor, Tensor]:
+        own = torch.stack(torch.var_mean(x, (0, 2, 3), correction=0))
+        every = distributed.gathered(own)  # [processes, 2, C]
+        mean = every[:, 1].mean(0)
+        variance = (every[:, 0] + (every[:, 1] - mean).square()).mean(0)
+        ctx.save_for_backward(x, weight, mean, variance)
+        ctx.epsilon = epsilon
+        ctx.mark_non_differentiable(mean, variance)
+        return F.batch_norm(x, mean, variance, weight, bias, eps=epsilon), mean, variance
 
     @staticmethod
-    def backward(_: object, *gradients: Tensor) -> Tensor:
-        gradient = gradients[0].clone()
-        dist.all_reduce(gradient)
-        return gradient
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        x, weight, mean, variance = ctx.saved_tensors
+        # With statistics that are constants: the first term of the derivative by x, and this process's own by the rest.
+        direct, by_weight, by_bias = torch.ops.aten.native_batch_norm_backward(
+            gradients[0], x, weight, mean, variance, None, None, False, ctx.epsilon, [True, True, True]
+        )
+        sums = distributed.summed(torch.stack([by_weight, by_bias])) / (
+            distributed.world_size() * x.numel() / len(mean)
+        )
+        scale = torch.rsqrt(variance + ctx.epsilon)
+        slope = weight * scale.square() * sums[0]
+        level = weight * scale * sums[1] - slope * mean
+        return direct.sub_(torch.addcmul(_by_map(level), x, _by_map(slope))), by_weight, by_bias, None
+
+
+def _by_map(values: Tensor) -> Tensor:
+    return values.view(1, -1, 1, 1)
 
 
 class BatchNorm(nn.BatchNorm2d):
@@ -52,21 +76,17 @@ class BatchNorm(nn.BatchNorm2d):
     def forward(self, x: Tensor) -> Tensor:
         if not (self.training and distributed.active()):
             return super().forward(x)
-        rows = x.float()
-        count = torch.tensor([rows.numel() / rows.shape[1] * distributed.world_size()], device=x.device)
-        mean = _SumOverProcesses.apply(rows.sum((0, 2, 3))) / count
-        centred = rows - mean.view(1, -1, 1, 1)
-        variance = _SumOverProcesses.apply(centred.square().sum((0, 2, 3))) / count
+        y, mean, variance = _NormalisedOverProcesses.apply(x.float(), self.weight, self.bias, self.eps)  # type: ignore[no-untyped-call]
         with torch.no_grad():
             assert self.running_mean is not None
             assert self.running_var is not None
             assert self.num_batches_tracked is not None
             assert self.momentum is not None
+            count = distributed.world_size() * x.numel() / len(mean)
             self.num_batches_tracked += 1
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(variance * (count / (count - 1)), self.momentum)
-        scale = (self.weight * torch.rsqrt(variance + self.eps)).view(1, -1, 1, 1)
-        return (centred * scale + self.bias.view(1, -1, 1, 1)).to(x.dtype)
+        return y.to(x.dtype)
 
 
 def normalisation(kind: str, channels: int) -> nn.Module:
