@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from genae.autoencoders.vae_gan import VaeGan
 from genae.losses import gaussian_kl, mse
 from genae.networks.variational import posterior
 from genae.protocol import Part
@@ -39,3 +40,11 @@ def test_the_encoder_of_vae_gan_gets_no_adversarial_gradient(updates) -> None:
     likeness = mse(model.critic.features(x_hat), model.critic.features(x))
     expected = likeness + gaussian_kl(mean, log_variance) / 64
     assert float(encoder.loss) == pytest.approx(float(expected), rel=1e-5)
+
+
+@pytest.mark.parametrize(("shape", "beta"), [((1, 32, 32), 1.0), ((3, 32, 32), 3.0), ((3, 64, 64), 6.0)])
+def test_which_beta_is_the_papers_is_documented(shape: tuple[int, int, int], beta: float) -> None:
+    """The paper's KL + 1/2 sum over F features is F / 2 times the mean + 2 KL / F (docs/models/baselines.md)."""
+    model = VaeGan(shape, beta=beta)
+    features = model.critic.features(torch.zeros(2, *shape))[0].numel()
+    assert model.divergence_weight == pytest.approx(2 / features)

@@ -18,8 +18,9 @@ from genae.protocol import Update, at_least, normal
 class VaeGan(GaussianEncoding):
     """Encoder and decoder of a VAE, and a critic whose last hidden layer is Dis_l.
 
-    ``style_weight`` is the paper's gamma, the weight of the reconstruction beside the adversarial term in the decoder's
-    loss. ``encoding`` are the options of `GaussianEncoding`.
+    ``style_weight`` takes the place of the paper's gamma, the weight of the reconstruction beside the adversarial term
+    in the decoder's loss. It and ``beta`` are on other scales than the paper's: docs/models/baselines.md. ``encoding``
+    are the options of `GaussianEncoding`.
     """
 
     def __init__(self, image_shape: tuple[int, int, int], *, style_weight: float = 1.0, **encoding: Any) -> None:
