@@ -19,7 +19,8 @@ from genae.training.prior_fit import Fit, prior_options
 
 @pytest.mark.parametrize("table", TABLES)
 def test_tables_are_complete_and_their_settings_are_real(table: str) -> None:
-    columns, rows, _ = TABLES[table]
+    columns, rows = TABLES[table].columns, TABLES[table].rows
+    assert len(TABLES[table].title) > 10
     assert all(measure_of(column).data in DATA for column in columns)
     every = [(row, published) for row, published in rows.values()]
     every += [(row.on_cpu, published) for row, published in every if row.on_cpu]

@@ -1,8 +1,10 @@
 """The curves of a training: validation error and losses over images, as SVG."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Required, TypedDict
+
+from PIL import Image
 
 from genae.reports.figures import space_title
 
@@ -12,6 +14,8 @@ if TYPE_CHECKING:
 
 INK = "#7d8590"
 """Of text and axes: reads on light and on dark pages."""
+STYLES = ("-", "--", ":", "-.")
+"""Of the lines of one training, where several are compared: through the code, and through each prior."""
 
 
 class Entry(TypedDict, total=False):
@@ -53,24 +57,44 @@ def _figure(title: str) -> "Figure":
     return figure
 
 
+def compare_courses(courses: Mapping[str, Log], title: str) -> Image.Image:
+    """Validation MSE of several trainings, by name, through the code and each prior (SWAE Fig. 4, left)."""
+    figure = _figure(f"Validation MSE in [-1, 1], {title}")
+    figure.patch.set(alpha=1, facecolor="white")
+    for number, (name, log) in enumerate(courses.items()):
+        lines = [line for line in log if "validation" in line]
+        _draw_validations(figure.axes[0], lines, f"{name}, ", f"C{number}", STYLES)
+    _legend(figure)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=150)
+    return Image.open(buffer).convert("RGB")
+
+
 def _svg(figure: "Figure") -> str:
     from matplotlib import rc_context
 
-    axes = figure.axes[0]
-    if axes.lines:  # below the axes: over them it would cover curves
-        handles, labels = axes.get_legend_handles_labels()
-        figure.legend(handles, labels, fontsize=7, framealpha=0, labelcolor=INK, loc="outside lower center", ncols=2)
+    _legend(figure)
     buffer = io.StringIO()
     with rc_context({"svg.hashsalt": "genae"}):  # the same curves are the same text
         figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
     return buffer.getvalue()[buffer.getvalue().index("<svg") :]
 
 
-def _draw_validations(axes: "Axes", lines: Log) -> None:
-    for name in lines[0]["validation"] if lines else ():
-        label = space_title("code" if name == "mse" else name.removeprefix("mse_"))
+def _legend(figure: "Figure") -> None:
+    """Below the axes: over them it would cover curves."""
+    if figure.axes[0].lines:
+        handles, labels = figure.axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, fontsize=7, framealpha=0, labelcolor=INK, loc="outside lower center", ncols=2)
+
+
+def _draw_validations(
+    axes: "Axes", lines: Log, of: str = "", colour: str | None = None, styles: Sequence[str] = ("-",)
+) -> None:
+    for number, name in enumerate(lines[0]["validation"] if lines else ()):
+        label = of + space_title("code" if name == "mse" else name.removeprefix("mse_"))
         points = [(line["images"], line["validation"][name]) for line in lines if name in line["validation"]]
-        axes.plot(*zip(*points, strict=True), marker="o", markersize=3, label=label)
+        style = styles[number % len(styles)]
+        axes.plot(*zip(*points, strict=True), marker="o", markersize=3, label=label, color=colour, linestyle=style)
 
 
 def _draw_losses(axes: "Axes", lines: Log) -> None:

@@ -24,6 +24,7 @@ from genae.training.start import train
 
 VARIANTS = (
     "critic_weight",
+    "inner_steps",
     "error",
     "joint",
     "mixing",
@@ -57,6 +58,11 @@ class Request:
         return measure_of(self.column)
 
     @property
+    def space(self) -> str:
+        """What the row's reconstructions pass through: the code or a prior."""
+        return self.row.prior if self.row.through_prior else CODE
+
+    @property
     def run(self) -> Path:
         """The folder of the run. Rows that are trained alike share it."""
         options = self.row.options
@@ -74,17 +80,11 @@ class Request:
 
 
 class Measurement(NamedTuple):
-    """The result of a `Request`."""
+    """The value of a cell for a seed."""
 
     value: float
     protocol: dict[str, object]
     """How it was measured."""
-    how: str
-    """What was trained and fitted."""
-    run: Path
-    """The folder of the run."""
-    space: str
-    """What the row's reconstructions pass through: the code or a prior."""
 
 
 def protocol_name(budget: str, precision: str) -> str:
@@ -92,20 +92,21 @@ def protocol_name(budget: str, precision: str) -> str:
     return budget if precision == PRECISIONS[0] else f"{budget}-{precision}"
 
 
-def measure_cell(request: Request, open_images: Callable[..., ImageData], progress: Progress = silent) -> Measurement:
-    """Train, fit and measure what is missing.
+def train_row(request: Request, open_images: Callable[..., ImageData], progress: Progress = silent) -> str:
+    """Train and fit what is missing of a cell's run, and say what was trained.
 
-    open_images: `open_data`, or a version of it that remembers. Raises `GenaeError`, and `KeyboardInterrupt` where the
-    training was interrupted.
+    open_images: `open_data`, or a version of it that remembers. Raises `GenaeError`, also for a cell that cannot be
+    measured, and `KeyboardInterrupt` where the training was interrupted.
     """
-    row, measure, run = request.row, request.measure, request.run
-    _refuse(row, measure)
+    row, run = request.row, request.run
+    _refuse(row, request.measure)
     config = request.config()
     data = open_images(config.data, **config.data_options())
 
     def show(event: Mapping[str, Any]) -> None:
-        if "losses" in event:
-            progress(f"training of {run.name}", min(event["images"], config.images), config.images)
+        seen = event.get("began_at", event.get("images", 0))
+        if seen < config.images or "losses" in event:
+            progress(f"training of {run.name}", min(seen, config.images), config.images)
 
     if train(config, run, data=data, progress=show).stopped == "interrupted":
         raise KeyboardInterrupt
@@ -114,13 +115,18 @@ def measure_cell(request: Request, open_images: Callable[..., ImageData], progre
         settings = fit_settings(row.fitted, request.budget)
         api.fit_prior(run, **settings, name=row.prior, seed=request.seed, progress=progress)
         how += f"; then, on its frozen codes, {_in_words(settings)}"
+    return how
+
+
+def measure_cell(request: Request, progress: Progress = silent) -> Measurement:
+    """Measure a trained run, if that was not done before. Raises `GenaeError`."""
+    row, measure, run = request.row, request.measure, request.run
     if measure.is_recognition:
         sought = lookup.recognition(row, measure, request.budget, request.seed, run)
     else:
         sought = lookup.evaluation(row, measure, request.budget, run)
     record = sought.find_or_measure(run, progress)
-    space = row.prior if row.through_prior else CODE
-    return Measurement(measure.scale * record["value"], sought.protocol_of(record), how, run, space)
+    return Measurement(measure.scale * record["value"], sought.protocol_of(record))
 
 
 def _refuse(row: Row, measure: Measure) -> None:

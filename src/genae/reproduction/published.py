@@ -1,6 +1,6 @@
 """The papers' tables: what each row is in genae, and the numbers that were published."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -47,15 +47,25 @@ class Row:
         return self.model or "ae"
 
 
-class Table(NamedTuple):
-    """A paper's table."""
+RECONSTRUCTIONS, SAMPLES, INTERPOLATIONS, PATHS, CURVES = (
+    "reconstructions", "samples", "interpolations", "paths", "curves"
+)  # fmt: skip
+"""Kinds of pictures beside a table."""
 
+
+class Table(NamedTuple):
+    """A paper's table, or a figure of a paper that compares models."""
+
+    title: str
+    """Where it is in the paper, and what it shows."""
     columns: tuple[str, ...]
     """Names that `measure_of` reads."""
     rows: Mapping[str, tuple[Row, tuple[float | None, ...]]]
     """What each row is in genae, and its published numbers, one for each column (None: the paper gives none)."""
     notes: tuple[str, ...] = ()
     """What should be known of the published numbers, or of all rows."""
+    pictures: tuple[str, ...] = (RECONSTRUCTIONS, SAMPLES, INTERPOLATIONS, PATHS)
+    """What is drawn of its rows, side by side."""
 
 
 PLUS = {key: value for key, value in FITTED["aaae/mnist-plus"].items() if key != "name"}
@@ -90,13 +100,21 @@ def _trunk(model: str, reconstructions: bool = False, **options: str | float) ->
                reconstructions=reconstructions)  # fmt: skip
 
 
-def _ablation(option: str, published: Mapping[float, tuple[float, float]], label: str) -> Table:
+def _part(of: str, title: str, columns: Sequence[str], rows: Sequence[str], *pictures: str) -> Table:
+    """A figure of a paper: some cells of a table, with the pictures that it shows."""
+    table = _TABLES[of]
+    places = [table.columns.index(column) for column in columns]
+    cells = {name: (table.rows[name][0], tuple(table.rows[name][1][place] for place in places)) for name in rows}
+    return Table(title, tuple(columns), cells, table.notes, pictures)
+
+
+def _ablation(title: str, option: str, published: Mapping[float, tuple[float, float]], label: str) -> Table:
     trunk = _trunk("patch-vae")
     rows = {
         f"{label}={value}": (replace(trunk, options=trunk.options | {option: value}), figures)
         for value, figures in published.items()
     }
-    return Table(("cifar100", "indoor67"), rows)
+    return Table(title, ("cifar100", "indoor67"), rows)
 
 
 # The networks of the presets style-alae/ffhq1024 and stylegan/ffhq1024, or what another data set of `DATA` has instead;
@@ -133,10 +151,11 @@ _UNTIL_THE_END: Settings = {key: value for key, value in _PAPER.items() if key !
 _ALI, _ALICE = Row("ali", options=_UNTIL_THE_END), Row("alice", options=_PAPER)
 _WAE, _WGAN = Row("wae-mmd", options=_PAPER), Row("wgan-gp", options=_UNTIL_THE_END)
 
-TABLES: dict[str, Table] = {
+_TABLES: dict[str, Table] = {
     # Xu, Keshmiri, Wang: Stacked Wasserstein Autoencoder (2019), Table 1. It quotes ALI and ALICE on MNIST and CIFAR-10
     # from the ALICE paper.
     "swae/table1": Table(
+        "SWAE Table 1: scores of samples and errors of reconstructions",
         ("mnist_icp", "mnist_mse", "cifar10_icp", "cifar10_mse", "celeba_fid", "celeba_mse"),
         {
             "true data": (Row(), (None, None, None, None, 1.94, None)),
@@ -160,6 +179,7 @@ TABLES: dict[str, Table] = {
     ),
     # Xu, Keshmiri, Wang: Adversarially Approximated Autoencoder (2019), Table I.
     "aaae/table1": Table(
+        "AAAE Table I: scores of samples and errors of reconstructions",
         ("mnist_icp", "mnist_mse", "cifar10_icp", "cifar10_mse", "celeba_fid", "celeba_mse", "oxford102_fid"),
         {
             "wgan-gp": (_WGAN, (None, None, 6.61, None, None, None, None)),
@@ -174,6 +194,7 @@ TABLES: dict[str, Table] = {
     ),
     # Pidhorskyi, Adjeroh, Doretto: Adversarial Latent Autoencoders (2020), Table 2: accuracies in per cent.
     "alae/table2": Table(
+        "ALAE Table 2: accuracies on an encoder's features, in per cent",
         ("1nn_sw_short", "1nn_sw_long", "svm_sw_short", "svm_sw_long",
          "1nn_dw_short", "1nn_dw_long", "svm_dw_short", "svm_dw_long"),
         {
@@ -187,6 +208,7 @@ TABLES: dict[str, Table] = {
     ),
     # ALAE, Table 3: FID.
     "alae/table3": Table(
+        "ALAE Table 3: Fréchet inception distances",
         ("ffhq_fid", "lsun_bedroom_fid"),
         {
             "stylegan": (_styled("stylegan"), (4.40, 2.65)),
@@ -201,6 +223,7 @@ TABLES: dict[str, Table] = {
     ),
     # ALAE, Table 4: perceptual path length on FFHQ.
     "alae/table4": Table(
+        "ALAE Table 4: perceptual path lengths on FFHQ",
         ("ppl_full", "ppl_end"),
         {
             "stylegan Z": (
@@ -217,6 +240,7 @@ TABLES: dict[str, Table] = {
     ),
     # ALAE, Table 5: CelebA-HQ at 256 x 256.
     "alae/table5": Table(
+        "ALAE Table 5: CelebA-HQ at 256 x 256",
         ("celebahq256_fid", "celebahq256_ppl_full"),
         {
             "pggan": (_quoted("PGGAN"), (8.03, 229.2)),
@@ -230,6 +254,7 @@ TABLES: dict[str, Table] = {
     # Gupta, Singh, Shrivastava: PatchVAE (2020), Table 1: accuracies in per cent, by the layers that are frozen.
     # CIFAR-10 and the last two rows are not the paper's.
     "patchvae/table1": Table(
+        "PatchVAE Table 1: recognition, in per cent, by the layers that are frozen",
         (*(f"{data}_{frozen}" for data in ("cifar100", "indoor67", "places205", "cifar10")
            for frozen in ("conv1", "conv1-3", "conv1-5")),),
         {
@@ -261,6 +286,7 @@ TABLES: dict[str, Table] = {
         },
     ),
     "patchvae/table2": Table(
+        "PatchVAE Table 2: recognition on ImageNet, in per cent",
         ("imagenet_top1", "imagenet_top5"),
         {
             "beta-vae": (_trunk("trunk-vae"), (44.45, 69.67)),
@@ -271,12 +297,22 @@ TABLES: dict[str, Table] = {
         },
     ),
     # Ablations, with the whole trunk frozen. Table 6's weights are 1, 5, 10 on a sum over parts.
-    "patchvae/table3": _ablation("parts", {4: (27.59, 14.40), 8: (28.74, 12.69), 16: (28.94, 14.33),
-                                           32: (27.78, 13.28), 64: (29.00, 12.76)}, "N"),
-    "patchvae/table4": _ablation("part_dim", {3: (28.63, 14.25), 6: (28.97, 14.55), 9: (28.21, 14.55)}, "d_p"),
-    "patchvae/table5": _ablation("occurrence_rate", {0.01: (28.86, 14.33), 0.05: (28.67, 14.25),
-                                                     0.1: (28.31, 14.03)}, "z_occ_prior"),
+    "patchvae/table3": _ablation(
+        "PatchVAE Table 3: the number of parts", "parts",
+        {4: (27.59, 14.40), 8: (28.74, 12.69), 16: (28.94, 14.33),
+                                           32: (27.78, 13.28), 64: (29.00, 12.76)}, "N",
+    ),
+    "patchvae/table4": _ablation(
+        "PatchVAE Table 4: the numbers of a part's appearance", "part_dim",
+        {3: (28.63, 14.25), 6: (28.97, 14.55), 9: (28.21, 14.55)}, "d_p",
+    ),
+    "patchvae/table5": _ablation(
+        "PatchVAE Table 5: the prior of occurrence", "occurrence_rate",
+        {0.01: (28.86, 14.33), 0.05: (28.67, 14.25),
+                                                     0.1: (28.31, 14.03)}, "z_occ_prior",
+    ),
     "patchvae/table6": Table(
+        "PatchVAE Table 6: the weight of the occurrence's divergence",
         ("cifar100", "indoor67"),
         {
             f"beta_occ={label}": (_trunk("patch-vae", beta_occurrence=weight), published)
@@ -287,6 +323,7 @@ TABLES: dict[str, Table] = {
     ),
     # Its PSNR cannot be that of images in [0, 1], which psnr01 is: docs/models/patch-vae.md.
     "patchvae/table7": Table(
+        "PatchVAE Table 7: reconstructions of ImageNet",
         ("imagenet_psnr", "imagenet_fid", "imagenet_ssim", "imagenet_psnr01"),
         {
             "beta-vae": (_trunk("trunk-vae", reconstructions=True), (4.857, 108.741, 0.289, None)),
@@ -295,6 +332,7 @@ TABLES: dict[str, Table] = {
     ),
     # Xu, Keshmiri, Wang: Adversarially Approximated Autoencoder (2019), Table II: the weight lambda_1.
     "aaae/table2": Table(
+        "AAAE Table II: the weight of the critic, lambda_1",
         ("celeba_fid", "celeba_mse"),
         {
             f"lambda1={weight}": (Row("aaae", "wgan-gp", _AAAE | {"critic_weight": weight}), published)
@@ -304,3 +342,28 @@ TABLES: dict[str, Table] = {
         },
     ),
 }  # fmt: skip
+
+_FIGURES: dict[str, Table] = {
+    "swae/figure4": Table(
+        "SWAE Fig. 4 and Section 4.1: the course of training with k = 1, 2 and 4 steps of stage II for each of stage I",
+        ("celeba_fid", "celeba_mse"),
+        {
+            f"k={k}": (Row("stacked-wae", "uniform", _SWAE | {"inner_steps": k}, True), published)
+            for k, published in ((1, (None, None)), (2, (17.14, 0.066)), (4, (None, None)))
+        },
+        pictures=(CURVES, SAMPLES),
+    ),
+    "swae/figure5": _part(
+        "swae/table1", "SWAE Fig. 5: reconstructions and samples on CelebA", ("celeba_fid", "celeba_mse"),
+        ("ali", "wae", "swae (w/o D1)", "swae (normal)", "swae (uniform)"), RECONSTRUCTIONS, SAMPLES,
+    ),
+    "aaae/figure2": _part(
+        "aaae/table1", "AAAE Fig. 2: samples on CelebA", ("celeba_fid",), ("aaae", "wae", "ali"), SAMPLES
+    ),
+    "aaae/figure10": _part(
+        "aaae/table1", "AAAE Fig. 10: samples on Oxford-102", ("oxford102_fid",), ("aaae", "wae", "ali"), SAMPLES
+    ),
+}  # fmt: skip
+
+TABLES = _TABLES | _FIGURES
+"""Every table, and every figure that compares models."""

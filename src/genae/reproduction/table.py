@@ -12,9 +12,9 @@ from genae.errors import GenaeError, nearest
 from genae.metrics.probe import expect_seeds
 from genae.progress import Progress, silent
 from genae.reproduction.budgets import BUDGETS, DATA, PRECISIONS
-from genae.reproduction.cells import Request, measure_cell, protocol_name
-from genae.reproduction.columns import measure_of
-from genae.reproduction.output import draw_reconstructions, draw_traversals, write_table
+from genae.reproduction.cells import Request, measure_cell, protocol_name, train_row
+from genae.reproduction.output import write_table
+from genae.reproduction.pictures import draw_pictures
 from genae.reproduction.published import TABLES
 from genae.reproduction.results import Results, reasons
 from genae.settings.parser import shell_line
@@ -144,18 +144,19 @@ def reproduce(
                     row.within(order.budget), column, order.budget, seed, order.sources, order.data_root,
                     Path(order.runs), order.precision,
                 )  # fmt: skip
+                data = request.measure.data
                 try:
-                    measurement = measure_cell(request, open_images, progress)
+                    how = train_row(request, open_images, progress)
+                    if seed == min({seed, *map(int, values)}):  # whether or not it can be measured, it can be shown
+                        results.runs.setdefault(data, {})[name] = [str(request.run), request.space]
+                    results.note_training(name, data, seed, how)
+                    measurement = measure_cell(request, progress)
                 except GenaeError as error:
                     failures.setdefault(str(error), []).append(seed)
                     say(str(error))
                     continue
                 values[str(seed)] = measurement.value
-                data = measure_of(column).data
-                results.note_training(name, data, seed, measurement.how)
                 results.note_protocol(column, f"{name}, {column}, seed {seed}", measurement.protocol)
-                if seed == min(map(int, values)):
-                    results.runs.setdefault(data, {})[name] = [str(measurement.run), measurement.space]
             results.fill(name, column, paper, values, row.quoted or reasons(failures, order.seeds))
             distributed.by_writer(partial(write_table, order.path, results))  # after every cell: nothing is lost
     return distributed.by_writer(partial(_complete, order.path, results))
@@ -169,8 +170,7 @@ def _begun(order: Order) -> Results:
 
 def _complete(path: Path, results: Results) -> Path:
     """The pictures, and the table that shows them."""
-    draw_reconstructions(path, results)
-    draw_traversals(path, results)
+    draw_pictures(path, results)
     return write_table(path, results)
 
 
