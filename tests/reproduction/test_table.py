@@ -48,6 +48,10 @@ def test_a_table_is_trained_measured_and_written(tmp_path: Path, monkeypatch: py
     assert "- aaae, mnist: aaae: images 1500" in text
     assert "![Held-out images of mnist and what each row gives back](aaae-table1-smoke-mnist.png)" in text
     assert Image.open(tmp_path / "results" / "aaae-table1-smoke-mnist.png").size[1] < 3 * 80, "images and one row"
+    for kind, lines in (("samples", 6), ("interpolations", 2)):  # two of each row, and of held-out images
+        picture = Image.open(tmp_path / "results" / f"aaae-table1-smoke-mnist-{kind}.png")
+        assert picture.size[1] == pytest.approx(lines * 66, abs=50)
+        assert f"(aaae-table1-smoke-mnist-{kind}.png)" in text
 
     # What a person measured in other ways is not the table's, and what the table has is not measured twice.
     run = tmp_path / "runs" / "smoke" / "mnist" / "aaae-seed0"

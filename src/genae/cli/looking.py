@@ -43,15 +43,18 @@ def inspect(
 
 @app.command("list")
 def list_all() -> None:
-    """Autoencoders, priors, presets, metrics and built-in data sets, each with what it is for."""
+    """Autoencoders, priors, presets, tables and figures, metrics and built-in data sets, each with what it is for."""
     from genae.autoencoders import AUTOENCODERS
     from genae.data.names import DOWNLOADED, OFFLINE
     from genae.priors import PRIORS
+    from genae.reproduction.published import TABLES
     from genae.settings.presets import PRESETS
 
     _section("autoencoders", "genae train NAME", AUTOENCODERS.summaries())
     _section("priors", "genae prior RUN NAME", PRIORS.summaries())
     _section("presets", "genae train NAME", dict(_preset_lines(PRESETS)))
+    tables = {name: table.title for name, table in sorted(TABLES.items(), key=lambda entry: _by_number(entry[0]))}
+    _section("tables and figures of the papers", "genae reproduce NAME", tables)
     _section("metrics", "genae evaluate RUN --metrics NAME", _metric_lines())
     data_sets = {
         ", ".join(OFFLINE): "need no files and no network",
@@ -59,6 +62,12 @@ def list_all() -> None:
         "your own": "a folder, a .zip of one, an .npz or .npy array",
     }
     _section("data sets", "genae data NAME", data_sets)
+
+
+def _by_number(table: str) -> tuple[str, int]:
+    """``aaae/figure10`` behind ``aaae/figure2``."""
+    name = table.rstrip("0123456789")
+    return name, int(table.removeprefix(name))
 
 
 def _section(title: str, command: str, entries: Mapping[str, str]) -> None:

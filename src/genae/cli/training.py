@@ -107,9 +107,7 @@ def fit_prior(
 
 @app.command()
 def reproduce(
-    table: Annotated[
-        str, typer.Argument(help="swae/table1, aaae/table1 and 2, alae/table2 to 5, patchvae/table1 to 7.")
-    ],
+    table: Annotated[str, typer.Argument(help="A table or a figure of a paper, such as swae/table1: see genae list.")],
     budget: Annotated[str, typer.Option(help="smoke (minutes), cpu, or gpu (the papers' settings).")] = "cpu",
     precision: Annotated[str, typer.Option(help="float32, or bfloat16: another table, with its own runs.")] = "float32",
     seeds: Annotated[str, typer.Option(help="Whole numbers, separated by commas.")] = "0",

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from genae.data.sources import ImageData
 from genae.model import Model, is_run, load
 from genae.reports import figures
 from genae.reports.course import course_of
@@ -46,6 +47,16 @@ class Shown:
     def model(self) -> Model:
         """Its trained model."""
         return load(self.run)
+
+    @cached_property
+    def data(self) -> ImageData:
+        """What it was trained on."""
+        return self.model.open_data()
+
+    def held_out(self, count: int) -> Tensor:
+        """Test images from all over the split, which is often sorted by class."""
+        test = self.data.split("test")
+        return self.data.images(test[torch.linspace(0, len(test) - 1, count).long()])
 
 
 def picture_path(table: Path, data: str, kind: str) -> Path:
@@ -92,13 +103,6 @@ def _different(shown: list[Shown], of: Callable[[Shown], str]) -> list[Shown]:
     return list(first.values())
 
 
-def _held_out(model: Model, count: int) -> Tensor:
-    """Test images from all over the split, which is often sorted by class."""
-    source = model.open_data()
-    test = source.split("test")
-    return source.images(test[torch.linspace(0, len(test) - 1, count).long()])
-
-
 def _grid(lines: Tensor, labels: list[str], title: str) -> Image.Image:
     """Lines of images [R, K, C, H, W], reduced to at most about `SIDE` pixels."""
     factor = max(1, round(max(lines.shape[-2:]) / SIDE))
@@ -110,7 +114,7 @@ def _reconstructions(shown: list[Shown], data: str) -> Image.Image | None:
     rows = [each for each in _different(shown, lambda row: row.space) if each.model.spaces]
     if not rows:
         return None
-    images = _held_out(rows[0].model, ACROSS)
+    images = rows[0].held_out(ACROSS)
     lines = torch.stack([images, *(row.model.reconstruct(images, row.space) for row in rows)])
     title = f"Reconstructions, {data}, the lowest seed of each row"
     return _grid(lines, ["held out", *(row.name for row in rows)], title)
@@ -122,7 +126,7 @@ def _samples(shown: list[Shown], data: str) -> Image.Image | None:
     if not rows:
         return None
     count = SAMPLE_LINES * ACROSS
-    images = [_held_out(rows[0].model, count), *(row.model.sample(count, SEED, row.row.prior) for row in rows)]
+    images = [rows[0].held_out(count), *(row.model.sample(count, SEED, row.row.prior) for row in rows)]
     labels = [
         label for name in ("held out", *(row.name for row in rows)) for label in (name, *[""] * (SAMPLE_LINES - 1))
     ]
@@ -135,7 +139,7 @@ def _interpolations(shown: list[Shown], data: str) -> Image.Image | None:
     rows = [each for each in _different(shown, lambda row: row.space) if each.model.spaces]
     if not rows:
         return None
-    a, b = _held_out(rows[0].model, 2 * PAIRS).chunk(2)
+    a, b = rows[0].held_out(2 * PAIRS).chunk(2)
     lines = [
         torch.cat([a[:, None], row.model.interpolate(a, b, STEPS, row.space), b[:, None]], 1) for row in rows
     ]  # fmt: skip
