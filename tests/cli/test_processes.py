@@ -1,12 +1,19 @@
-"""Which process carries out a command, and which one speaks."""
+"""Which process carries out a command, and which one speaks; two do what one does."""
 
+import json
 import os
+import re
+import shutil
+import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import pytest
+import torch
 
 from genae.cli import processes
+from genae.storage import load_tensors
 
 
 @pytest.fixture
@@ -49,3 +56,64 @@ def test_what_fails_in_every_process_is_said_once(torchrun, genae, capsys, monke
         assert genae("prior", "nothing", "mixture") == 2
     assert waited == [processes.GRACE]
     assert capsys.readouterr().err.count("nothing is not a run folder") == 2, "this process was not ended"
+
+
+SHARED = """
+prior run mixture --components 2
+prior run vae --name small --images 640 --batch-size 64 --width 8
+evaluate run --metrics mse,ssim,icp,fd,kid,prdc,nearest,codes,1nn --samples 1000
+probe run --frozen conv1 --heads mlp,knn --epochs 1
+reproduce aaae/table1 --budget smoke --rows aaae-plus --columns celeba_mse --runs runs --out results
+sample run --prior mixture
+list
+"""
+LAUNCHED = """
+import sys
+from genae.cli import main
+for line in open("commands"):
+    sys.argv = ["genae", *line.split()]
+    try:
+        main()
+    except SystemExit as end:
+        assert not end.code, line
+"""
+
+
+def files_of(folder: Path) -> set[str]:
+    """Names in a folder; codes are named by a hash of the weights, which rounding changes."""
+    names = (str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file())
+    return {re.sub("train-[0-9a-f]{16}", "train-WEIGHTS", name) for name in names}
+
+
+@pytest.mark.slow
+def test_two_processes_under_torchrun_do_what_one_does(small_run, tmp_path, genae, monkeypatch, capfd):
+    one, two = tmp_path / "one", tmp_path / "two"
+    for folder in (one, two):
+        shutil.copytree(small_run, folder / "run", ignore=shutil.ignore_patterns("metrics.jsonl", "priors", "codes"))
+    monkeypatch.chdir(one)
+    capfd.readouterr()
+    for line in SHARED.split("\n")[1:-1]:
+        assert genae(*line.split()) == 0
+    said = capfd.readouterr().out
+
+    cache = tmp_path / "cache"  # the references are computed by both, too
+    shutil.copytree(Path(os.environ["GENAE_CACHE"]) / "classifiers", cache / "classifiers")
+    (two / "script.py").write_text(LAUNCHED)
+    (two / "commands").write_text(SHARED.strip())
+    launcher = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29517", "script.py"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "GENAE_CACHE": str(cache)}
+    launched = [sys.executable, *launcher]
+    done = subprocess.run(launched, cwd=two, env=environment, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == said, "one process prints"
+    assert files_of(two) == files_of(one) | {"script.py", "commands"}
+
+    assert (one / "run" / "metrics.jsonl").read_text() == (two / "run" / "metrics.jsonl").read_text(), "to the last bit"
+    for file in ("priors/mixture", "priors/small", next((one / "run" / "codes").iterdir()).relative_to(one / "run")):
+        ours, theirs = (load_tensors((folder / "run" / file).with_suffix(".safetensors"))[0] for folder in (one, two))
+        assert all(torch.equal(ours[name], theirs[name]) for name in ours), file
+    cells = [
+        json.loads((folder / "results" / "aaae-table1-smoke.json").read_text())["rows"]["aaae-plus"]["celeba_mse"]
+        for folder in (one, two)
+    ]
+    assert cells[1]["values"]["0"] == pytest.approx(cells[0]["values"]["0"], rel=1e-3)

@@ -1,8 +1,5 @@
-"""Runs measured by every metric; NaN, codes, several processes."""
+"""Runs measured by every metric; NaN, codes."""
 
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -77,27 +74,6 @@ def test_kernel_distance_and_memorisation_of_a_run_are_those_of_their_functions(
         float((ours < honest.quantile(0.01)).double().mean()), abs=0.01
     )
     assert value["real data", "nearest179"] == pytest.approx(float(honest.median()), rel=1e-4)
-
-
-@pytest.mark.slow
-def test_two_processes_measure_what_one_does(small_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    metrics = "mse,ssim,icp,fd,kid,prdc,nearest,codes,1nn"
-    one, two = tmp_path / "one", tmp_path / "two"
-    shutil.copytree(small_run, one, ignore=shutil.ignore_patterns("metrics.jsonl"))
-    shutil.copytree(one, two)
-
-    def command(path: Path) -> list[str]:
-        return ["-m", "genae", "evaluate", str(path), "--metrics", metrics, "--samples", "1000"]
-
-    subprocess.run([sys.executable, *command(one)], check=True, capture_output=True)
-    monkeypatch.setenv("GENAE_CACHE", str(tmp_path / "cache"))  # the reference is computed by both, too
-    launcher = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29517"]
-    done = subprocess.run([sys.executable, *launcher, *command(two)], check=True, capture_output=True, text=True)
-    assert done.stdout.count("icp1k") == 1, "one process prints"
-    first, second = ((path / "metrics.jsonl").read_text() for path in (one, two))
-    assert len(first) > 1000
-    assert first == second, "to the last bit"
 
 
 def test_settings_that_do_not_exist_are_refused(small_run: Path) -> None:
