@@ -262,10 +262,25 @@ def networks_of(model: nn.Module) -> dict[str, nn.Module]:
 
 
 class Part(NamedTuple):
-    """Which part of the whole batch is being worked on: part ``number`` of ``parts`` equal ones."""
+    """Which part of the whole batch is being worked on: part ``number`` of ``parts``."""
 
     number: int = 0
     parts: int = 1
+    batch: int = 0
+    """Images of the whole batch. Where ``parts`` does not divide it, some parts have one more than others; 0: they are
+    equal."""
+
+    def rows(self, batch: int) -> slice:
+        """Its rows of a batch."""
+        return slice(self.number * batch // self.parts, (self.number + 1) * batch // self.parts)
+
+    @property
+    def weight(self) -> float:
+        """Of this part's mean in the mean over all parts: 1 where they are equal."""
+        if self.batch % self.parts == 0:
+            return 1.0
+        rows = self.rows(self.batch)
+        return (rows.stop - rows.start) * self.parts / self.batch
 
 
 _WHOLE = Part()
@@ -295,5 +310,10 @@ def draw(random: Callable[..., Tensor], count: int, *shape: int, device: torch.d
     ``random`` (`torch.randn`, `torch.rand`) draws for the whole batch and this part's rows are cut out, so that the
     result does not depend on how the batch was divided over processes or accumulated parts.
     """
-    number, parts = _part.get()
-    return random(count * parts, *shape, device=device)[number * count : (number + 1) * count]
+    part = _part.get()
+    number, parts = part.number, part.parts
+    if part.batch % parts == 0:
+        return random(count * parts, *shape, device=device)[number * count : (number + 1) * count]
+    rows = part.rows(part.batch)
+    times = count // (rows.stop - rows.start)  # an algorithm may draw several times for each image
+    return random(times * part.batch, *shape, device=device)[times * rows.start : times * rows.stop]

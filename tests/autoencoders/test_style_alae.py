@@ -277,8 +277,8 @@ def test_batches_of_a_preset_depend_on_the_number_of_processes(
 
 
 def test_every_batch_of_the_schedule_is_checked_before_training(tmp_path: Path) -> None:
-    settings = GROWING | {"images": 20, "batch_size": "20,15", "accumulate": 2}
-    with pytest.raises(GenaeError, match="a batch of 15 cannot be divided into 2 parts"):
+    settings = GROWING | {"images": 20, "batch_size": "20,1", "accumulate": 2}
+    with pytest.raises(GenaeError, match="a batch of 1 cannot be divided into 2 parts"):
         train(resolve("style-alae", settings, PRESETS, AUTOENCODERS), tmp_path / "run")
     for wrong in ("20,x", "0", ""):
         config = resolve("style-alae", GROWING | {"batch_size": wrong}, PRESETS, AUTOENCODERS)

@@ -36,7 +36,7 @@ class Feed:
         would take longer to average the images of full size than to send their bytes.
         """
         train, stage = self.data.split("train"), self.model.stage(images)
-        rows = slice(part.number * stage.batch_size // part.parts, (part.number + 1) * stage.batch_size // part.parts)
+        rows = part.rows(stage.batch_size)
         indices = train[shuffled(images, stage.batch_size, len(train), self.seed, draw)[rows]]
         halvings = (max(self.model.image_shape[1:]) // stage.resolution).bit_length() - 1
         at_once = self.at_once if halvings else len(indices)

@@ -70,10 +70,9 @@ class Loop:
             return self._updates(images)
 
     def _updates(self, images: int) -> list[Record]:
-        parts = [
-            Part(distributed.rank() * self.accumulate + i, distributed.world_size() * self.accumulate)
-            for i in range(self.accumulate)
-        ]
+        first, count = distributed.rank() * self.accumulate, distributed.world_size() * self.accumulate
+        batch = self.model.stage(images).batch_size if isinstance(self.model, Autoencoder) else 0
+        parts = [Part(first + i, count, batch) for i in range(self.accumulate)]
         steps = [self.model.step(self.batches(images, part), images) for part in parts]  # type: ignore[arg-type]
         records: list[Record] = []
         index = 0
@@ -83,10 +82,12 @@ class Loop:
                 update = self._advance(step, part, images, index)
                 if update is None:
                     break
-                self._backward(update, index, records)
+                self._backward(update, part.weight, index, records)
                 values = {"loss": update.loss, **update.terms}
-                name = self._name(update)
-                records.append(Record(images, name, {key: value.detach() for key, value in values.items()}))
+                terms = {key: value.detach() for key, value in values.items()}
+                if part.weight != 1:  # the mean over parts and processes is that of the whole batch
+                    terms = {key: value * part.weight for key, value in terms.items()}
+                records.append(Record(images, self._name(update), terms))
             if update is None:
                 return records
             self._step(update, index)
@@ -137,7 +138,7 @@ class Loop:
         if not update.loss.requires_grad:
             raise ProtocolError(f"{where}: the loss does not depend on any network; it was computed without gradient")
 
-    def _backward(self, update: Update, index: int, before: Sequence[Record]) -> None:
+    def _backward(self, update: Update, weight: float, index: int, before: Sequence[Record]) -> None:
         parameters = self._parameters(update)
         if update.keep_graph and self.compiled:
             # Seen with torch 2.15: the second backward pass through a compiled network is silently wrong.
@@ -146,7 +147,7 @@ class Loop:
                 "train it without --compile"
             )
         try:
-            (update.loss / self.accumulate).backward(inputs=parameters, retain_graph=update.keep_graph)
+            (update.loss / (self.accumulate / weight)).backward(inputs=parameters, retain_graph=update.keep_graph)
         except RuntimeError as error:
             where = f"update {index + 1} ({self._name(update)})"
             if "second time" in str(error):

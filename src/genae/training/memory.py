@@ -71,7 +71,7 @@ def footprints(model: Autoencoder, parts: int = 1, averaged: bool = False) -> It
         stage = model.stage(begins)
         channels, *sides = model.image_shape
         reduced = [side * stage.resolution // max(sides) for side in sides]
-        batch = torch.empty(stage.batch_size // parts, channels, *reduced, device="meta")
+        batch = torch.empty(-(-stage.batch_size // parts), channels, *reduced, device="meta")
         ledger = _Ledger()
 
         def keep(tensor: Tensor, ledger: _Ledger = ledger) -> Tensor | _Kept:

@@ -143,10 +143,10 @@ def _check_batch(config: Config, model: Autoencoder, data: ImageData) -> None:
             raise GenaeError(
                 f"a batch of {batch} is larger than the {train} training images of {config.data}; lower --batch-size"
             )
-        if batch % parts:
+        if batch < parts:
             raise GenaeError(
-                f"a batch of {batch} cannot be divided into {parts} parts "
-                f"({distributed.world_size()} processes x --accumulate {config.accumulate})"
+                f"a batch of {batch} cannot be divided into {parts} parts ({distributed.world_size()} processes x "
+                f"--accumulate {config.accumulate}); raise --batch-size, or start fewer processes"
             )
 
 
