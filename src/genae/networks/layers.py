@@ -28,34 +28,38 @@ def batch_norm_explained() -> Iterator[None]:
 
 
 class _NormalisedOverProcesses(torch.autograd.Function):
-    """Maps [B, C, H, W] normalised by the mean and variance of all processes' maps; both [C] are returned too.
+    """Maps [B, C, H, W] normalised by the mean and variance of all processes' maps; both [C] are returned too, and the
+    number of values that they are of, [C]. Processes may have different B.
 
     Each process takes the statistics of its own maps; one exchange joins them, and one in the backward pass joins the
     two sums over the whole batch that the derivative needs. Kernels are those that PyTorch normalises with.
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> tuple[Tensor, Tensor, Tensor]:
-        own = torch.stack(torch.var_mean(x, (0, 2, 3), correction=0))
-        every = distributed.gathered(own)  # [processes, 2, C]
-        mean = every[:, 1].mean(0)
-        variance = (every[:, 0] + (every[:, 1] - mean).square()).mean(0)
-        ctx.save_for_backward(x, weight, mean, variance)
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, epsilon: float
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        variances, means = torch.var_mean(x, (0, 2, 3), correction=0)
+        own = torch.stack([variances, means, torch.full_like(means, x.numel() / len(means))])
+        every = distributed.gathered(own)  # [processes, 3, C]
+        count = every[:, 2].sum(0)
+        share = every[:, 2] / count
+        mean = (share * every[:, 1]).sum(0)
+        variance = (share * (every[:, 0] + (every[:, 1] - mean).square())).sum(0)
+        ctx.save_for_backward(x, weight, mean, variance, count)
         ctx.epsilon = epsilon
-        ctx.mark_non_differentiable(mean, variance)
-        return F.batch_norm(x, mean, variance, weight, bias, eps=epsilon), mean, variance
+        ctx.mark_non_differentiable(mean, variance, count)
+        return F.batch_norm(x, mean, variance, weight, bias, eps=epsilon), mean, variance, count
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        x, weight, mean, variance = ctx.saved_tensors
+        x, weight, mean, variance, count = ctx.saved_tensors
         # With statistics that are constants: the first term of the derivative by x, and this process's own by the rest.
         direct, by_weight, by_bias = torch.ops.aten.native_batch_norm_backward(
             gradients[0], x, weight, mean, variance, None, None, False, ctx.epsilon, [True, True, True]
         )
-        sums = distributed.summed(torch.stack([by_weight, by_bias])) / (
-            distributed.world_size() * x.numel() / len(mean)
-        )
+        sums = distributed.summed(torch.stack([by_weight, by_bias])) / count
         scale = torch.rsqrt(variance + ctx.epsilon)
         slope = weight * scale.square() * sums[0]
         level = weight * scale * sums[1] - slope * mean
@@ -76,13 +80,12 @@ class BatchNorm(nn.BatchNorm2d):
     def forward(self, x: Tensor) -> Tensor:
         if not (self.training and distributed.active()):
             return super().forward(x)
-        y, mean, variance = _NormalisedOverProcesses.apply(x.float(), self.weight, self.bias, self.eps)  # type: ignore[no-untyped-call]
+        y, mean, variance, count = _NormalisedOverProcesses.apply(x.float(), self.weight, self.bias, self.eps)  # type: ignore[no-untyped-call]
         with torch.no_grad():
             assert self.running_mean is not None
             assert self.running_var is not None
             assert self.num_batches_tracked is not None
             assert self.momentum is not None
-            count = distributed.world_size() * x.numel() / len(mean)
             self.num_batches_tracked += 1
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(variance * (count / (count - 1)), self.momentum)
