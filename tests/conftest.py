@@ -191,6 +191,30 @@ def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
+@pytest.fixture
+def rounded() -> Iterator[set[str]]:
+    """Classes of the modules that computed, from here on, where float32 was rounded: TensorFloat-32 or autocast.
+
+    The test runs inside autocast, and with PyTorch's own setting for GPUs, which is TensorFloat-32 for convolutions.
+    """
+    modules: set[str] = set()
+
+    def look(module: nn.Module, _: object) -> None:
+        settings = torch.backends.cudnn.conv, torch.backends.cuda.matmul, torch.backends.mkldnn.matmul
+        exact = all(setting.fp32_precision in ("none", "ieee") for setting in settings)
+        if not exact or torch.is_autocast_enabled("cpu"):
+            modules.add(type(module).__name__)
+        computed.add(type(module).__name__)
+
+    computed: set[str] = set()
+    handle = nn.modules.module.register_module_forward_pre_hook(look)
+    assert torch.backends.cudnn.conv.fp32_precision == "tf32"
+    with torch.autocast("cpu", torch.bfloat16):
+        yield modules
+    handle.remove()
+    assert computed, "nothing was computed"
+
+
 @pytest.fixture(scope="session")
 def two_clusters() -> Callable[..., torch.Tensor]:
     """``two_clusters(count)`` -> codes in the plane around (3, 0), a quarter of them, and (-3, 1)."""

@@ -20,6 +20,7 @@ from genae.errors import GenaeError, nearest
 from genae.latent import mixing, paths
 from genae.latent.directions import direction
 from genae.latent.places import Places, best_places, swapped
+from genae.networks.arithmetic import exact_float32
 from genae.protocol import Autoencoder, PartCoder, Prior
 from genae.storage import load_tensors, load_weights, save_tensors, weights_digest
 from genae.training.checkpoint import RunFolder
@@ -130,7 +131,7 @@ class Model:
         source = self._prior(prior or self._any_prior())
         generator = torch.Generator().manual_seed(mix_seed("sample", seed))
         # In pieces of fixed size: the first 16 of 10,000 samples are the 16 that a person asked for.
-        with torch.no_grad():
+        with torch.no_grad(), exact_float32():
             return torch.cat([source.sample(BATCH, generator) for _ in range(-(-count // BATCH))])[:count].cpu()
 
     def sample(self, count: int, seed: int = 0, prior: str | None = None, truncation: float = 1.0) -> Tensor:
@@ -320,7 +321,7 @@ class Model:
         return open_data(source, size=(size[0], size[1]), channels=channels, fit=self.config.fit)
 
     def _batched(self, function: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
-        with torch.no_grad():
+        with torch.no_grad(), exact_float32():
             return torch.cat([function(part.to(self.device)).float().cpu() for part in rows.split(BATCH)])
 
     def _up(self, codes: Tensor, space: str) -> Tensor:

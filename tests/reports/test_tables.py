@@ -58,3 +58,13 @@ def test_unlike_numbers_are_named_in_every_respect(small_run: Path) -> None:
         other = [r | {"fingerprint": r["fingerprint"] | {key: value}} for r in records]
         notes = tables.compare({"a": records, "b": other})[2]
         assert any(f"{key} {records[0]['fingerprint'][key]} / {value}" in note for note in notes), key
+
+
+def test_records_that_do_not_say_how_float32_was_computed_are_like_those_that_do(small_run: Path) -> None:
+    records = api.evaluate(small_run, samples=20, metrics=["mse"])
+    silent = [{key: value for key, value in r["fingerprint"].items() if key != "float32"} for r in records]
+    old = [r | {"fingerprint": fingerprint} for r, fingerprint in zip(records, silent, strict=True)]
+    for pair in ({"a": records, "b": old}, {"a": old, "b": records}):
+        assert tables.compare(pair)[2] == []
+    rounded = [r | {"fingerprint": r["fingerprint"] | {"float32": "tf32"}} for r in records]
+    assert "float32 ieee / tf32" in tables.compare({"a": old, "b": rounded})[2][0]

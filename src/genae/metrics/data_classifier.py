@@ -13,6 +13,7 @@ from genae.data.sources import ImageData
 from genae.data.transforms import to_unit_range
 from genae.errors import GenaeError
 from genae.metrics.features import FeatureNetwork
+from genae.networks.arithmetic import exact_float32
 from genae.networks.classifier import ConvClassifier
 from genae.progress import Progress, silent
 from genae.storage import load_tensors, load_weights, save_tensors, weights_digest
@@ -56,6 +57,7 @@ def classifier_of(data: ImageData, device: torch.device, progress: Progress = si
     return load_classifier(data, device)
 
 
+@exact_float32()
 def train_classifier(
     data: ImageData,
     device: torch.device,

@@ -19,6 +19,7 @@ from genae.metrics.features import Observed
 from genae.metrics.metric import BATCH, OF_IMAGES, Batch, Measured, Metric, Need
 from genae.metrics.records import REAL, Record
 from genae.metrics.tally import Tally, cached_tallies
+from genae.networks.arithmetic import FLOAT32, exact_float32
 from genae.progress import Progress
 from genae.version import VERSION
 
@@ -88,7 +89,8 @@ class Evaluation:
         """Network -> what is kept of each set of images (`records.REAL`, ...) in its features."""
         self.base: dict[str, object] = {
             "data": reference.name, "data_digest": reference.digest, "split": request.split, "count": len(reference),
-            "size": shape_of(reference), "resize": reference.resize, "format": reference.format, "genae": VERSION,
+            "size": shape_of(reference), "resize": reference.resize, "format": reference.format, "float32": FLOAT32,
+            "genae": VERSION,
         } | ({"converted": "; ".join(reference.conversions)} if reference.conversions else {})  # fmt: skip
         """How every fingerprint begins: which images a number is about, and how they were treated."""
 
@@ -153,8 +155,9 @@ class Evaluation:
         for metric in self.metrics:
             metric.check(self)
 
+    @exact_float32()
     def run(self) -> list[Record]:
-        """Measure. Raises `GenaeError`."""
+        """Measure, all of it in `exact_float32`. Raises `GenaeError`."""
         self.check()
         for metric in self.metrics:
             metric.open(self.networks, self.request.networks)

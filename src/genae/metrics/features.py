@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from genae.errors import GenaeError
+from genae.networks.arithmetic import exact_float32
 
 
 class Observed(NamedTuple):
@@ -38,9 +39,8 @@ class FeatureNetwork:
     """What else belongs into a fingerprint."""
 
     def __call__(self, images: Tensor) -> Observed:
-        """Evaluate a batch in full float32: TensorFloat-32 would move a Fréchet distance in its third digit."""
-        exact = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
-        with torch.no_grad(), exact:
+        """Evaluate a batch, in `exact_float32`."""
+        with torch.no_grad(), exact_float32():
             features, logits = self.compute(images)
         if not features.isfinite().all():
             raise GenaeError(f"{self.name} gave features that are NaN or infinite: its weights are damaged")

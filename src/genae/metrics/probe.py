@@ -10,6 +10,7 @@ from genae.data.sources import ImageData
 from genae.errors import GenaeError, nearest
 from genae.metrics.recognition import FROZEN, HEADS, Layers, calibrate, freeze, read_off, recognise
 from genae.metrics.records import CODE, FRESH, Record
+from genae.networks.arithmetic import FLOAT32
 from genae.progress import Progress, silent
 from genae.version import VERSION
 
@@ -66,7 +67,8 @@ def probe_encoder(
     of = RANDOM_TRUNK if request.random_trunk else CODE
     fingerprint = {
         "data": data.name, "data_digest": data.digest, "split": "test", "count": len(data.split("test")),
-        "weights": FRESH if request.random_trunk else weights, "frozen": request.frozen, "genae": VERSION,
+        "weights": FRESH if request.random_trunk else weights, "frozen": request.frozen, "float32": FLOAT32,
+        "genae": VERSION,
     }  # fmt: skip
 
     def record(name: str, value: float, more: Mapping[str, object], best: Mapping[str, int] | None = None) -> Record:

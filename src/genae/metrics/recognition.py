@@ -17,6 +17,7 @@ from genae.data.sampler import mix_seed, shuffled
 from genae.data.sources import SPLITS, ImageData
 from genae.errors import GenaeError, nearest
 from genae.metrics.probes import PROBES
+from genae.networks.arithmetic import exact_float32
 from genae.networks.dcgan import ConvEncoder
 from genae.networks.residual import ResidualTrunk
 from genae.progress import Progress, silent
@@ -57,6 +58,7 @@ def sections(model: Autoencoder) -> nn.ModuleList:
     raise GenaeError(f"{type(model).__name__} has no convolutional trunk whose layers could be frozen")
 
 
+@exact_float32()
 def calibrate(trunk: nn.ModuleList, data: ImageData, batches: int = 20) -> None:
     """Give a freshly initialised trunk the batch statistics of training images."""
     train = data.split("train")
@@ -93,6 +95,7 @@ class Layers(NamedTuple):
         return x
 
 
+@exact_float32()
 def freeze(
     trunk: nn.ModuleList, data: ImageData, frozen: str, progress: Progress = silent, *, flip: bool = False
 ) -> Layers:
@@ -117,6 +120,7 @@ def freeze(
     return Layers(features, labels, len(data.classes), rest, device, flip, mirror)
 
 
+@exact_float32()
 def recognise(
     layers: Layers,
     *,

@@ -1,6 +1,6 @@
 """The words of a record: what was measured, by which name, and the fingerprint of how."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 REAL = "real data"
@@ -12,6 +12,10 @@ FRESH = "random"
 SUBJECT = frozenset({"weights", "prior_weights", "files", "part"})
 """The part of a fingerprint that says what was measured, not how."""
 
+EARLIER: Mapping[str, object] = {"float32": "ieee"}
+"""What records mean that were written before their fingerprints had these entries. Numbers measured on a CPU, as all
+published ones were, are the same with and without ``float32``."""
+
 Fingerprint = Mapping[str, Any]
 """How a number was made: data, protocol, weights."""
 Record = Mapping[str, Any]
@@ -21,3 +25,9 @@ Record = Mapping[str, Any]
 def short_count(count: int) -> str:
     """10,000 -> ``10k``; other counts as they are."""
     return f"{count // 1000}k" if count % 1000 == 0 else str(count)
+
+
+def differences(first: Fingerprint, other: Fingerprint, without: Collection[str] = ()) -> list[str]:
+    """In what two fingerprints differ, as ``key VALUE / OTHER``; entries ``without`` are not looked at."""
+    pairs = {key: (*(of.get(key, EARLIER.get(key)) for of in (first, other)),) for key in {*first, *other}}
+    return [f"{key} {a} / {b}" for key, (a, b) in sorted(pairs.items()) if key not in without and a != b]

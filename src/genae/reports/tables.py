@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 
 from genae.metrics import position
-from genae.metrics.records import FRESH, REAL, SUBJECT, Record
+from genae.metrics.records import FRESH, REAL, SUBJECT, Record, differences
 
 Records = Sequence[Record]
 
@@ -146,12 +146,7 @@ def compare(runs: Mapping[str, Records]) -> tuple[list[str], list[list[str]], li
         column = [(name, r) for name, records in named.items() for r in records if r["metric"] == metric]
         for name, record in column[1:]:
             first, fingerprint = column[0][1]["fingerprint"], record["fingerprint"]
-            unlike = [
-                f"{key} {first.get(key)} / {fingerprint.get(key)}"
-                for key in sorted({*first, *fingerprint} - SUBJECT)
-                if first.get(key) != fingerprint.get(key)
-            ]
-            if unlike:
+            if unlike := differences(first, fingerprint, SUBJECT):
                 pair = _told_apart((column[0], (name, record)), named)
                 notes.append(f"{metric} of {' and '.join(pair)} are not comparable: {', '.join(unlike)}")
     return ["run", "of", *metrics], rows, list(dict.fromkeys(notes))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NotRequired, TypedDict
 
 from genae.errors import GenaeError
+from genae.metrics.records import differences
 from genae.reproduction.budgets import PRECISIONS
 from genae.reproduction.columns import measure_of
 
@@ -104,14 +105,9 @@ class Results:
     def note_protocol(self, column: str, cell: str, protocol: dict[str, object]) -> None:
         """Keep the column's protocol, and in what a cell's differs from it: such numbers are not comparable."""
         first = self.protocol.setdefault(column, protocol)
-        differences = [
-            f"{key} {first.get(key)} / {protocol.get(key)}"
-            for key in sorted({*first, *protocol})
-            if first.get(key) != protocol.get(key)
-        ]
         self.unlike.pop(cell, None)
-        if differences:
-            self.unlike[cell] = "; ".join(differences)
+        if unlike := differences(first, protocol):
+            self.unlike[cell] = "; ".join(unlike)
 
     def note_training(self, row: str, data: str, seed: int, how: str) -> None:
         """Keep how a row was trained on a data set, and whether this seed was trained otherwise than the others."""

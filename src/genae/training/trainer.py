@@ -15,6 +15,7 @@ from genae import distributed
 from genae.data.sources import ImageData
 from genae.errors import GenaeError
 from genae.metrics.reconstruction import reconstruction_mse
+from genae.networks.arithmetic import exact_float32
 from genae.protocol import Autoencoder, Part, evaluating
 from genae.training.average import Average
 from genae.training.captured import CapturedLoop
@@ -212,7 +213,7 @@ class Trainer:
         indices = self.data.split("validation")
         errors: dict[str, float] = {}
         numbers: dict[str, float] = {}
-        with torch.no_grad(), evaluating(self.trained):
+        with torch.no_grad(), exact_float32(), evaluating(self.trained):
             if self.model.has_encoder:
                 errors = reconstruction_mse(self.trained, self.feed.full_size(indices))
             if len(indices) > 1:

@@ -1,0 +1,42 @@
+"""Which record of a run a cell shows."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from genae.metrics.records import Record
+from genae.model import load
+from genae.reproduction import lookup
+from genae.reproduction.columns import measure_of
+from genae.reproduction.published import Row
+from genae.storage import weights_digest
+
+
+def record(run: Path, metric: str, **protocol: object) -> Record:
+    """A record of the normal prior's samples, as an evaluation writes it."""
+    model = load(run)
+    fingerprint = {
+        "data_digest": model.trained_on, "split": "test", "weights": model.digest, "images": 10_000, "seed": 0,
+        "prior_weights": weights_digest(model.autoencoder.priors["normal"]),
+    }  # fmt: skip
+    return {"of": "normal", "metric": metric, "value": len(metric), "fingerprint": fingerprint | protocol}
+
+
+@pytest.fixture
+def run(small_run: Path, tmp_path: Path) -> Path:
+    copy = tmp_path / "run"
+    copy.mkdir()
+    (copy / "best.safetensors").write_bytes((small_run / "best.safetensors").read_bytes())
+    return copy
+
+
+def test_inception_scores_of_the_papers_are_means_over_ten_splits(run: Path) -> None:
+    lines = [record(run, "is10k", splits=10), record(run, "is10k-1split", splits=1)]
+    (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    row = Row("stacked-wae", "normal")
+    newest = lookup.evaluation(row, measure_of("cifar10_icp"), "cpu", run).find(run)
+    assert newest
+    assert newest["metric"] == "is10k"
+    (run / "metrics.jsonl").write_text(json.dumps(lines[1]) + "\n")
+    assert lookup.evaluation(row, measure_of("cifar10_icp"), "cpu", run).find(run) is None
