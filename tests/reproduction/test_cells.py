@@ -89,3 +89,19 @@ def test_style_models_are_evaluated_as_their_authors_did(monkeypatch: pytest.Mon
     entry = request("aaae", "celeba", "gpu", table="aaae/table1")
     evaluation(entry.row, entry.measure, "gpu", small_run).measure(silent)
     assert (asked["samples"], asked["split"]) == (10_000, "test")
+
+
+@pytest.mark.parametrize(("table", "row", "data", "preset"), [
+    ("aaae/table1", "aaae", "mnist", "aaae/mnist"),
+    ("aaae/table1", "aaae", "cifar10", "aaae/cifar10"),
+    ("aaae/table1", "aaae", "celeba", "aaae/celeba64"),
+    ("aaae/table2", "lambda1=0.01", "celeba", "aaae/celeba64-lambda1-0.01"),
+    ("aaae/table1", "aaae", "oxford102", "aaae/flowers102"),
+    ("swae/table1", "swae (normal)", "mnist", "stacked-wae/mnist"),
+    ("swae/table1", "swae (normal)", "cifar10", "stacked-wae/cifar10"),
+    ("swae/table1", "swae (normal)", "celeba", "stacked-wae/celeba64"),
+    ("swae/table1", "swae (w/o D1)", "celeba", "stacked-wae/celeba64-without-critic"),
+])  # fmt: skip
+def test_rows_train_as_the_presets_that_name_them(table: str, row: str, data: str, preset: str) -> None:
+    theirs = resolve(preset, {"data": "x", "precision": "float32"}, PRESETS, AUTOENCODERS)
+    assert request(row, data, "gpu", table=table).config() == theirs

@@ -83,7 +83,7 @@ def _styled_data(preset: str) -> DataSet:
 DATA = {
     "mnist": DataSet("mnist", {"size": "32", "fit": "pad"}, 200 * 55_000, 400_000),
     "cifar10": DataSet("cifar10", {}, 200 * 45_000, 100_000),
-    "celeba": DataSet(None, {"size": "64", "fit": "crop"}, 25 * 162_770, 100_000),
+    "celeba": DataSet(None, {"size": "64", "fit": "crop"}, PRESETS["stacked-wae/celeba64"]["images"], 100_000),
     "sw": DataSet("mnist-sw", {}, 400 * 50_000, 20 * 50_000),
     "dw": DataSet("mnist-dw", {}, 400 * 60_000, 20 * 60_000),
     "ffhq": _styled_data("style-alae/ffhq1024"),
@@ -98,5 +98,5 @@ DATA = {
         {"parts": 64, "part_dim": 16, "code_dim": 1024},
         epochs=30,
     ),
-    "oxford102": DataSet(None, {"size": "64", "fit": "stretch"}, 200 * 1_020, 100_000),
+    "oxford102": DataSet(None, {"size": "64", "fit": "stretch"}, PRESETS["aaae/flowers102"]["images"], 100_000),
 }

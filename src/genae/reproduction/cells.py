@@ -67,7 +67,9 @@ class Request:
         """The folder of the run. Rows that are trained alike share it."""
         options = self.row.options
         variant = [f"{key}={options[key]}" for key in VARIANTS if key in options]
-        label = "-".join([self.row.model or "data", *variant])
+        label = "-".join(
+            [self.row.model or "data", *variant, *([f"{self.row.longer}x"] if self.row.longer > 1 else [])]
+        )
         return self.runs / protocol_name(self.budget, self.precision) / self.measure.data / f"{label}-seed{self.seed}"
 
     def config(self) -> Config:
@@ -146,11 +148,12 @@ def training_settings(row: Row, data: str, budget: str, sources: Mapping[str, st
         raise GenaeError(f"no data: give a folder with --data {data}=FOLDER")
     run_options = ("patience", "validate_every", "checkpoint_every")
     replaced = run_options if row.small and budget == "cpu" else BUDGETS[budget]
-    settings: Settings = {"images": data_set.images} | row.options
+    settings: Settings = {"images": row.images.get(data, data_set.images)} | row.options
     settings |= {key: BUDGETS[budget][key] for key in replaced}
     if budget == "cpu":
         settings["images"] = data_set.cpu_images
-        settings["anneal"] = 0 if row.small else data_set.cpu_images
+        settings["anneal"] = 0 if row.small else data_set.cpu_images * row.longer
+    settings["images"] *= row.longer
     allowed = {*option_types(AUTOENCODERS[row.network]), "images", "average", "flip", *run_options}
     settings = {key: value for key, value in settings.items() if key in allowed}
     if budget == "smoke":
