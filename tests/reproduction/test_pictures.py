@@ -1,5 +1,6 @@
 """The pictures beside a table: every row on the same images and from the same seed."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,9 +8,11 @@ from PIL import Image
 
 from genae import api
 from genae.errors import GenaeError
+from genae.model import load
 from genae.reproduction.pictures import picture_path
-from genae.reproduction.published import CURVES, RECONSTRUCTIONS, SAMPLES
+from genae.reproduction.published import CURVES, INTERPOLATIONS, RECONSTRUCTIONS, SAMPLES
 from genae.reproduction.table import reproduce
+from genae.storage import read_lines
 
 LINE = 66
 """Pixels of a line of digits."""
@@ -52,3 +55,18 @@ def test_the_course_of_training_is_drawn_for_each_row(tmp_path: Path) -> None:
     assert {run.name for run in (tmp_path / "runs/smoke/celeba").iterdir()} == {
         f"stacked-wae-inner_steps={k}-seed0" for k in (1, 4)
     }
+
+
+def test_the_last_weights_are_measured_and_shown_where_a_row_says_so(tmp_path: Path) -> None:
+    page = reproduce("swae/figure10", budget="smoke", columns=["celeba_mse"],
+                     rows=["25 epochs, best (uniform)", "50 epochs, last (uniform)"],
+                     runs=tmp_path / "runs", out=tmp_path)  # fmt: skip
+    run = tmp_path / "runs/smoke/celeba/stacked-wae-2x-seed0"
+    measured = {record["fingerprint"]["weights"] for record in read_lines(run / "metrics.jsonl", "metric")}
+    (last,) = (run / "checkpoints").glob("images-000003000/model.safetensors")
+    assert measured == {load(last).digest}
+    rows = json.loads(page.with_suffix(".json").read_text())["rows"]
+    assert rows["50 epochs, last (uniform)"]["celeba_mse"]["paper"] == 0.15
+    assert rows["50 epochs, last (uniform)"]["celeba_mse"]["measured"]["n"] == 1
+    for kind in (RECONSTRUCTIONS, SAMPLES, INTERPOLATIONS):
+        assert picture_path(page.with_suffix(".json"), "celeba", kind).exists()

@@ -10,12 +10,13 @@ from genae.errors import GenaeError
 from genae.metrics import metric_class
 from genae.metrics.probe import RANDOM_TRUNK
 from genae.metrics.records import CODE, FRESH, REAL, SUBJECT, Record
-from genae.model import load
+from genae.model import Model, load
 from genae.progress import Progress
 from genae.reproduction.budgets import DATA, DROP_EVERY, EPOCHS
 from genae.reproduction.columns import Measure
 from genae.reproduction.published import Row
 from genae.storage import read_lines, weights_digest
+from genae.training.checkpoint import RunFolder
 
 SCORES = ("is", "icp")
 """Inception scores. Those of the papers are means over ten splits; Inception-v3's is recorded over one split too."""
@@ -61,6 +62,11 @@ class Lookup(NamedTuple):
         return {key: value for key, value in record["fingerprint"].items() if key not in self.subject}
 
 
+def trained_model(row: Row, run: Path | str) -> Model:
+    """The weights of a run that a row measures and shows. Raises `GenaeError`."""
+    return load(RunFolder(run).checkpoints()[-1] / "model.safetensors" if row.last else run)
+
+
 def recognition(row: Row, measure: Measure, budget: str, seed: int, run: Path) -> Lookup:
     """The accuracy of a head on frozen layers of the run's encoder (`api.probe`)."""
     trained = load(run)
@@ -91,7 +97,7 @@ def recognition(row: Row, measure: Measure, budget: str, seed: int, run: Path) -
 
 def evaluation(row: Row, measure: Measure, budget: str, run: Path) -> Lookup:
     """The value of a metric of the run (`api.evaluate`)."""
-    trained = load(run)
+    trained = trained_model(row, run)
     metric = measure.metric
     if budget == "smoke":  # what needs no published weights
         metric = metric_class(metric).stand_in or metric
@@ -109,8 +115,8 @@ def evaluation(row: Row, measure: Measure, budget: str, run: Path) -> Lookup:
             fingerprint["splits"] = 10
         fingerprint |= {"seed": 0} | ({"images": samples} if of not in (REAL, CODE) else {})
     return Lookup(of, _recorded_name(metric, row, measure.path), fingerprint, lambda progress: api.evaluate(
-        run, metrics=[metric, "cost"], samples=samples, split=split, priors=priors,
-        features=[measure.features or "short"], progress=progress,
+        trained, metrics=[metric, *(["cost"] if trained.folder else [])], samples=samples, split=split, priors=priors,
+        features=[measure.features or "short"], out=run / "metrics.jsonl", progress=progress,
     ))  # fmt: skip
 
 

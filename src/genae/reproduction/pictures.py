@@ -11,10 +11,11 @@ from PIL import Image
 from torch import Tensor
 
 from genae.data.sources import ImageData
-from genae.model import Model, is_run, load
+from genae.model import Model, is_run
 from genae.reports import figures
 from genae.reports.course import course_of
 from genae.reports.curves import compare_courses
+from genae.reproduction.lookup import trained_model
 from genae.reproduction.published import CURVES, INTERPOLATIONS, PATHS, RECONSTRUCTIONS, SAMPLES, TABLES, Row
 from genae.reproduction.results import Results
 from genae.training.checkpoint import RunFolder
@@ -46,7 +47,7 @@ class Shown:
     @cached_property
     def model(self) -> Model:
         """Its trained model."""
-        return load(self.run)
+        return trained_model(self.row, self.run)
 
     @cached_property
     def data(self) -> ImageData:
