@@ -383,8 +383,8 @@ _FIGURES: dict[str, Table] = {
             "50 epochs, last (normal)": (replace(_LONGER, prior="normal"), (None, None)),
             "50 epochs, last (uniform)": (_LONGER, (14.6, 0.15)),
         },
-        ("The paper does not say of which prior its numbers after 50 epochs are. Other budgets than gpu see fewer images: "
-         "with them the last two rows are trained twice as long as the others.",),
+        ("The paper does not say of which prior its numbers after 50 epochs are. With every budget the last two rows "
+         "see twice as many images as the first two.",),
         (RECONSTRUCTIONS, SAMPLES, INTERPOLATIONS),
     ),
     "aaae/figure2": _part(
