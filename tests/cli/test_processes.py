@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 import warnings
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 import torch
 
 from genae.cli import processes
+from genae.distributed import liveness
 from genae.storage import load_tensors
 
 
@@ -23,6 +25,7 @@ def torchrun(monkeypatch):
     def environment(rank):
         monkeypatch.setenv("WORLD_SIZE", "2")
         monkeypatch.setenv("RANK", str(rank))
+        monkeypatch.setenv("LOCAL_RANK", str(rank))
 
     monkeypatch.setattr(sys, "stdout", sys.stdout)
     with warnings.catch_warnings():
@@ -50,11 +53,11 @@ def test_the_others_share_a_command_in_silence(torchrun, capsys):
 
 def test_what_fails_in_every_process_is_said_once(torchrun, genae, capsys, monkeypatch):
     waited = []
-    monkeypatch.setattr(processes.time, "sleep", waited.append)  # in which torchrun ends the process
+    monkeypatch.setattr(time, "sleep", waited.append)  # in which torchrun ends the process
     for rank in (0, 1):
         torchrun(rank)
         assert genae("prior", "nothing", "mixture") == 2
-    assert waited == [processes.GRACE]
+    assert waited == [liveness.PATIENCE]
     assert capsys.readouterr().err.count("nothing is not a run folder") == 2, "this process was not ended"
 
 

@@ -8,7 +8,7 @@ import os
 import sys
 
 from genae.cli.app import app
-from genae.cli.processes import take_roles, wait_for_process_0
+from genae.cli.processes import failing_together, take_roles, tells
 from genae.errors import GenaeError
 
 # isort: off
@@ -23,7 +23,8 @@ def main() -> None:
     arguments = [a for a in sys.argv[1:] if a != "--debug"]
     try:
         take_roles(arguments)
-        code = app(arguments, standalone_mode=False)
+        with failing_together():
+            code = app(arguments, standalone_mode=False)
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:  # the reader of our output has gone
@@ -33,9 +34,8 @@ def main() -> None:
         usage = getattr(error, "format_message", None)  # typer's own errors
         if "--debug" in sys.argv or not (usage or isinstance(error, GenaeError | OSError)):
             raise
-        message = str(usage() if usage else error)
-        if message:  # none where the help was shown instead
-            wait_for_process_0()
-            print(f"genae: error: {message.splitlines()[0]}", file=sys.stderr)
+        message = next(iter(str(usage() if usage else error).splitlines()), "")
+        if message and tells(message):  # none where the help was shown instead
+            print(f"genae: error: {message}", file=sys.stderr)
         sys.exit(2)
     sys.exit(code if isinstance(code, int) else 0)

@@ -2,14 +2,12 @@
 
 import os
 import sys
-import time
 import warnings
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 SHARED = ("train", "prior", "evaluate", "probe", "reproduce")
 """Commands that every process carries out; process 0 alone carries out the others."""
-GRACE = 3.0
-"""Seconds in which torchrun ends the other processes after one has failed."""
 
 
 def rank() -> int:
@@ -32,8 +30,21 @@ def take_roles(arguments: Sequence[str]) -> None:
         warnings.simplefilter("ignore")
 
 
-def wait_for_process_0() -> None:
-    """Before another process than 0 tells its error: if process 0 fails as well, it tells the same, and torchrun ends
-    this process in the meantime."""
-    if rank() > 0:
-        time.sleep(GRACE)
+def failing_together() -> AbstractContextManager[None]:
+    """Inside, one process's failure ends all of them."""
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+        return nullcontext()
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # a lost connection is told in one sentence, by genae
+    from genae import distributed
+
+    return distributed.failing_together()
+
+
+def tells(message: str) -> bool:
+    """Whether this process tells the error with which it ends: where several on a machine end with the same, the first
+    of them does."""
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+        return True
+    from genae import distributed
+
+    return distributed.tells(message)

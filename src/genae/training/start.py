@@ -34,6 +34,7 @@ def build_model(config: Config, image_shape: tuple[int, int, int]) -> Autoencode
     return model.to(memory_format=torch.channels_last)
 
 
+@distributed.losses_explained()
 def train(
     config: Config,
     run: Path | str,

@@ -118,6 +118,7 @@ class Trainer:
             for iterations in count():
                 if self.images >= self.config.images:
                     break
+                distributed.expect_all_alive()
                 if self.patience and self.best["since"] >= self.patience:
                     stopped = "early"
                     break
@@ -267,6 +268,7 @@ def _stop_requests() -> Iterator[list[int]]:
         if received and number == signal.SIGINT:
             raise KeyboardInterrupt
         received.append(number)
+        distributed.expect_loss()
 
     try:
         before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -1,20 +1,40 @@
 """Several processes under torchrun: replicated networks, averaged gradients, no wrapper around the model."""
 
+import atexit
 import os
+import signal
+import sys
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
+from datetime import timedelta
+from types import TracebackType
 from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
+from genae.distributed import liveness
+from genae.distributed.liveness import Watch, watch_group
 from genae.errors import GenaeError, reason
 
 S = TypeVar("S")
 T = TypeVar("T")
 U = TypeVar("U")
+
+MEETING = timedelta(minutes=10)
+"""In which every process must have begun."""
+FOR_EVER = timedelta(days=7)
+"""Of collectives: the others may work for as long as they want; the heartbeat finds those that are lost."""
+
+_watch: Watch | None = None
+"""Of the other processes, while this is one of several."""
 
 _alone: ContextVar[bool] = ContextVar("alone", default=False)
 """Whether process 0 works alone, in `by_writer`: a collective that it began there would wait for ever."""
@@ -37,8 +57,94 @@ def start(device: str) -> torch.device:
             raise GenaeError(f"device is {device!r}; PyTorch can use {torch.cuda.device_count()} GPUs on this machine")
         torch.cuda.set_device(target)
     if "WORLD_SIZE" in os.environ and int(os.environ["WORLD_SIZE"]) > 1 and not dist.is_initialized():
-        dist.init_process_group("nccl" if target.type == "cuda" else "gloo")
+        _meet("nccl" if target.type == "cuda" else "gloo")
     return target
+
+
+def _meet(backend: str) -> None:
+    """Join the other processes, and begin to watch them. Raises `GenaeError`."""
+    global _watch
+    try:
+        store, number, count = next(rendezvous("env://", timeout=MEETING))
+        _watch = watch_group(number, count)
+        atexit.register(_watch.leave)
+        if sys.excepthook is sys.__excepthook__:
+            sys.excepthook = _announce_uncaught
+        group = PrefixStore("group", store)
+        dist.init_process_group(backend, store=group, rank=number, world_size=count, timeout=FOR_EVER)
+    except (ValueError, RuntimeError) as error:
+        raise GenaeError(f"the {os.environ['WORLD_SIZE']} processes cannot meet: {reason(error)}") from None
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _stop)
+
+
+def _stop(*_: object) -> None:
+    """torchrun asks this process to stop: all are to stop, or another one has died. The watch finds out which."""
+    if _watch:
+        _watch.suspicious = _watch.stopping = True
+
+
+def expect_loss() -> None:
+    """Something happened, such as a request to stop, which the death of another process would explain."""
+    if _watch:
+        _watch.suspicious = True
+
+
+def expect_all_alive() -> None:
+    """Raise `GenaeError` if another process is known to have failed. Costs nothing."""
+    if _watch and _watch.verdict is not None:
+        raise GenaeError(_watch.verdict)
+
+
+@contextmanager
+def losses_explained() -> Iterator[None]:
+    """Inside, a collective that fails raises a `GenaeError` that names the process that was lost."""
+    try:
+        yield
+    except RuntimeError as error:
+        if _watch is None or not (isinstance(error, dist.DistError) or _of_collective(str(error))):
+            raise
+        sentence = _watch.explain() or (
+            f"process {dist.get_rank()} lost its connection to the others: {reason(error)}; start the command again"
+        )
+        raise GenaeError(sentence) from None
+
+
+@contextmanager
+def failing_together() -> Iterator[None]:
+    """What leaves this block ends the process: the others are told, and end with a sentence that names it."""
+    try:
+        with losses_explained():
+            yield
+    except BaseException as error:
+        announce(error)
+        raise
+
+
+def announce(error: BaseException) -> None:
+    """Tell the other processes that this one ends with an error."""
+    if _watch and not _watch.ending.is_set():
+        _watch.fail(f"stopped: {error}" if isinstance(error, GenaeError) else _failure(error), str(error))
+
+
+def tells(message: str) -> bool:
+    """Whether this process tells the error with which it ends, not the first process of its machine: that ends with
+    the same. Waits a little to learn it."""
+    if os.environ.get("LOCAL_RANK", "0") == "0":
+        return True
+    if _watch is None:  # torchrun ends this process in the meantime, if the first one fails as well
+        time.sleep(liveness.PATIENCE)
+        return True
+    return _watch.tells(message)
+
+
+def _announce_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    announce(error)
+    sys.__excepthook__(kind, error, trace)
+
+
+def _of_collective(message: str) -> bool:
+    return any(word in message for word in ("gloo", "Gloo", "NCCL", "ProcessGroup"))
 
 
 def active() -> bool:
@@ -100,12 +206,14 @@ def by_writer(act: Callable[[], T]) -> T:
 
 def _sentence(error: BaseException) -> str:
     """What the other processes say of an error of this one."""
-    if isinstance(error, GenaeError):
-        return str(error)
+    return str(error) if isinstance(error, GenaeError) else f"process {dist.get_rank()} {_failure(error)}"
+
+
+def _failure(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
-        return f"process {dist.get_rank()} was interrupted"
+        return "was interrupted"
     kind = "" if isinstance(error, OSError) else f" ({type(error).__name__})"
-    return f"process {dist.get_rank()} failed: {reason(error)}{kind}"
+    return f"failed: {reason(error)}{kind}"
 
 
 def in_order(items: Sequence[S], load: Callable[[S], T], compute: Callable[[T], U]) -> Iterator[U]:
