@@ -81,8 +81,6 @@ class Watch:
 
     def _exchange(self) -> None:
         self.store.add(f"beat/{self.rank}", 1)
-        if self.stopping:
-            self.store.set(f"stopping/{self.rank}", "")
         self.listen()
         for other in self.others:
             beats = self.store.add(f"beat/{other}", 0)
@@ -178,6 +176,7 @@ class Watch:
 
     def _all_stop(self) -> bool:
         try:
+            self.store.set(f"stopping/{self.rank}", "")
             return self.store.check([f"stopping/{other}" for other in self.others])
         except RuntimeError:
             return False
