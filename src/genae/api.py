@@ -176,7 +176,8 @@ def evaluate(
     out = out or (model.folder / "metrics.jsonl" if model.folder else None)
     _prepare(out)
     sources = Networks(model.device, request.weights, lambda: data, progress)
-    records = ModelEvaluation(subject, data, opened(metrics), request, sources, progress).run()
+    evaluation = ModelEvaluation(subject, data, opened(metrics), request, sources, progress)
+    records = [_with_precision(record, model) for record in evaluation.run()]
     _keep(records, out)
     return records
 
@@ -240,8 +241,8 @@ def probe(
     def measure() -> list[Record]:
         records = []
         for record in probe_encoder(trunk, model.digest, data, request, progress, flip=model.config.flip):
-            _keep([record], model.folder / "metrics.jsonl" if model.folder else None)
-            records.append(record)
+            records.append(_with_precision(record, model))
+            _keep(records[-1:], model.folder / "metrics.jsonl" if model.folder else None)
         return records
 
     return distributed.by_writer(measure)
@@ -252,6 +253,14 @@ def _check_settings(settings: Mapping[str, object], of: type[Request] | type[Pro
     for name in settings:
         if name not in names:
             raise GenaeError(f"there is no setting {name!r}; {nearest(name, names)}")
+
+
+def _with_precision(record: Record, model: Model) -> Record:
+    """A record whose fingerprint says what its weights were trained in."""
+    fingerprint = record["fingerprint"]
+    if fingerprint.get("weights") != model.digest:
+        return record
+    return {**record, "fingerprint": {**fingerprint, "trained_in": model.config.precision}}
 
 
 def _model_of(run: Path | str | Model) -> Model:

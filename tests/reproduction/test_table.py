@@ -16,6 +16,7 @@ from genae.errors import GenaeError
 from genae.reproduction.budgets import BUDGETS, DATA, SAMPLES, SMOKE_FIT
 from genae.reproduction.published import TABLES
 from genae.reproduction.table import reproduce
+from genae.storage import read_lines
 
 
 def test_a_table_is_trained_measured_and_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -264,3 +265,22 @@ def test_reconstructions_of_a_table_of_errors(tmp_path: Path) -> None:
         assert papers == pytest.approx(usual + 20 * math.log10((0.229 + 0.224 + 0.225) / 3), abs=0.01)
         assert -1 < row["imagenet_ssim"]["measured"]["mean"] <= 1
         assert row["imagenet_fid"]["measured"]["mean"] > 0
+
+
+def test_precisions_are_different_protocols_that_never_mix(tmp_path: Path) -> None:
+    pages = [
+        reproduce("aaae/table2", budget="smoke", precision=precision, rows=["lambda1=0.01"], columns=["celeba_mse"],
+                  runs=tmp_path / "runs", out=tmp_path)
+        for precision in ("float32", "bfloat16")
+    ]  # fmt: skip
+    assert [page.name for page in pages] == ["aaae-table2-smoke.md", "aaae-table2-smoke-bfloat16.md"]
+    assert "(budget smoke, bfloat16)" in pages[1].read_text()
+    assert "--precision bfloat16" in pages[1].read_text()
+    values = []
+    for page, folder, precision in zip(pages, ("smoke", "smoke-bfloat16"), ("float32", "bfloat16"), strict=True):
+        assert f"precision {precision}" in page.read_text()
+        run = tmp_path / "runs" / folder / "celeba" / "aaae-critic_weight=0.01-seed0"
+        records = read_lines(run / "metrics.jsonl", "metric")
+        assert {record["fingerprint"]["trained_in"] for record in records} == {precision}
+        values.append(json.loads(page.with_suffix(".json").read_text())["rows"]["lambda1=0.01"]["celeba_mse"]["values"])
+    assert values[0] != values[1]
