@@ -1,6 +1,8 @@
 """Data sets by name."""
 
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -109,3 +111,18 @@ def test_places_of_shapes_are_where_their_ink_is() -> None:
     assert torch.equal(places.sum((2, 3)).argmax(1), drawn.labels)
     ink = (drawn.pixels.float() - drawn.pixels[:, :, :1, :1].float()).abs().sum(1).unfold(1, 8, 8).unfold(2, 8, 8)
     assert torch.equal(ink.sum((3, 4)) > 0, places.sum(1) > 0)
+
+
+def test_processes_download_one_after_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GENAE_CACHE", str(tmp_path))
+    at_work: list[int] = []
+
+    def fetch() -> None:
+        at_work.append(1)
+        time.sleep(0.05)
+        assert len(at_work) == 1, "two write the same files"
+        at_work.pop()
+
+    with ThreadPoolExecutor(3) as threads:  # each has a lock of its own, as processes have
+        for downloaded in [threads.submit(builtin._download, "mnist", fetch) for _ in range(3)]:
+            downloaded.result()

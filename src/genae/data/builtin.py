@@ -12,6 +12,7 @@ from typing import NamedTuple, Self
 import numpy as np
 import torch
 import torch.nn.functional as F
+from filelock import FileLock
 from torch import Tensor
 
 from genae.data.idx import find_idx, read_idx
@@ -203,13 +204,17 @@ def _downloads() -> Path:
 
 
 def _download(name: str, fetch: Callable[[], object]) -> None:
-    """Fetch a data set into genae's cache; a user's own folders are never written to."""
+    """Fetch a data set into genae's cache, one process at a time; a user's own folders are never written to."""
     root = _downloads()
+    lock = FileLock(root / ".lock")
     new = [folder for folder in (root, *root.parents) if not folder.exists()]
     try:
         root.mkdir(parents=True, exist_ok=True)
-        fetch()
+        with lock:  # whoever waited for it finds the files there
+            fetch()
     except Exception as error:  # whatever torchvision and the network raise
+        with suppress(OSError):
+            os.unlink(lock.lock_file)
         if new:
             _remove_empty(new[-1])
         raise GenaeError(
