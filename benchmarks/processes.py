@@ -50,7 +50,7 @@ class Compared(NamedTuple):
 
 def launch(processes: int, words: list[str], folder: Path) -> tuple[str, float]:
     """Run ``genae`` with so many processes in ``folder``; its standard output, and the seconds."""
-    torchrun = ["-m", "torch.distributed.run", "--nproc-per-node", str(processes), "--master-port", "29533", "-m"]
+    torchrun = ["-m", "torch.distributed.run", "--nproc-per-node", str(processes), "--master-port", "29533", "-m", "--"]
     command = [sys.executable, *(torchrun if processes > 1 else ["-m"]), "genae", *words]
     begun = time.perf_counter()
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)

@@ -357,8 +357,9 @@ def compare(runs: Sequence[Path | str]) -> tuple[list[str], list[list[str]], lis
 
 
 def report(run: Path | str | Model, data: ImageData | None = None, seed: int = 0) -> Path:
-    """Draw every figure of a run and write its ``report.html``; returns its path."""
+    """Draw every figure of a run and write its ``report.html``; returns its path. Under torchrun, process 0 does."""
     model = _model_of(run)
     if model.folder is None:
         raise GenaeError(f"{run} is not a run folder; a report needs one")
-    return write_report(model, data or model.open_data(), model.folder, seed)
+    folder, data = model.folder, data or model.open_data()
+    return distributed.by_writer(lambda: write_report(model, data, folder, seed))

@@ -1,5 +1,6 @@
 """genae's own small classifiers: trained once on labelled data, cached, the judges of its samples."""
 
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -49,11 +50,8 @@ def load_classifier(data: ImageData, device: torch.device) -> FeatureNetwork:
 def classifier_of(data: ImageData, device: torch.device, progress: Progress = silent) -> FeatureNetwork:
     """The classifier of labelled data, trained and cached when it is first needed. Raises `GenaeError`."""
 
-    def train_once() -> None:
-        if not classifier_path(data).exists():
-            train_classifier(data, device, progress=progress)
-
-    distributed.by_writer(train_once)
+    if not distributed.by_writer(classifier_path(data).exists):
+        return train_classifier(data, device, progress=progress)
     return load_classifier(data, device)
 
 
@@ -68,8 +66,14 @@ def train_classifier(
     """Train and cache a classifier for labelled data; ``progress`` receives what is done, how far, of how much.
 
     Adam with a one-cycle learning rate up to 2e-3, batch 128, random shifts of up to a sixteenth of the side, six
-    passes over the data and at least 60,000 images. Raises `GenaeError` for data without labels.
+    passes over the data and at least 60,000 images. Under torchrun, process 0 trains. Raises `GenaeError` for data
+    without labels.
     """
+    distributed.by_writer(partial(_train, data, device, seed, progress))
+    return load_classifier(data, device)  # the very one that later measurements use, down to its memory layout
+
+
+def _train(data: ImageData, device: torch.device, seed: int, progress: Progress) -> None:
     if data.labels is None:
         raise GenaeError(f"{data.name} has no labels to train a classifier on (sub-folders become labels)")
     path = classifier_path(data)
@@ -109,7 +113,6 @@ def train_classifier(
     name = f"classifier-{Path(data.name).stem}-{data.image_shape[1]}x{data.image_shape[2]}"
     save_tensors(path, network.state_dict(), {"name": name, "accuracy": repr(accuracy), "seed": str(seed)})
     state.path.unlink(missing_ok=True)
-    return load_classifier(data, device)  # the very one that later measurements use, down to its memory layout
 
 
 class _State:

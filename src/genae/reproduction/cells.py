@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
 
-from genae import api
+from genae import api, distributed
 from genae.autoencoders import AUTOENCODERS
 from genae.data.sources import ImageData
 from genae.errors import GenaeError
@@ -103,7 +103,7 @@ def train_row(request: Request, open_images: Callable[..., ImageData], progress:
     row, run = request.row, request.run
     _refuse(row, request.measure)
     config = request.config()
-    data = open_images(config.data, **config.data_options())
+    data = _images_of(config, open_images)
 
     def show(event: Mapping[str, Any]) -> None:
         seen = event.get("began_at", event.get("images", 0))
@@ -129,6 +129,20 @@ def measure_cell(request: Request, progress: Progress = silent) -> Measurement:
         sought = lookup.evaluation(row, measure, request.budget, run)
     record = sought.find_or_measure(run, progress)
     return Measurement(measure.scale * record["value"], sought.protocol_of(record))
+
+
+def _images_of(config: Config, open_images: Callable[..., ImageData]) -> ImageData:
+    """The images of a cell. Raises `GenaeError` in every process where one cannot read them, or reads others: the next
+    cell must find all processes."""
+    images = f"images of {config.data} with the hash"
+    hint = "every process must read the same images and splits"
+    try:
+        data = open_images(config.data, **config.data_options())
+    except GenaeError as error:
+        distributed.expect_same({images: f"none ({error})"}, hint)
+        raise
+    distributed.expect_same({images: data.digest}, hint)
+    return data
 
 
 def _refuse(row: Row, measure: Measure) -> None:
