@@ -103,11 +103,11 @@ def train_with_prior(
         return outcome, fit_preset_prior(model, run, work)
 
 
-def image_shape(config: Config) -> tuple[int, int, int]:
-    """Channels, height and width of the run's images, whose pixels are not loaded from folders. Raises `GenaeError`."""
+def image_stream(config: Config) -> ImageStream:
+    """All of the run's images, whose pixels are not loaded from folders. Raises `GenaeError`."""
     options = config.data_options()
     wanted = ("size", "fit", "channels", "value_range", "data_root")
-    return open_stream(config.data, **{key: options[key] for key in wanted}).image_shape
+    return open_stream(config.data, **{key: options[key] for key in wanted})
 
 
 def footprint(config: Config, shape: tuple[int, int, int]) -> list[Footprint]:
@@ -115,8 +115,8 @@ def footprint(config: Config, shape: tuple[int, int, int]) -> list[Footprint]:
 
     Raises `GenaeError` for settings that no model can be built with.
     """
-    parts = int(os.environ.get("WORLD_SIZE", 1)) * config.accumulate
-    return list(footprints(build_model(config, shape), parts, bool(config.average)))
+    processes = int(os.environ.get("WORLD_SIZE", 1))
+    return list(footprints(build_model(config, shape), processes, config.accumulate, bool(config.average)))
 
 
 def fit_preset_prior(preset: str, run: Path | str, progress: Progress = silent) -> Path | None:

@@ -338,17 +338,18 @@ def test_models_without_styles_say_so(tmp_path: Path) -> None:
         load(tmp_path / "ae").mix(torch.zeros(1, 1, 8, 8), torch.zeros(1, 1, 8, 8), "coarse")
 
 
-def test_activations_are_what_graphs_keep() -> None:
+def test_memory_follows_the_batch() -> None:
     model = style_model(growth=100, batch_size="8,4,2")
     small = list(footprints(model))
     assert [(f.begins, f.stage.resolution, f.stage.batch_size) for f in small] == [(0, 4, 8), (200, 8, 4), (400, 16, 2)]
     parameters = sum(p.numel() for p in style_model().parameters())
-    assert {f.weights for f in small} == {16 * parameters}
-    assert next(footprints(style_model(), averaged=True)).weights == 20 * parameters
-    one, two = (next(footprints(style_model(batch_size=str(b)))).activations for b in (8, 16))
-    halved = next(footprints(style_model(batch_size="16"), parts=2)).activations
-    assert one == halved
-    assert 1.8 < two / one < 2.0  # weights that were scaled or widened are kept as well, whatever the batch
+    assert {f.weights for f in small} == {12 * parameters}
+    averaged = next(footprints(style_model(batch_size="16"), processes=2, averaged=True))
+    assert averaged.weights == 16 * parameters
+    one, two = (next(footprints(style_model(batch_size=str(b)))) for b in (8, 16))
+    assert one.iteration == pytest.approx(averaged.iteration, rel=0.02), "noise is drawn for the whole batch"
+    assert one.validation == pytest.approx(averaged.validation, rel=0.001), "indices of the images"
+    assert 1.8 < two.iteration / one.iteration < 2.0  # gradients and scaled weights do not follow the batch
 
 
 @pytest.mark.parametrize("kind", [StyleAdversarialLatentAutoencoder, StyleGan])
@@ -366,6 +367,6 @@ def test_on_shapes_the_level_still_follows_the_images(kind: type[Autoencoder]) -
 
 
 def test_memory_grows_with_the_resolution() -> None:
-    needed = [f.activations for f in footprints(style_model(growth=100))]
+    needed = [f.iteration for f in footprints(style_model(growth=100))]
     assert needed == sorted(set(needed))
     assert 1.5 < needed[-1] / needed[-2] < 4, "at most four times the positions, with half the channels"

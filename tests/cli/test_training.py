@@ -26,7 +26,11 @@ def test_the_prior_of_a_preset_is_fitted(tmp_path, monkeypatch, capsys, genae):
 def test_a_dry_run_says_what_fits(capsys, genae):
     flags = ["--data", "digits", "--size", "32", "--run", "x", "--dry-run"]
     assert genae("train", "style-alae/tiny", *flags) == 0
-    lines = [line.split("\t") for line in capsys.readouterr().out.splitlines() if "\t" in line]
+    shown = capsys.readouterr()
+    lines = [line.split("\t") for line in shown.out.splitlines() if "\t" in line]
+    assert lines[0][4:] == ["weights, Adam", "iteration", "validation", "together"]
+    assert "counted in float32: with bfloat16 an iteration takes less" in shown.err
+    assert "1,797 images with 8 bits a value are 2 MB; a GPU keeps them if that is at most 50%" in shown.err
     assert [line[:3] for line in lines[1:]] == [
         ["4", "0", "16"], ["8", "20,000", "16"], ["16", "40,000", "16"], ["32", "60,000", "16"],
     ]  # fmt: skip

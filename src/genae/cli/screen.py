@@ -6,6 +6,7 @@ On a terminal progress is a line that changes; in a log it is a line at the star
 `FIRST_REPORT` seconds, and then one every `REPORT_EVERY` seconds.
 """
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -19,6 +20,7 @@ from rich.table import Table
 from genae.cli.processes import rank
 
 if TYPE_CHECKING:
+    from genae.data.stream import ImageStream
     from genae.training.config import Config
     from genae.training.memory import Footprint
 
@@ -46,17 +48,27 @@ def print_settings(config: "Config") -> None:
     console.print(table)
 
 
-def print_footprints(footprints: "Sequence[Footprint]") -> None:
-    """What training takes up, a row for every stage."""
-    header = ["pixels", "from image", "batch", "learning rate", "weights, Adam", "activations", "together"]
+def print_footprints(footprints: "Sequence[Footprint]", precision: str, images: "ImageStream") -> None:
+    """What training takes up, a row for every stage, and what its images do."""
+    from genae.data.transfer import SHARE
+
+    header = ["pixels", "from image", "batch", "learning rate", "weights, Adam", "iteration", "validation", "together"]
     rows = [
         [
             str(f.stage.resolution), f"{f.begins:,}", str(f.stage.batch_size), f"{f.stage.learning_rate:g}",
-            *(f"{size / 1e6:,.0f} MB" for size in (f.weights, f.activations, f.weights + f.activations)),
+            *(f"{size / 1e6:,.0f} MB" for size in (f.weights, f.iteration, f.validation)),
+            f"{(f.weights + max(f.iteration, f.validation)) / 1e6:,.0f} MB",
         ]
         for f in footprints
     ]  # fmt: skip
     print_table(header, rows)
+    counted = "counted in float32" + ("" if precision == "float32" else ": with bfloat16 an iteration takes less")
+    note(f"the memory of one process, {counted}; work space of convolutions and networks of metrics come on top")
+    size = len(images) * math.prod(images.image_shape) / 1e6
+    note(
+        f"{len(images):,} images with 8 bits a value are {size:,.0f} MB; a GPU keeps them if that is at most "
+        f"{SHARE:.0%} of its free memory, else the host keeps them and sends the batches"
+    )
 
 
 def duration(seconds: float) -> str:

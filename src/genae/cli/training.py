@@ -53,11 +53,11 @@ def train(
         console.print(f"then a prior is fitted: {', '.join(f'{k} {v}' for k, v in FITTED[model].items())}")
     if dry_run:
         try:
-            shape = api.image_shape(config)
+            images = api.image_stream(config)
         except GenaeError as error:  # the data may be on the machine that will train
             note(f"memory is not known: {error}")
         else:
-            print_footprints(api.footprint(config, shape))
+            print_footprints(api.footprint(config, images.image_shape), config.precision, images)
         return 0
     with Progress(config.images) as progress:
 

@@ -1,87 +1,114 @@
-"""The memory that a training will need: weights, optimisers, and what the backward passes keep."""
+"""The memory that a training will need: weights, optimisers, and what iterations and validations hold at their peak."""
 
-from collections import Counter
-from collections.abc import Iterator
-from itertools import repeat
-from typing import NamedTuple
+import weakref
+from collections.abc import Iterator, Sequence
+from itertools import count
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, UntypedStorage
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
+from genae.data.sources import ImageData
+from genae.metrics.reconstruction import mse, reconstructions
 from genae.networks.layers import batch_norm_explained
-from genae.protocol import Autoencoder, Stage
+from genae.protocol import Autoencoder, Part, Stage, evaluating, working_on
+from genae.training.feed import Feed
 
 
 class Footprint(NamedTuple):
-    """Bytes in float32, for one process; convolutions' work space and the data are not counted."""
+    """Bytes in float32, for one process. The data set and the work space of convolutions are not counted."""
 
     begins: int
     """Number of images from which this holds."""
     stage: Stage
     weights: int
-    """Parameters, their gradients, Adam's two moments, and their moving average where one is kept."""
-    activations: int
-    """The most that is kept for backward passes in one iteration."""
+    """Parameters, Adam's two moments, and their moving average where one is kept."""
+    iteration: int
+    """The most that an iteration holds beside them: its batches, activations and gradients."""
+    validation: int
+    """The most that a validation holds beside the weights: images, codes, reconstructions. An evaluation also needs
+    its feature networks."""
 
 
-class _Ledger:
-    """How much is kept for backward passes: of tensors that share memory, one is counted."""
+class _Live(TorchDispatchMode):
+    """Counts the bytes of the tensors that are alive at a time, but for those of ``model``."""
 
-    def __init__(self) -> None:
-        self.holders: Counter[int] = Counter()
+    def __init__(self, model: Autoencoder) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
         self.now = self.peak = 0
+        self.alive = {x.untyped_storage()._cdata for x in (*model.parameters(), *model.buffers())}
 
-    def add(self, key: int, size: int) -> None:
-        if self.holders[key] == 0:
+    def __torch_dispatch__(self, func: Any, types: object, args: Any = (), kwargs: Any = None) -> Any:
+        """Run the operation, and count what it made."""
+        result = func(*args, **(kwargs or {}))
+        for x in tree_leaves(result):
+            if isinstance(x, Tensor):
+                self._count(x.untyped_storage())
+        return result
+
+    def _count(self, storage: UntypedStorage) -> None:
+        key, size = storage._cdata, storage.nbytes()
+        if key not in self.alive:
+            self.alive.add(key)
+            weakref.finalize(storage, self._forget, key, size)
             self.now += size
             self.peak = max(self.peak, self.now)
-        self.holders[key] += 1
 
-    def remove(self, key: int, size: int) -> None:
-        self.holders[key] -= 1
-        if self.holders[key] == 0:
-            self.now -= size
+    def _forget(self, key: int, size: int) -> None:
+        self.alive.remove(key)
+        self.now -= size
 
 
-class _Kept:
-    """A tensor that a graph keeps; forgotten with it."""
+def footprints(
+    model: Autoencoder, processes: int = 1, accumulate: int = 1, averaged: bool = False
+) -> Iterator[Footprint]:
+    """One for every resolution and batch size of the model's schedule, where ``processes`` share a batch and each
+    divides its share into ``accumulate`` parts: of the last process, whose parts are as large as any.
 
-    def __init__(self, tensor: Tensor, ledger: _Ledger) -> None:
-        storage = tensor.untyped_storage()
-        self.tensor, self.ledger, self.entry = tensor, ledger, (storage._cdata, storage.nbytes())
-        ledger.add(*self.entry)
-
-    def __del__(self) -> None:
-        self.ledger.remove(*self.entry)
-
-
-def _given_back(kept: Tensor | _Kept) -> Tensor:
-    return kept.tensor if isinstance(kept, _Kept) else kept
-
-
-def footprints(model: Autoencoder, parts: int = 1, averaged: bool = False) -> Iterator[Footprint]:
-    """One for every resolution and batch size of the model's schedule, where a batch is divided into ``parts``.
-
-    Every iteration is run on shapes alone (PyTorch's device ``meta``): nothing is computed, and nothing is taken up.
+    Everything is run on shapes alone (PyTorch's device ``meta``): nothing is computed, and nothing is taken up.
     """
-    weights = (5 if averaged else 4) * sum(p.element_size() * p.numel() for p in model.parameters())
+    weights = (4 if averaged else 3) * sum(p.element_size() * p.numel() for p in model.parameters())
     ghost = model.on_shapes()
-    own = {p.untyped_storage()._cdata for p in ghost.parameters()}
-    for begins in model.changes():
-        stage = model.stage(begins)
-        channels, *sides = model.image_shape
-        reduced = [side * stage.resolution // max(sides) for side in sides]
-        batch = torch.empty(-(-stage.batch_size // parts), channels, *reduced, device="meta")
-        ledger = _Ledger()
+    parts = processes * accumulate
+    pixels = torch.empty(
+        max(ghost.stage(begins).batch_size for begins in ghost.changes()),
+        *ghost.image_shape,
+        dtype=torch.uint8,
+        device="meta",
+    )
+    data = ImageData("shapes alone", pixels, 0, 255, {"train": torch.arange(len(pixels))})
+    feed = Feed(data, ghost, 0, True, parts)
+    for begins in ghost.changes():
+        stage = ghost.stage(begins)
+        last = [Part(parts - number, parts, stage.batch_size) for number in range(accumulate, 0, -1)]
+        yield Footprint(begins, stage, weights, _iteration(ghost, feed, begins, last), _validation(ghost, feed))
 
-        def keep(tensor: Tensor, ledger: _Ledger = ledger) -> Tensor | _Kept:
-            return tensor if tensor.untyped_storage()._cdata in own else _Kept(tensor, ledger)
 
-        hooks = torch.autograd.graph.saved_tensors_hooks(keep, _given_back)
-        with batch_norm_explained(), hooks:
-            for update in ghost.step((batch.clone() for batch in repeat(batch)), begins):
+def _iteration(ghost: Autoencoder, feed: Feed, images: int, parts: Sequence[Part]) -> int:
+    """The most that an iteration holds. The parts of a batch go side by side, as in `Loop`."""
+    with batch_norm_explained(), _Live(ghost) as live:
+        steps = [ghost.step((feed.batch(images, part, draw) for draw in count()), images) for part in parts]
+        while True:
+            for step, part in zip(steps, parts, strict=True):
+                with working_on(part):
+                    update = next(step, None)
+                if update is None:
+                    return live.peak
                 parameters = [p for network in update.trains for p in network.parameters()]
                 update.loss.backward(inputs=parameters, retain_graph=update.keep_graph)
-                for p in parameters:
-                    p.grad = None
-        yield Footprint(begins, stage, weights, ledger.peak)
+            for p in parameters:
+                p.grad = None
+
+
+def _validation(ghost: Autoencoder, feed: Feed) -> int:
+    """The most that a batch of a validation holds, of images or of samples."""
+    with torch.no_grad(), evaluating(ghost), _Live(ghost) as live:
+        if ghost.has_encoder:
+            x = next(feed.full_size(feed.data.split("train")))
+            for x_hat in reconstructions(ghost, ghost.encode(x), ghost.priors).values():
+                mse(x_hat, x)
+        for prior in ghost.priors.values():
+            ghost.decode(prior.sample(feed.at_once, torch.Generator()))
+    return live.peak
