@@ -4,12 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 from genae import api
 from genae.errors import GenaeError
 from genae.model import load
-from genae.reproduction.pictures import picture_path
+from genae.reproduction.pictures import ACROSS, picture_path, side_by_side
 from genae.reproduction.published import CURVES, INTERPOLATIONS, RECONSTRUCTIONS, SAMPLES
 from genae.reproduction.table import reproduce
 from genae.storage import read_lines
@@ -70,3 +71,11 @@ def test_the_last_weights_are_measured_and_shown_where_a_row_says_so(tmp_path: P
     assert rows["50 epochs, last (uniform)"]["celeba_mse"]["measured"]["n"] == 1
     for kind in (RECONSTRUCTIONS, SAMPLES, INTERPOLATIONS):
         assert picture_path(page.with_suffix(".json"), "celeba", kind).exists()
+
+
+def test_large_images_are_reduced() -> None:
+    lines = torch.zeros(2, ACROSS, 3, 256, 256)
+    lines[0, :, :, ::2] = 1.0
+    picture = side_by_side(lines, ["a", "b"], "")
+    assert picture.width < ACROSS * 140
+    assert picture.getpixel((100, 40)) == (191, 191, 191), "by means of their pixels"

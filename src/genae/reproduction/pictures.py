@@ -1,6 +1,6 @@
 """The pictures beside a reproduced table: every row on the same images, from the same seed."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -104,7 +104,7 @@ def _different(shown: list[Shown], of: Callable[[Shown], str]) -> list[Shown]:
     return list(first.values())
 
 
-def _grid(lines: Tensor, labels: list[str], title: str) -> Image.Image:
+def side_by_side(lines: Tensor, labels: Sequence[str], title: str) -> Image.Image:
     """Lines of images [R, K, C, H, W], reduced to at most about `SIDE` pixels."""
     factor = max(1, round(max(lines.shape[-2:]) / SIDE))
     return figures.grid(F.avg_pool2d(lines.flatten(0, 1), factor).unflatten(0, lines.shape[:2]), labels, title=title)
@@ -118,7 +118,7 @@ def _reconstructions(shown: list[Shown], data: str) -> Image.Image | None:
     images = rows[0].held_out(ACROSS)
     lines = torch.stack([images, *(row.model.reconstruct(images, row.space) for row in rows)])
     title = f"Reconstructions, {data}, the lowest seed of each row"
-    return _grid(lines, ["held out", *(row.name for row in rows)], title)
+    return side_by_side(lines, ["held out", *(row.name for row in rows)], title)
 
 
 def _samples(shown: list[Shown], data: str) -> Image.Image | None:
@@ -132,7 +132,7 @@ def _samples(shown: list[Shown], data: str) -> Image.Image | None:
         label for name in ("held out", *(row.name for row in rows)) for label in (name, *[""] * (SAMPLE_LINES - 1))
     ]
     lines = torch.cat([each.unflatten(0, (SAMPLE_LINES, ACROSS)) for each in images])
-    return _grid(lines, labels, f"Samples, {data}, the lowest seed of each row, sampled with seed {SEED}")
+    return side_by_side(lines, labels, f"Samples, {data}, the lowest seed of each row, sampled with seed {SEED}")
 
 
 def _interpolations(shown: list[Shown], data: str) -> Image.Image | None:
@@ -145,7 +145,9 @@ def _interpolations(shown: list[Shown], data: str) -> Image.Image | None:
         torch.cat([a[:, None], row.model.interpolate(a, b, STEPS, row.space), b[:, None]], 1) for row in rows
     ]  # fmt: skip
     labels = [label for row in rows for label in (row.name, *[""] * (PAIRS - 1))]
-    return _grid(torch.cat(lines), labels, f"Interpolations, {data}; the outer columns are the images themselves")
+    return side_by_side(
+        torch.cat(lines), labels, f"Interpolations, {data}; the outer columns are the images themselves"
+    )
 
 
 def _paths(shown: list[Shown], data: str) -> Image.Image | None:

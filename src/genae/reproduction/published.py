@@ -262,7 +262,7 @@ _TABLES: dict[str, Table] = {
             "balanced pioneer": (_quoted("Balanced PIONEER"), (25.25, 146.2)),
             "stylealae": (_styled("style-alae"), (19.21, 33.29)),
         },
-        ("The published numbers of this table are unverified: the text of the paper at hand lacks them.", _AUTHORS),
+        ("The published numbers of this table are unverified: they are quoted from memory.", _AUTHORS),
     ),
     # Gupta, Singh, Shrivastava: PatchVAE (2020), Table 1: accuracies in per cent, by the layers that are frozen.
     # CIFAR-10 and the last two rows are not the paper's.
