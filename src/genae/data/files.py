@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TypeVar
 
 import torch
@@ -24,7 +24,8 @@ from genae.data.decoding import (
     read_picture,
     to_8_bits,
 )
-from genae.data.lists import SPLIT_FOLDERS, Lists, is_list, read_lists, slashed
+from genae.data.lists import SPLIT_FOLDERS, slashed
+from genae.data.official import TABLES, Official, is_table, official
 from genae.data.raw import Raw, allocate, expect_room
 from genae.data.transforms import FITS, RESIZE, resize, resize_name, size_of
 from genae.errors import GenaeError, reason
@@ -43,9 +44,15 @@ class Files:
     read: Callable[[str], bytes | Image.Image]
     """The contents of a file, or a picture in memory."""
     lists: list[str] = field(default_factory=list)
-    """Files that may be lists of splits."""
+    """Files that may be lists or tables of splits."""
     in_folders: bool = True
     """Whether the folders in names are splits and classes."""
+
+    def official(self) -> Official:
+        """Which of them belong together, their splits and classes."""
+        if not self.in_folders:
+            return Official(self.names, {}, lambda name: "")
+        return official(self.names, self.lists, self.bytes)
 
     def bytes(self, name: str) -> bytes:
         """The contents of a file; `GenaeError` where it cannot be read."""
@@ -68,7 +75,7 @@ def find_pictures(path: Path) -> Files:
     there are none.
     """
     if path.is_dir():
-        names, read = list(_below(path)), lambda name: (path / name).read_bytes()
+        names, read = [*_below(path), *_beside(path)], lambda name: (path / name).read_bytes()
     elif is_picture(path.name):
         return Files(str(path), [path.name], lambda name: (path.parent / name).read_bytes(), in_folders=False)
     else:
@@ -113,6 +120,13 @@ def _below(root: Path) -> Iterator[str]:
         yield from filter(_is_wanted, (above + name for name in names))
 
 
+def _beside(root: Path) -> Iterator[str]:
+    """Tables of splits beside a folder of pictures that holds none, as the makers of CelebA and Oxford-102 lay them."""
+    for name in TABLES:
+        if (root.parent / name).is_file() and not (root / name).exists():
+            yield f"../{name}"
+
+
 def _in_zip(path: Path) -> tuple[list[str], Callable[[str], bytes]]:
     """Pictures and lists of splits in a zip, and how to read one."""
     try:
@@ -130,7 +144,7 @@ def _in_zip(path: Path) -> tuple[list[str], Callable[[str], bytes]]:
 
 def _is_wanted(name: str) -> bool:
     hidden = any(part.startswith((".", "__MACOSX")) for part in name.split("/"))
-    return not hidden and (is_picture(name) or is_list(name))
+    return not hidden and (is_picture(name) or is_table(name))
 
 
 def in_threads(function: Callable[[str], T], names: Sequence[str]) -> Iterator[T]:
@@ -147,8 +161,8 @@ def read_pictures(files: Files, size: tuple[int, int] | None, fit: str, channels
     they keep their depth unless some pictures have 8 bits. Raises `GenaeError` for what is unreadable or does not fit
     together.
     """
-    lists = read_lists(files.lists, files.names, files.bytes)
-    names = sorted({name for split in lists.splits.values() for name in split}) if lists.splits else files.names
+    layout = files.official()
+    names = layout.names
     if size:
         expect_room(len(names), (channels or 1, *size), 1, files.where)
 
@@ -177,8 +191,11 @@ def read_pictures(files: Files, size: tuple[int, int] | None, fit: str, channels
     if not stack.names:
         raise GenaeError(f"none of the {len(names)} files in {files.where} is a readable image")
     pixels = stack.finish(size is not None)
-    labels, classes, splits = _labels_and_splits(stack.names, lists) if files.in_folders else (None, (), {})
-    listed = f" of {len(files.names)}, as {' and '.join(lists.splits)} lists say" if lists.splits else ""
+    labels, classes = _labels([layout.class_of(name) for name in stack.names])
+    place = {name: i for i, name in enumerate(stack.names)}
+    members = {part: [place[name] for name in names if name in place] for part, names in layout.splits.items()}
+    splits = {part: torch.tensor(numbers) for part, numbers in members.items() if numbers}
+    listed = f" of {len(files.names)}, as {layout.source}" if layout.source else ""
     sizes = next(iter(stack.sizes)) if len(stack.sizes) == 1 else f"{len(stack.sizes)} sizes"
     notes = [f"{len(stack.names)}{listed} image files, {sizes}"]
     resized = resize_name(size, fit) if size and set(stack.sizes) != {f"{size[0]}x{size[1]}"} else "none"
@@ -291,22 +308,6 @@ class _Stack:
 def _stored(dtype: torch.dtype) -> torch.dtype:
     """The type in which a stack keeps pictures: 16-bit integers as float32, which holds each of them."""
     return torch.uint8 if dtype == torch.uint8 else torch.float32
-
-
-def _labels_and_splits(names: Sequence[str], lists: Lists) -> tuple[Tensor | None, tuple[str, ...], dict[str, Tensor]]:
-    """Splits are those of lists, or of folders named train, val or test; class folders below become labels."""
-    if lists.splits:
-        place = {name: i for i, name in enumerate(names)}
-        numbers = {split: [place[name] for name in listed if name in place] for split, listed in lists.splits.items()}
-        splits = {split: torch.tensor(members) for split, members in numbers.items() if members}
-        return *_labels([lists.class_of(name) for name in names]), splits
-    folders = [PurePosixPath(name).parts[:-1] for name in names]
-    splits = {}
-    if all(parts and parts[0].lower() in SPLIT_FOLDERS for parts in folders):
-        tops = [SPLIT_FOLDERS[parts[0].lower()] for parts in folders]
-        splits = {s: torch.tensor([i for i, top in enumerate(tops) if top == s]) for s in sorted(set(tops))}
-        folders = [parts[1:] for parts in folders]
-    return *_labels([parts[0] if parts else "" for parts in folders]), splits
 
 
 def _labels(folders: Sequence[str]) -> tuple[Tensor | None, tuple[str, ...]]:

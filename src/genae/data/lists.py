@@ -1,4 +1,4 @@
-"""Official splits that come as lists beside the pictures: Indoor67's ``TrainImages.txt``, Places205's
+"""Splits that come as lists beside the pictures: Indoor67's ``TrainImages.txt``, Places205's
 ``train_places205.csv``."""
 
 import itertools

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from genae.data.decoding import Header, bring_to, channel_conversion, decode, formats_name, read_header, to_8_bits
 from genae.data.files import Files, find_pictures, in_threads
-from genae.data.lists import SPLIT_FOLDERS
 from genae.data.names import NAMES
 from genae.data.raw import expect_room
 from genae.data.sampler import mix_seed
@@ -167,17 +166,15 @@ class _Stream:
 
 
 def _of_split(files: Files, split: str) -> Files:
-    """The files of one split: those below a folder of its name."""
+    """The files of one split, as the source has it."""
     if split == "all":
         return files
-    split_of = {name: SPLIT_FOLDERS.get(name.split("/")[0].lower()) for name in files.names}
-    names = [name for name in files.names if split_of[name] == split]
-    if not names:
-        splits = {part for part in split_of.values() if part}
+    splits = files.official().splits
+    if split not in splits:
         if not splits:
             raise GenaeError(
                 f"{files.where} has no split {split!r}, which would be a folder of that name in it; leave out the "
                 "split to take all of its images"
             )
         raise GenaeError(f"{files.where} has no split {split!r}; {nearest(split, {*splits, 'all'})}")
-    return replace(files, names=names)
+    return replace(files, names=sorted(splits[split]))

@@ -10,6 +10,7 @@ FITS = {
     "crop": "the centre is cropped to the wanted aspect, then resized",
     "pad": "extended with black, never enlarged; what is larger is first shrunk to fit",
     "stretch": "resized without keeping the aspect",
+    "celeba": "rows 60 to 187 and columns 25 to 152 of CelebA's aligned pictures, as ALAE's authors cut them",
 }
 RESIZE = "bicubic-antialias"  # goes into every metric's fingerprint
 
@@ -32,7 +33,11 @@ def resize(images: Tensor, size: tuple[int, int], fit: str, fill: float = 0) -> 
     height, width = images.shape[-2:]
     if (height, width) == size:
         return images
-    if fit == "crop":
+    if fit == "celeba":
+        if (height, width) != (218, 178):
+            raise GenaeError(f"a picture has {height}x{width} pixels; --fit celeba expects CelebA's aligned 218x178")
+        images = images[..., 60:188, 25:153]
+    elif fit == "crop":
         from torchvision.transforms.v2 import functional as tv
 
         scale = min(height / size[0], width / size[1])
