@@ -137,11 +137,13 @@ class Autoencoder(nn.Module):
         raise NotImplementedError
 
     def on_shapes(self) -> Self:
-        """This model moved to PyTorch's device ``meta``, where `step` runs on shapes alone.
-
-        A model whose schedule reads a buffer keeps that buffer's value.
-        """
+        """This model moved to PyTorch's device ``meta``, where `step` runs on shapes alone."""
         return self.to("meta")
+
+    def follow(self, model: Self) -> None:
+        """Take over what another model of this class keeps beside its parameters: buffers that training changes."""
+        for mine, its in zip(_changing_buffers(self), _changing_buffers(model), strict=True):
+            mine.copy_(its)
 
     def encode_frozen(self, x: Tensor) -> Tensor:
         """Codes [B, D] as a trained model gives them: evaluation mode (stored batch statistics), no gradient."""
@@ -221,6 +223,14 @@ def at_least(smallest: float, **values: float) -> None:
             raise ValueError(f"{name.replace('_', '-')} is {value}; expected {wanted}")
 
 
+def _changing_buffers(model: nn.Module) -> Iterator[Tensor]:
+    """Those that weights files keep. The others are constants, or training could not be resumed."""
+    for module in model.modules():
+        for name, buffer in module._buffers.items():
+            if buffer is not None and name not in module._non_persistent_buffers_set:
+                yield buffer
+
+
 @contextmanager
 def frozen(*networks: nn.Module) -> Iterator[None]:
     """Let gradients pass through the networks without computing any for their parameters."""
@@ -295,6 +305,17 @@ def working_on(part: Part) -> Iterator[None]:
         yield
     finally:
         _part.reset(token)
+
+
+def reseed(seed: int, device: torch.device) -> None:
+    """Start the random numbers of the CPU and of ``device`` anew, and of no other device."""
+    # torch.manual_seed would reach for every GPU, and queue a call with its stack trace where none is in use.
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)
+    elif device.type == "mps":
+        torch.mps.manual_seed(seed)
 
 
 def normal(count: int, *shape: int, like: Tensor, generator: torch.Generator | None = None) -> Tensor:

@@ -111,9 +111,7 @@ def load_weights(model: nn.Module, tensors: Mapping[str, Tensor], where: Path) -
     wrong = sorted(set(state) ^ set(tensors)) or [n for n, t in tensors.items() if t.shape != state[n].shape]
     if wrong:
         raise GenaeError(f"{where} does not fit the model of its configuration: {wrong[0]!r} differs")
-    with torch.no_grad():
-        for name, tensor in state.items():
-            tensor.copy_(tensors[name])
+    model.load_state_dict(dict(tensors))
 
 
 def weights_digest(network: nn.Module) -> str:

@@ -15,7 +15,7 @@ from genae.errors import GenaeError
 from genae.latent.mixing import truncate
 from genae.model import load
 from genae.networks.style import StyleEncoder
-from genae.networks.style_layers import Convolution, blur, channels_of, halved, levels_of
+from genae.networks.style_layers import Blur, Convolution, channels_of, halved, levels_of
 from genae.protocol import Autoencoder
 from genae.settings.presets import PRESETS
 from genae.training.config import option_types, resolve
@@ -40,7 +40,7 @@ def smoothed(x: Tensor) -> Tensor:
 
 
 def test_blur_is_its_taps_and_its_own_derivative_twice() -> None:
-    x = torch.randn(2, 3, 6, 5, dtype=torch.float64, requires_grad=True)
+    x, blur = torch.randn(2, 3, 6, 5, dtype=torch.float64, requires_grad=True), Blur()
     assert torch.allclose(blur(x), smoothed(x))
     assert torch.autograd.gradcheck(blur, (x,))
     assert torch.autograd.gradgradcheck(blur, (x,))
@@ -355,7 +355,7 @@ def test_memory_follows_the_batch() -> None:
 @pytest.mark.parametrize("kind", [StyleAdversarialLatentAutoencoder, StyleGan])
 def test_on_shapes_the_level_still_follows_the_images(kind: type[Autoencoder]) -> None:
     model = kind(SHAPE, **SMALL | {"growth": 100})  # type: ignore[arg-type]
-    model.images_seen.fill_(450)
+    model.images_seen = 450
     ghost = model.on_shapes()
     assert all(p.is_meta for p in ghost.parameters())
     assert ghost.images_seen == 450

@@ -20,9 +20,10 @@ def test_a_mixture_finds_the_clusters(generator, two_clusters) -> None:
 
 def test_the_posterior_of_a_mixture_is_that_of_bayes(generator) -> None:
     prior = MixturePrior(2, components=3).double()
-    prior.weights.copy_(torch.tensor([0.2, 0.5, 0.3]))
-    prior.means.copy_(torch.tensor([[0.0, 1.0], [2.0, -1.0], [-1.0, 0.5]]))
-    prior.factors.copy_(torch.tensor([[[1.0, 0.0], [0.5, 0.7]], [[0.3, 0.0], [0.1, 2.0]], [[1.5, 0.0], [-1.0, 0.4]]]))
+    factors = torch.tensor([[[1.0, 0.0], [0.5, 0.7]], [[0.3, 0.0], [0.1, 2.0]], [[1.5, 0.0], [-1.0, 0.4]]])
+    means = torch.tensor([[0.0, 1.0], [2.0, -1.0], [-1.0, 0.5]])
+    state = {"weights": torch.tensor([0.2, 0.5, 0.3]), "means": means, "factors": factors}
+    prior.load_state_dict({"temperature": torch.ones(()), **state})
     c = torch.randn(7, 2, generator=generator()).double()
     densities = torch.stack(
         [

@@ -41,7 +41,9 @@ class Growing(Autoencoder):
     betas: ClassVar[tuple[float, float]] = (0.0, 0.99)
     minimises_error: ClassVar[bool] = False
     steady: ClassVar[bool] = False
-    images_seen: Tensor
+    images_seen: int
+    """Images that training has seen, which decides level and blend. Weights files keep it; in memory it is Python's own
+    number, as an iteration would wait for a GPU that is asked for it."""
 
     def __init__(
         self,
@@ -70,7 +72,7 @@ class Growing(Autoencoder):
         self.most_channels = most_channels
         self.mixing = mixing
         self.growth = growth
-        self.register_buffer("images_seen", torch.zeros((), dtype=torch.int64))
+        self.images_seen = 0
         self.decoder = StyleDecoder(image_shape[0], code_dim, self.channels)
         prior = MappingPrior(code_dim, mapping_layers, mapping_rate)
         self.priors = cast(Mapping[str, Prior], nn.ModuleDict({"mapping": prior}))
@@ -86,7 +88,7 @@ class Growing(Autoencoder):
     @property
     def resolution(self) -> int:
         """Of the level that is trained."""
-        level, _ = self.grown(int(self.images_seen))
+        level, _ = self.grown(self.images_seen)
         return int(4 * 2**level)
 
     def stage(self, images: int) -> Stage:
@@ -99,23 +101,21 @@ class Growing(Autoencoder):
         """Numbers of images at which a level begins."""
         return [2 * self.growth * level for level in range(self.levels)] if self.growth else [0]
 
-    def on_shapes(self) -> Self:
-        """As `Autoencoder.on_shapes`: ``images_seen`` decides level and blend, so it stays a number."""
-        seen = self.images_seen
-        super().on_shapes()
-        self.images_seen = seen
-        return self
+    def follow(self, model: Self) -> None:
+        """As `Autoencoder.follow`: also the level."""
+        super().follow(model)
+        self.images_seen = model.images_seen
 
     @property
     def now(self) -> tuple[int, Blend]:
         """Level, and blend as networks take it: a tensor while a level is blended in, so that compiled networks are
         not compiled anew for every value."""
-        level, blend = self.grown(int(self.images_seen))
-        return level, blend if blend == 1.0 else torch.tensor(blend, device=self.images_seen.device)
+        level, blend = self.grown(self.images_seen)
+        return level, blend if blend == 1.0 else torch.full((), blend, device=self.decoder.noise0.device)
 
     def seen(self, x: Tensor, images: int) -> Tensor:
         """A batch at the resolution of ``images``, blended with the one below as G's output is."""
-        self.images_seen.fill_(images)
+        self.images_seen = images
         level, blend = self.now
         if x.shape[-1] != 4 * 2**level:
             raise ValueError(f"a batch of {x.shape[-1]} pixels; expected {4 * 2**level} after {images:,} images")
@@ -146,6 +146,21 @@ class Growing(Autoencoder):
         for _ in range(self.levels - 1 - self.now[0]):
             x = doubled(x)
         return x
+
+    def _save_to_state_dict(self, destination: dict[str, Tensor], prefix: str, keep_vars: bool) -> None:
+        """What `state_dict` calls: ``images_seen`` is one of its tensors."""
+        super()._save_to_state_dict(destination, prefix, keep_vars)  # type: ignore[no-untyped-call]
+        destination[f"{prefix}images_seen"] = torch.tensor(self.images_seen)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *rest: Any) -> None:
+        """What `load_state_dict` calls."""
+        seen = state_dict.pop(f"{prefix}images_seen", None)
+        super()._load_from_state_dict(state_dict, prefix, *rest)  # type: ignore[no-untyped-call]
+        if seen is None:
+            _, _, missing, *_ = rest
+            missing.append(f"{prefix}images_seen")
+        else:
+            self.images_seen = int(seen)
 
 
 class StyleAdversarialLatentAutoencoder(Growing, LatentAdversary):

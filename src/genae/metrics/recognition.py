@@ -21,7 +21,7 @@ from genae.networks.arithmetic import exact_float32
 from genae.networks.dcgan import ConvEncoder
 from genae.networks.residual import ResidualTrunk
 from genae.progress import Progress, silent
-from genae.protocol import Autoencoder
+from genae.protocol import Autoencoder, reseed
 
 FROZEN = {"none": 0, "conv1": 1, "conv1-3": 2, "conv1-5": 3, "all": None}
 """Names of the tables' columns -> how many sections of the trunk stay as they are; None: all of them.
@@ -136,8 +136,9 @@ def recognise(
     divided by 10 every ``drop_every`` epochs. The epoch that does best on the validation images is tested once. Raises
     `GenaeError` where training diverges.
     """
-    with torch.random.fork_rng():  # the caller's random numbers stay theirs
-        torch.manual_seed(mix_seed("recognition", seed))
+    gpus = [layers.device] if layers.device.type == "cuda" else []  # not every GPU of the machine
+    with torch.random.fork_rng(gpus):  # the caller's random numbers stay theirs
+        reseed(mix_seed("recognition", seed), layers.device)
         return _trained(layers, epochs, learning_rate, drop_every, seed, progress)
 
 

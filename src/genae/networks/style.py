@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genae.networks.equalised import LEAK, EqualisedLinear
-from genae.networks.style_layers import Colour, Convolution, StyledLayer, blur, centred, doubled, halved
+from genae.networks.style_layers import Blur, Colour, Convolution, StyledLayer, centred, doubled, halved
 from genae.protocol import draw
 
 Blend = Tensor | float
@@ -31,12 +31,13 @@ class _GeneratorBlock(nn.Module):
             self.constant = nn.Parameter(torch.randn(1, outputs, 4, 4))
         else:
             self.first = Convolution(inputs, outputs, change="double")
+            self.blur = Blur()
         self.second = Convolution(outputs, outputs)
         self.styled = nn.ModuleList([StyledLayer(outputs, style_dim) for _ in range(2)])
 
     def forward(self, x: Tensor | None, styles: Tensor, noise: Sequence[Tensor]) -> Tensor:
         """Maps of the level below, two styles [B, 2, style_dim] and two noise maps -> maps of this level."""
-        x = self.constant.expand(len(styles), -1, -1, -1) if x is None else blur(self.first(x))
+        x = self.constant.expand(len(styles), -1, -1, -1) if x is None else self.blur(self.first(x))
         x = self.styled[0](x, styles[:, 0], noise[0])
         return self.styled[1](self.second(x), styles[:, 1], noise[1])
 
@@ -98,13 +99,14 @@ class _EncoderBlock(nn.Module):
     def __init__(self, inputs: int, outputs: int, style_dim: int) -> None:
         super().__init__()
         self.first, self.second = Convolution(inputs, inputs), Convolution(inputs, outputs, change="half")
+        self.blur = Blur()
         self.biases = nn.ParameterList([torch.zeros(inputs), torch.zeros(outputs)])
         self.readings = nn.ModuleList([_Reading(inputs, style_dim), _Reading(outputs, style_dim)])
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Maps of this level -> maps of the level below, and what they add to the style."""
         a, x = self.readings[0](F.leaky_relu(self.first(x, self.biases[0]), LEAK))
-        b, x = self.readings[1](F.leaky_relu(self.second(blur(x), self.biases[1]), LEAK))
+        b, x = self.readings[1](F.leaky_relu(self.second(self.blur(x), self.biases[1]), LEAK))
         return x, a + b
 
 
@@ -142,7 +144,8 @@ class StyleEncoder(_Growing):
         """w."""
         maps, w = self.blocks[level](self.enter(x, level))
         if level and not isinstance(blend, float):
-            maps, w = torch.lerp(self.enter(halved(x), level - 1), maps, blend), w * blend
+            below = self.enter(halved(x), level - 1).to(maps.dtype)  # autocast on a GPU normalises in float32
+            maps, w = torch.lerp(below, maps, blend), w * blend
         for i in reversed(range(level)):
             maps, style = self.blocks[i](maps)
             w = w + style
@@ -155,11 +158,12 @@ class _CriticBlock(nn.Module):
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         self.first, self.second = Convolution(inputs, inputs), Convolution(inputs, outputs, change="half")
+        self.blur = Blur()
         self.biases = nn.ParameterList([torch.zeros(inputs), torch.zeros(outputs)])
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.leaky_relu(self.first(x, self.biases[0]), LEAK)
-        return F.leaky_relu(self.second(blur(x), self.biases[1]), LEAK)
+        return F.leaky_relu(self.second(self.blur(x), self.biases[1]), LEAK)
 
 
 class _Verdict(nn.Module):

@@ -1,6 +1,7 @@
 """Layers of StyleGAN's and StyleALAE's networks (Karras, Laine, Aila 2019, Section 2; blur, equalised weights)."""
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -22,24 +23,36 @@ def channels_of(levels: int, width: int, most: int) -> list[int]:
     return [min(most, width * 2 ** (levels - 1 - level)) for level in range(levels)]
 
 
-class _Blur(torch.autograd.Function):
-    """The blur is its own derivative: symmetric taps, zeros outside. Autograd's would loop over the channels when it is
-    differentiated twice."""
+class _Filter(torch.autograd.Function):
+    """A filter with a kernel [3, 3] that equals its mirror image, zeros outside: it is its own derivative. Autograd's
+    would loop over the channels when it is differentiated twice."""
 
     @staticmethod
-    def forward(_: object, x: Tensor) -> Tensor:
-        taps = torch.tensor([1.0, 2.0, 1.0], device=x.device, dtype=x.dtype) / 4
-        kernel = torch.outer(taps, taps).expand(x.shape[1], 1, 3, 3)
-        return F.conv2d(x, kernel, padding=1, groups=x.shape[1])
+    def forward(ctx: Any, x: Tensor, kernel: Tensor) -> Tensor:
+        ctx.save_for_backward(kernel)
+        return F.conv2d(x, kernel.to(x.dtype).expand(x.shape[1], 1, 3, 3), padding=1, groups=x.shape[1])
 
     @staticmethod
-    def backward(_: object, *gradients: Tensor) -> Tensor:
-        return blur(gradients[0])
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return _Filter.apply(gradients[0], *ctx.saved_tensors), None  # type: ignore[no-untyped-call]
 
 
-def blur(x: Tensor) -> Tensor:
-    """Maps [B, C, H, W] filtered with [1, 2, 1] / 4 along both axes, zeros outside (Karras et al. 2019, appendix C)."""
-    return _Blur.apply(x)  # type: ignore[no-untyped-call, no-any-return]
+class Blur(nn.Module):
+    """Maps [B, C, H, W] filtered with [1, 2, 1] / 4 along both axes, zeros outside (Karras et al. 2019, appendix C).
+
+    The kernel is where the model is: made of Python's numbers for every map, it would be sent to the GPU each time.
+    """
+
+    kernel: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        taps = torch.tensor([1.0, 2.0, 1.0]) / 4
+        self.register_buffer("kernel", torch.outer(taps, taps), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps of the same shape."""
+        return _Filter.apply(x, self.kernel)  # type: ignore[no-untyped-call, no-any-return]
 
 
 class Convolution(nn.Module):
@@ -100,7 +113,7 @@ def centred(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def doubled(x: Tensor) -> Tensor:
     """Each pixel becomes 2 x 2 equal ones."""
-    return F.interpolate(x, scale_factor=2, mode="nearest")
+    return F.interpolate(x, scale_factor=2, mode="nearest").to(x.dtype)  # autocast on a GPU answers in float32
 
 
 def halved(x: Tensor, times: int = 1) -> Tensor:

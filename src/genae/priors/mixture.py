@@ -1,6 +1,7 @@
 """Gaussian mixture over codes, fitted by expectation-maximisation (scikit-learn)."""
 
 import warnings
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,10 +29,18 @@ class MixturePrior(Prior):
         self.register_buffer("weights", torch.full((components,), 1 / components))
         self.register_buffer("means", torch.zeros(components, code_dim))
         self.register_buffer("factors", torch.eye(code_dim).repeat(components, 1, 1))  # S_k = F_k F_k^T
+        # What `posterior` needs of them, worked out when they change and not for every batch.
+        self.register_buffer("inverses", torch.empty_like(self.get_buffer("factors")), persistent=False)
+        self.register_buffer("centres", torch.empty(components, code_dim), persistent=False)  # F_k^-1 m_k
+        self.register_buffer("volumes", torch.empty(components), persistent=False)  # log |F_k^-1|
         self.weights: Tensor
         self.means: Tensor
         self.factors: Tensor
         self.temperature: Tensor
+        self.inverses: Tensor
+        self.centres: Tensor
+        self.volumes: Tensor
+        self._invert()
 
     def fit(self, codes: Tensor, progress: Progress = silent) -> None:
         """Fit to codes [N, D]: k-means for a start, then expectation-maximisation, with scikit-learn's defaults.
@@ -58,6 +67,7 @@ class MixturePrior(Prior):
         self.weights.copy_(torch.from_numpy(mixture.weights_))
         self.means.copy_(torch.from_numpy(mixture.means_))
         self.factors.copy_(torch.linalg.cholesky(torch.from_numpy(mixture.covariances_)))
+        self._invert()
 
     def sample(self, count: int, generator: torch.Generator | None) -> Tensor:
         """Draw codes [count, D]: a component each, then its Gaussian."""
@@ -71,8 +81,17 @@ class MixturePrior(Prior):
 
     def posterior(self, codes: Tensor) -> Tensor:
         """p(component | code): [B, D] -> [B, components]."""
+        whitened = (codes @ self.inverses.flatten(0, 1).T).unflatten(1, self.centres.shape) - self.centres
+        return torch.softmax(self.weights.log() + self.volumes - whitened.square().sum(2) / 2, 1)
+
+    def _invert(self) -> None:
+        """Bring what `posterior` needs up to date with means and factors."""
         inverses = torch.linalg.inv(self.factors)
-        centres = torch.einsum("kij,kj->ki", inverses, self.means)
-        whitened = (codes @ inverses.flatten(0, 1).T).unflatten(1, centres.shape) - centres
-        volumes = inverses.diagonal(dim1=1, dim2=2).log().sum(1)
-        return torch.softmax(self.weights.log() + volumes - whitened.square().sum(2) / 2, 1)
+        self.inverses.copy_(inverses)
+        self.centres.copy_(torch.einsum("kij,kj->ki", inverses, self.means))
+        self.volumes.copy_(inverses.diagonal(dim1=1, dim2=2).log().sum(1))
+
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *rest: Any) -> None:
+        """What `load_state_dict` calls."""
+        super()._load_from_state_dict(state_dict, prefix, *rest)  # type: ignore[no-untyped-call]
+        self._invert()

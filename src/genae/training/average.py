@@ -22,5 +22,4 @@ class Average:
         with torch.no_grad():
             weight = 1 - 0.5 ** (images / self.half_life)
             torch._foreach_lerp_(list(self.model.parameters()), list(model.parameters()), weight)
-            for mine, its in zip(self.model.buffers(), model.buffers(), strict=True):
-                mine.copy_(its)
+            self.model.follow(model)

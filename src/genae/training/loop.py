@@ -10,7 +10,7 @@ from genae import distributed
 from genae.data.sampler import mix_seed
 from genae.errors import GenaeError
 from genae.networks.layers import batch_norm_explained
-from genae.protocol import Autoencoder, Part, Prior, ProtocolError, Update, networks_of, working_on
+from genae.protocol import Autoencoder, Part, Prior, ProtocolError, Update, networks_of, reseed, working_on
 from genae.training.precision import fast_float32
 
 
@@ -108,11 +108,7 @@ class Loop:
         return update
 
     def _reseed(self, images: int, index: int) -> None:
-        seed = mix_seed("iteration", self.seed, images, index)
-        # torch.manual_seed would also queue a call, with its stack trace, for a GPU that is not in use.
-        torch.default_generator.manual_seed(seed)
-        if self.device.type == "cuda":
-            torch.cuda.manual_seed(seed)
+        reseed(mix_seed("iteration", self.seed, images, index), self.device)
 
     def _check(self, update: Update, index: int) -> None:
         if not isinstance(update, Update):
