@@ -93,6 +93,7 @@ def run_backward(
     _: bool,
     create_graph: bool,
     inputs: Sequence[Tensor],
+    *__: bool,
     **kind: bool,
 ) -> tuple[Tensor | None, ...] | None:
     """PyTorch's backward pass over its own graph, node by node.

@@ -5,6 +5,7 @@ import shutil
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from genae import distributed
 from genae.autoencoders import AUTOENCODERS
 from genae.errors import GenaeError
 from genae.priors import PRIORS
-from genae.protocol import Autoencoder, Part, Prior, Update, draw, frozen, networks_of, working_on
+from genae.protocol import Autoencoder, Part, Prior, Update, draw, frozen, networks_of, reseed, working_on
 from genae.training.config import Config
 from genae.training.loop import Loop
 from genae.training.start import train
@@ -261,6 +262,18 @@ def test_draw_does_not_depend_on_the_division_of_the_batch(sizes: tuple[int, ...
         with working_on(Part(index, len(sizes), 8)):
             parts.append(draw(torch.randn, size, 2))
     assert torch.equal(whole, torch.cat(parts))
+
+
+def test_random_numbers_start_anew_on_the_device_in_use_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    seeded = []
+    monkeypatch.setattr(torch.cuda, "device", lambda device: seeded.append(str(device)) or nullcontext())
+    monkeypatch.setattr(torch.cuda, "manual_seed", lambda seed: seeded.append(f"cuda {seed}"))
+    monkeypatch.setattr(torch.mps, "manual_seed", lambda seed: seeded.append(f"mps {seed}"))
+    for device, expected in (("cpu", []), ("cuda:1", ["cuda:1", "cuda 5"]), ("mps", ["mps 5"])):
+        seeded.clear()
+        reseed(5, torch.device(device))
+        assert seeded == expected
+        assert torch.initial_seed() == 5
 
 
 def test_frozen_lets_gradients_through_and_computes_none() -> None:

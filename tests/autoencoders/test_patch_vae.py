@@ -412,7 +412,11 @@ def test_sections_of_a_trunk_are_its_first_convolution_and_its_stages() -> None:
 
 
 @pytest.mark.parametrize(("frozen", "fixed"), [("conv1", 1), ("conv1-3", 2), ("conv1-5", 3)])
-def test_frozen_layers_stay_and_the_rest_learns(frozen: str, fixed: int, trained: Path) -> None:
+def test_frozen_layers_stay_and_the_rest_learns(
+    frozen: str, fixed: int, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forked, plain = [], torch.random.fork_rng
+    monkeypatch.setattr(torch.random, "fork_rng", lambda devices=None: forked.append(devices) or plain(devices))
     model = load(trained)
     data = model.open_data()
     trunk = sections(model.autoencoder)
@@ -421,6 +425,7 @@ def test_frozen_layers_stay_and_the_rest_learns(frozen: str, fixed: int, trained
     state = torch.get_rng_state()
     found = recognise(layers, epochs=2)
     assert torch.equal(torch.get_rng_state(), state), "the caller's random numbers"
+    assert forked == [[]], "of the CPU, where this runs, and of no GPU"
     assert all(torch.equal(p, q) for p, q in zip(trunk.parameters(), before, strict=True)), "a copy is trained"
     assert 0.2 < found.top1 < found.top5 <= 1
     assert found.epoch in (1, 2)

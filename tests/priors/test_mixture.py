@@ -1,9 +1,13 @@
 """The mixture: its clusters, its posterior, its temperature."""
 
+import copy
+from pathlib import Path
+
 import pytest
 import torch
 
 from genae.priors.mixture import MixturePrior
+from genae.storage import load_weights
 
 
 def test_a_mixture_finds_the_clusters(generator, two_clusters) -> None:
@@ -44,3 +48,24 @@ def test_a_temperature_shrinks_each_component_and_not_their_distance(generator, 
     assert torch.equal(right, b[:, 0] > 0)
     assert b[right].std(0).tolist() == pytest.approx((0.5 * a[right].std(0)).tolist(), rel=1e-3)
     assert b[right].mean(0).tolist() == pytest.approx(a[right].mean(0).tolist(), abs=0.1)
+
+
+def test_covariances_are_inverted_when_they_change_and_not_for_every_batch(
+    generator, two_clusters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inverted = []
+    plain = torch.linalg.inv
+    monkeypatch.setattr(torch.linalg, "inv", lambda x: inverted.append(x) or plain(x))
+    fitted, loaded = MixturePrior(2, components=2), MixturePrior(2, components=2)
+    fitted.fit(two_clusters())
+    load_weights(loaded, fitted.state_dict(), Path("there"))
+    inverted.clear()
+    codes = torch.randn(5, 2, generator=generator())
+    expected = fitted.posterior(codes)
+    assert torch.equal(loaded.posterior(codes), expected)
+    assert torch.equal(copy.deepcopy(loaded).posterior(codes), expected)
+    assert torch.allclose(loaded.double().posterior(codes.double()).float(), expected, atol=1e-5)
+    assert not inverted
+    assert fitted.state_dict().keys() == {"temperature", "weights", "means", "factors"}, (
+        "weights files stay as they are"
+    )
