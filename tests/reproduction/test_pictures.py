@@ -53,6 +53,7 @@ def test_the_course_of_training_is_drawn_for_each_row(tmp_path: Path) -> None:
     assert f"![During training, celeba]({curves.name})" in page.read_text()
     colours = {colour for _, colour in Image.open(curves).getcolors(1 << 20) or ()}
     assert {(31, 119, 180), (255, 127, 14)} <= colours, "a colour for each row"
+    assert Image.open(curves).width > 1200, "errors, and Fréchet distances of samples"
     assert {run.name for run in (tmp_path / "runs/smoke/celeba").iterdir()} == {
         f"stacked-wae-inner_steps={k}-seed0" for k in (1, 4)
     }

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Required, TypedDict
+from typing import TYPE_CHECKING, NamedTuple, Required, TypedDict
 
 from PIL import Image
 
@@ -57,17 +57,45 @@ def _figure(title: str) -> "Figure":
     return figure
 
 
-def compare_courses(courses: Mapping[str, Log], title: str) -> Image.Image:
-    """Validation MSE of several trainings, by name, through the code and each prior (SWAE Fig. 4, left)."""
-    figure = _figure(f"Validation MSE in [-1, 1], {title}")
+class Comparison(NamedTuple):
+    """What is compared of one training."""
+
+    log: Log
+    distances: Mapping[str, Sequence[tuple[int, float]]] = {}
+    """Prior -> images, and the Fréchet distance of its samples then."""
+
+
+def compare_courses(courses: Mapping[str, Comparison], title: str) -> Image.Image:
+    """Of several trainings, by name: validation MSE through the code and each prior, and where they were measured
+    Fréchet distances of samples of each prior (SWAE Fig. 4)."""
+    figures = [_figure(f"Validation MSE in [-1, 1], {title}")]
+    for number, (name, course) in enumerate(courses.items()):
+        lines = [line for line in course.log if "validation" in line]
+        _draw_validations(figures[0].axes[0], lines, f"{name}, ", f"C{number}", STYLES)
+    if any(course.distances for course in courses.values()):
+        figures.append(_figure(f"Fréchet distance of samples, {title}"))
+    for number, (name, course) in enumerate(courses.items()):
+        for style, (prior, points) in zip(STYLES[1:], course.distances.items(), strict=False):
+            x, y = zip(*points, strict=True)
+            figures[-1].axes[0].plot(x, y, label=f"{name}, {prior}", color=f"C{number}", linestyle=style,
+                                     marker="o", markersize=3)  # fmt: skip
+    return _beside([_png(figure) for figure in figures])
+
+
+def _png(figure: "Figure") -> Image.Image:
     figure.patch.set(alpha=1, facecolor="white")
-    for number, (name, log) in enumerate(courses.items()):
-        lines = [line for line in log if "validation" in line]
-        _draw_validations(figure.axes[0], lines, f"{name}, ", f"C{number}", STYLES)
     _legend(figure)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=150)
     return Image.open(buffer).convert("RGB")
+
+
+def _beside(pictures: Sequence[Image.Image]) -> Image.Image:
+    """Pictures of one height in a row."""
+    row = Image.new("RGB", (sum(picture.width for picture in pictures), pictures[0].height), "white")
+    for number, picture in enumerate(pictures):
+        row.paste(picture, (sum(before.width for before in pictures[:number]), 0))
+    return row
 
 
 def _svg(figure: "Figure") -> str:

@@ -30,6 +30,9 @@ SAMPLES = {"smoke": 1_000, "cpu": 10_000}
 """Of each prior, in an evaluation; with the budget ``gpu`` each data set has the paper's."""
 EPOCHS = {"smoke": 1, "cpu": 12}
 """Of recognition; with the budget ``gpu`` each data set has the paper's."""
+MILESTONES = {"smoke": 3, "cpu": 5}
+"""At how many points of a training samples are measured, where a row says so; with the budget ``gpu`` at as many as in
+the paper."""
 DROP_EVERY = 30
 """Epochs after which the paper divides recognition's learning rate by 10."""
 SMOKE_FIT = {"images": 5_000, "batch_size": 100, "width": 32, "components": 4}

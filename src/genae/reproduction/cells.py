@@ -14,13 +14,14 @@ from genae.metrics.records import CODE
 from genae.priors import PRIORS
 from genae.progress import Progress, silent
 from genae.protocol import Autoencoder
-from genae.reproduction import lookup
-from genae.reproduction.budgets import BUDGETS, DATA, PRECISIONS, SMOKE_FIT, Settings
+from genae.reproduction import lookup, milestones
+from genae.reproduction.budgets import BUDGETS, DATA, MILESTONES, PRECISIONS, SMOKE_FIT, Settings
 from genae.reproduction.columns import Measure, measure_of
 from genae.reproduction.published import Row
 from genae.training.config import Config, option_types, resolve
 from genae.training.prior_fit import Fit
 from genae.training.start import train
+from genae.training.trainer import Outcome
 
 VARIANTS = (
     "critic_weight",
@@ -110,7 +111,16 @@ def train_row(request: Request, open_images: Callable[..., ImageData], progress:
         if seen < config.images or "losses" in event:
             progress(f"training of {run.name}", min(seen, config.images), config.images)
 
-    if train(config, run, data=data, progress=show).stopped == "interrupted":
+    def train_until(part: Config) -> Outcome:
+        return train(part, run, data=data, progress=show)
+
+    if row.milestones:
+        measure = milestones.measure_samples(run, data, request.measure.data, request.budget, progress)
+        count = MILESTONES.get(request.budget, row.milestones)
+        outcome = milestones.train_in_parts(run, config, count, train_until, measure)
+    else:
+        outcome = train_until(config)
+    if outcome.stopped == "interrupted":
         raise KeyboardInterrupt
     how = _training_in_words(request, config)
     if row.fitted is not None:

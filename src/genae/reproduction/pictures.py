@@ -14,8 +14,9 @@ from genae.data.sources import ImageData
 from genae.model import Model, is_run
 from genae.reports import figures
 from genae.reports.course import course_of
-from genae.reports.curves import compare_courses
+from genae.reports.curves import Comparison, compare_courses
 from genae.reproduction.lookup import trained_model
+from genae.reproduction.milestones import distances
 from genae.reproduction.published import CURVES, INTERPOLATIONS, PATHS, RECONSTRUCTIONS, SAMPLES, TABLES, Row
 from genae.reproduction.results import Results
 from genae.training.checkpoint import RunFolder
@@ -162,8 +163,11 @@ def _paths(shown: list[Shown], data: str) -> Image.Image | None:
 
 def _curves(shown: list[Shown], data: str) -> Image.Image | None:
     """What was measured during training (SWAE Fig. 4)."""
-    courses = {each.name: course_of(RunFolder(each.run)).log for each in _different(shown, lambda row: "")}
-    return compare_courses(courses, data) if any(courses.values()) else None
+    courses = {
+        each.name: Comparison(course_of(RunFolder(each.run)).log, dict(distances(Path(each.run))))
+        for each in _different(shown, lambda row: "")
+    }
+    return compare_courses(courses, data) if any(course.log for course in courses.values()) else None
 
 
 ENDINGS = {
