@@ -29,10 +29,11 @@ from genae.training.prior_fit import Fit
 from genae.training.start import build_model
 
 BATCH = 256
+"""Images of a batch, at most; codes that a prior samples come in pieces of this size."""
 
 
 class Model:
-    """Verbs over a trained autoencoder and its priors; no gradients, evaluation mode, batches of 256.
+    """Verbs over a trained autoencoder and its priors; no gradients, evaluation mode, in batches (`batch`).
 
     Images are [N, C, H, W] in [-1, 1], codes [N, D], both float32 on the CPU; `encode` also takes other
     forms of images. A ``space`` is ``code`` or the name of a prior; a ``prior`` is a name in `priors`, by default the
@@ -63,6 +64,11 @@ class Model:
     def image_shape(self) -> tuple[int, int, int]:
         """(C, H, W)."""
         return self.autoencoder.image_shape
+
+    @property
+    def batch(self) -> int:
+        """Images of a batch: as many as the last stage of training takes, at most 256."""
+        return min(BATCH, self.autoencoder.full_size_batch)
 
     @property
     def priors(self) -> list[str]:
@@ -97,7 +103,7 @@ class Model:
 
     def encode_data(self, data: ImageData, indices: Tensor, space: str = "code") -> Tensor:
         """Codes of a data set's images, or a prior's z, without ever holding all images as floats."""
-        return torch.cat([self.encode(data.images(part), space) for part in indices.split(BATCH)])
+        return torch.cat([self.encode(data.images(part), space) for part in indices.split(self.batch)])
 
     @property
     def layers(self) -> int:
@@ -281,7 +287,7 @@ class Model:
 
     def part_places(self, data: ImageData, indices: Tensor, count: int = 50) -> Places:
         """Of some of a data set's images, by their place in ``indices``: where each part is most probable."""
-        occurrence = [self.parts(data.images(part))[1] for part in indices.split(BATCH)]
+        occurrence = [self.parts(data.images(part))[1] for part in indices.split(self.batch)]
         return best_places(torch.cat(occurrence), count)
 
     def open_data(self, source: str | None = None, data_root: str | None = None, **options: object) -> ImageData:
@@ -322,7 +328,7 @@ class Model:
 
     def _batched(self, function: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
         with torch.no_grad(), exact_float32():
-            return torch.cat([function(part.to(self.device)).float().cpu() for part in rows.split(BATCH)])
+            return torch.cat([function(part.to(self.device)).float().cpu() for part in rows.split(self.batch)])
 
     def _up(self, codes: Tensor, space: str) -> Tensor:
         if space == "code":
@@ -344,7 +350,7 @@ class Model:
         path = run / "codes" / f"train-{self.digest}-{data.digest}.safetensors" if run else None
         if path and distributed.by_writer(path.exists):
             return load_tensors(path)[0]["codes"]
-        batches = distributed.in_order(data.split("train").split(BATCH), data.images, self.encode)
+        batches = distributed.in_order(data.split("train").split(self.batch), data.images, self.encode)
         codes = torch.cat(list(batches))
         if path:
             distributed.by_writer(partial(_keep_codes, path, codes))

@@ -44,12 +44,34 @@ def test_the_codes_of_a_run_are_measured(small_run: Path) -> None:
     assert records["normal", "code_fd300"] == pytest.approx(expected, rel=1e-5)
 
 
+def test_no_more_images_at_once_than_training_takes_and_the_numbers_do_not_depend_on_it(small_run: Path) -> None:
+    model = load(small_run)
+    data = model.open_data()
+    sizes: list[int] = []
+    for network in (model.autoencoder.encoder, model.autoencoder.decoder):
+        network.register_forward_pre_hook(lambda module, inputs: sizes.append(len(inputs[0])))
+    values, codes = [], []
+    for batch in (100, 8):
+        model.autoencoder.batch_size = batch
+        sizes.clear()
+        records = api.evaluate(model, metrics=["mse", "codes", "fd", "nearest", "1nn"], samples=150, networks=["pixels"])
+        assert max(sizes) == min(batch, 64)
+        values.append({(r["of"], r["metric"]): r["value"] for r in records})
+        sizes.clear()
+        codes.append(model.encode_data(data, data.split("test")))
+        model.training_codes(data, None)
+        model.decode(codes[-1])
+        assert max(sizes) == batch
+    assert values[1] == pytest.approx(values[0], rel=1e-3)
+    assert torch.allclose(*codes, rtol=1e-4, atol=1e-7)
+
+
 def test_a_model_that_makes_nan_is_refused(small_run: Path) -> None:
     model = load(small_run)
     with torch.no_grad():
         for parameter in model.autoencoder.decoder.parameters():  # type: ignore[union-attr]
             parameter.fill_(torch.nan)
-    with pytest.raises(GenaeError, match=r"64 of 64 reconstructions through code hold NaN .*training went wrong"):
+    with pytest.raises(GenaeError, match=r"8 of 8 reconstructions through code hold NaN .*training went wrong"):
         api.evaluate(model, metrics=["mse"], samples=10)
 
 

@@ -45,7 +45,6 @@ def save_images(model: "Model", codes: "Tensor", space: str, target: Path, progr
     the latter is refused with a `GenaeError`. Numbered pictures of an earlier call do not stay among them."""
     import torch
 
-    from genae.model import BATCH
     from genae.reports.figures import save_picture, to_picture
     from genae.storage import is_ours, save_arrays
 
@@ -56,7 +55,7 @@ def save_images(model: "Model", codes: "Tensor", space: str, target: Path, progr
             f"({MOST_BYTES / 1e9:.0f} GB); lower the count, or write a folder"
         )
     batches, done = [], 0
-    for part in codes.split(BATCH):
+    for part in codes.split(model.batch):
         images = model.decode(part, space)
         if target.suffix == ".npz":
             batches.append(images)

@@ -93,7 +93,7 @@ def _train(data: ImageData, device: torch.device, seed: int, progress: Progress)
     progress(f"training the classifier of {data.name}", begin, steps)
     for step in range(begin, steps):
         indices = train[shuffled(step * BATCH, BATCH, len(train), seed)]
-        x = _shifted(data.images(indices).to(device), reach).contiguous(memory_format=torch.channels_last)
+        x = _shifted(data.images(indices, device), reach).contiguous(memory_format=torch.channels_last)
         loss = F.cross_entropy(network(x), data.labels[indices].to(device))
         optimiser.zero_grad()
         loss.backward()
@@ -107,7 +107,7 @@ def _train(data: ImageData, device: torch.device, seed: int, progress: Progress)
     test = data.split("test")
     with torch.no_grad():
         hits = [
-            (network(data.images(i).to(device)).argmax(1).cpu() == data.labels[i]).sum().item() for i in test.split(512)
+            (network(data.images(i, device)).argmax(1).cpu() == data.labels[i]).sum().item() for i in test.split(512)
         ]
     accuracy = sum(hits) / len(test)
     name = f"classifier-{Path(data.name).stem}-{data.image_shape[1]}x{data.image_shape[2]}"

@@ -7,8 +7,9 @@ from torch import Tensor, nn
 
 from genae import distributed
 from genae.data.sources import ImageData
+from genae.data.transfer import sent
 from genae.errors import GenaeError, nearest
-from genae.metrics.metric import BATCH
+from genae.metrics.metric import batch_for
 from genae.progress import Progress, silent
 from genae.protocol import Autoencoder
 
@@ -80,7 +81,12 @@ def features_of(
     device = next(model.parameters()).device
     read = layers(model, names)
     rows: list[list[Tensor]] = []
-    for features in distributed.in_order(indices.split(BATCH), data.images, lambda x: read(x.to(device))):
+    batch = batch_for(model)
+
+    def look(stored: Tensor) -> list[Tensor]:
+        return read(data.converted(sent(stored, device)))
+
+    for features in distributed.in_order(indices.split(batch), data.stored, look):
         rows.append(features)
-        progress(f"features of the {what}", min(len(rows) * BATCH, len(indices)), len(indices))
+        progress(f"features of the {what}", min(len(rows) * batch, len(indices)), len(indices))
     return [torch.cat(columns) for columns in zip(*rows, strict=True)]

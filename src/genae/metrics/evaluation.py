@@ -83,6 +83,8 @@ class Evaluation:
         self.request = request
         self.reference = reference
         """The real images."""
+        self.batch = BATCH
+        """Images of a batch of a pass: a unit that processes share."""
         self.networks = networks
         self.progress = progress
         self.tallies: dict[str, dict[str, Tally]] = {}
@@ -188,8 +190,8 @@ class Evaluation:
             return seen, [network(batch.pixels) for network in networks if batch.pixels is not None]
 
         done = 0
-        for seen, observed in distributed.in_order(torch.arange(each.count).split(BATCH), each.load, look):
-            done = min(done + BATCH, each.count)
+        for seen, observed in distributed.in_order(torch.arange(each.count).split(self.batch), each.load, look):
+            done = min(done + self.batch, each.count)
             self.progress(each.message, done, each.count)
             for metric, part in zip(self.metrics, seen, strict=True):
                 metric.add(each.of, part)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 from torch import Tensor
 
 from genae.metrics.records import CODE, REAL, short_count
+from genae.protocol import Autoencoder
 
 if TYPE_CHECKING:
     from genae.metrics.backbones import Networks
@@ -16,6 +17,12 @@ if TYPE_CHECKING:
     from genae.metrics.tally import Tally
 
 BATCH = 64  # also the unit that processes share: the same batches, whatever their number, give the same features
+
+
+def batch_for(model: Autoencoder) -> int:
+    """Images of a batch that a model is measured with: as many as the last stage of its training takes, at most 64."""
+    return min(BATCH, model.full_size_batch)
+
 
 Need = Literal["pairs", "features", "samples", "codes", "training", "labels", "parts", "paths", "run"]
 """What a metric works on:

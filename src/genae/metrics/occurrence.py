@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from genae.metrics.metric import BATCH, Measured, ModelMetric
+from genae.metrics.metric import Measured, ModelMetric
 from genae.metrics.reconstruction import mse
 from genae.metrics.records import CODE
 
@@ -31,8 +31,8 @@ class Occurrence(ModelMetric):
             "threshold": lambda p: (p > 0.5).to(p.dtype),
         }
         errors = dict.fromkeys(ways, 0.0)
-        for part in indices.split(BATCH):
-            x = data.images(part).to(device)
+        for part in indices.split(evaluation.batch):
+            x = data.images(part, device)
             with torch.no_grad():
                 appearance, probability = parts.split(model.encode(x))
                 for name, way in ways.items():

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from genae.data.sources import ImageData
 from genae.data.stream import stream_of
+from genae.data.transfer import sent
 from genae.data.transforms import to_uint8
 from genae.errors import GenaeError
 from genae.metrics.backbones import Networks
@@ -17,7 +18,7 @@ from genae.metrics.copies import FIRST
 from genae.metrics.encoder_features import features_of
 from genae.metrics.evaluation import Evaluation, Pass, Request, check_finite
 from genae.metrics.lesson import Lesson, lesson
-from genae.metrics.metric import ENCODED, Batch, Metric, Need
+from genae.metrics.metric import ENCODED, Batch, Metric, Need, batch_for
 from genae.metrics.reconstruction import reconstructions
 from genae.metrics.records import CODE
 from genae.progress import Progress, silent
@@ -57,6 +58,7 @@ class ModelEvaluation(Evaluation):
         self.subject = subject
         self.data = data
         self.device = next(subject.autoencoder.parameters()).device
+        self.batch = batch_for(subject.autoencoder)
         self.priors = list(subject.autoencoder.priors) if request.priors is None else list(request.priors)
         self.offers = offers_of(subject, data)
         self.base |= {"weights": subject.digest}
@@ -138,7 +140,7 @@ class ModelEvaluation(Evaluation):
             indices = self.reference.indices
             yield Pass(
                 CODE, "reconstructions", count,
-                lambda part: (int(part[0]), self.data.images(indices[part])), self._reconstructed, featured,
+                lambda part: (int(part[0]), self.data.stored(indices[part])), self._reconstructed, featured,
             )  # fmt: skip
         for prior in self.priors if featured or self.wanting("samples", "codes") else ():
             whole = featured or self.wanting("codes")
@@ -152,7 +154,7 @@ class ModelEvaluation(Evaluation):
             )  # fmt: skip
 
     def _reconstructed(self, numbered: tuple[int, Tensor]) -> Batch:
-        start, x = numbered[0], numbered[1].to(self.device)
+        start, x = numbered[0], self.data.converted(sent(numbered[1], self.device))
         through = self.priors if self.wanting("pairs") else ()
         with torch.no_grad():
             codes = self.subject.autoencoder.encode(x)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from genae.data.builtin import SHAPES, shape_places
 from genae.errors import GenaeError
-from genae.metrics.metric import BATCH, Measured, ModelMetric
+from genae.metrics.metric import Measured, ModelMetric
 from genae.metrics.records import CODE
 
 if TYPE_CHECKING:
@@ -36,11 +36,13 @@ class Localised(ModelMetric):
 
         def occurrence(part: Tensor) -> Tensor:
             with torch.no_grad():
-                codes = evaluation.subject.autoencoder.encode(data.images(part).to(evaluation.device))
+                codes = evaluation.subject.autoencoder.encode(data.images(part, evaluation.device))
                 return evaluation.parts.split(codes)[1].cpu()
 
         learn = data.split("train")
-        maps = [torch.cat([occurrence(batch) for batch in images.split(BATCH)]) for images in (learn, indices)]
+        maps = [
+            torch.cat([occurrence(batch) for batch in images.split(evaluation.batch)]) for images in (learn, indices)
+        ]
         height, width = maps[0].shape[2:]
         if height != width:
             raise GenaeError(

@@ -66,7 +66,7 @@ def calibrate(trunk: nn.ModuleList, data: ImageData, batches: int = 20) -> None:
     network = nn.Sequential(*trunk).train()
     with torch.no_grad():
         for batch in range(batches):
-            network(data.images(train[shuffled(batch * BATCH, min(BATCH, len(train)), len(train), 0)]).to(device))
+            network(data.images(train[shuffled(batch * BATCH, min(BATCH, len(train)), len(train), 0)], device))
     network.eval()
 
 
@@ -187,7 +187,7 @@ def _expect_room(fixed: nn.Module, data: ImageData, device: torch.device, mirror
     train = data.split("train")
     count = sum(len(data.split(name)) for name in SPLITS) + (len(train) if mirrored else 0)
     with torch.no_grad():
-        size, there = 4 * count * fixed(data.images(train[:1]).to(device)).numel(), physical_memory()
+        size, there = 4 * count * fixed(data.images(train[:1], device)).numel(), physical_memory()
     if there and size > there:
         raise GenaeError(
             f"the features of {count} images{', mirror images among them,' if mirrored else ''} take {size / 1e9:.1f} "
@@ -210,7 +210,7 @@ def _features(
     with torch.no_grad():
         for start in range(0, len(indices), 256):
             rows = slice(start, min(start + 256, len(indices)))
-            x = data.images(indices[rows]).to(device)
+            x = data.images(indices[rows], device)
             part = fixed(x.flip(-1) if mirrored else x)
             if start == 0:
                 features = torch.empty(len(indices), *part.shape[1:])

@@ -36,7 +36,7 @@ class Atlas:
         self.codes = model.encode_data(data, indices)
         self.places = _pca(self.codes) if method == "pca" else _umap(self.codes)
         """[M, 2]."""
-        parts = zip(indices.split(256), self.codes.split(256), strict=True)
+        parts = zip(indices.split(model.batch), self.codes.split(model.batch), strict=True)
         self.errors = torch.cat([mse(model.decode(codes), data.images(part)) for part, codes in parts])
         """Mean squared error of the reconstructions [M]."""
         self.labels = None if data.labels is None else data.labels[indices]

@@ -10,12 +10,13 @@ from torch import Tensor
 from genae.data.sources import ImageData
 from genae.errors import GenaeError
 from genae.metrics.reconstruction import mse
-from genae.model import BATCH, Model
+from genae.model import Model
 from genae.progress import Progress
 from genae.storage import load_tensors, save_tensors
 
 RATE = 0.01
 """Share of held-out images that the threshold calls anomalous."""
+WATCHED = 768  # held-out images, at most, whose pixels say what a large error is
 
 
 class Anomalies(NamedTuple):
@@ -57,13 +58,18 @@ class Detector:
         held_out = data.split("validation")
         fitted = LedoitWolf().fit(model.training_codes(data, run)[:20_000].double().numpy())
         learned = {"mean": torch.as_tensor(fitted.location_), "precision": torch.as_tensor(fitted.precision_)}
-        parts = [_seen(model, data.images(part), learned) for part in held_out.split(BATCH)]
-        error, rarity = (torch.cat([part[i] for part in parts]) for i in (0, 1))
+        parts, watched = [], []
+        for start, part in zip(range(0, len(held_out), model.batch), held_out.split(model.batch), strict=True):
+            *seen, wrong = _seen(model, data.images(part), learned)
+            parts.append(seen)
+            if start < WATCHED:
+                watched.append(wrong[: WATCHED - start].flatten())
+        error, rarity = (torch.cat(column) for column in zip(*parts, strict=True))
         logs = torch.stack([error, rarity]).log()
         learned["centre"] = logs.mean(1)
         learned["spread"] = logs.std(1).clamp_min(1e-6)
         learned["threshold"] = _score(error, rarity, learned).quantile(1 - RATE)
-        heat = torch.cat([part[2].flatten() for part in parts[: max(1, 1000 // BATCH)]])
+        heat = torch.cat(watched)
         learned["worst"] = heat.sort().values[int(0.999 * (len(heat) - 1))]
         if path:
             save_tensors(path, learned, {})
@@ -79,9 +85,11 @@ class Detector:
     def judge_data(self, data: ImageData, indices: Tensor, progress: Progress) -> Anomalies:
         """Images of a data set, never all of them as floats; the heat of all would not fit, so there is none."""
         judged: list[Anomalies] = []
-        for number, part in enumerate(indices.split(BATCH)):
+        done = 0
+        for part in indices.split(self.model.batch):
             judged.append(self.judge(data.images(part))._replace(heat=torch.zeros(0)))
-            progress("images judged", min((number + 1) * BATCH, len(indices)), len(indices))
+            done += len(part)
+            progress("images judged", done, len(indices))
         return _joined(judged)
 
 
