@@ -54,7 +54,9 @@ def test_no_more_images_at_once_than_training_takes_and_the_numbers_do_not_depen
     for batch in (100, 8):
         model.autoencoder.batch_size = batch
         sizes.clear()
-        records = api.evaluate(model, metrics=["mse", "codes", "fd", "nearest", "1nn"], samples=150, networks=["pixels"])
+        records = api.evaluate(
+            model, metrics=["mse", "codes", "fd", "nearest", "1nn"], samples=150, networks=["pixels"]
+        )
         assert max(sizes) == min(batch, 64)
         values.append({(r["of"], r["metric"]): r["value"] for r in records})
         sizes.clear()
