@@ -1,9 +1,12 @@
 """Devices, and several processes under torchrun."""
 
 import os
+import re
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -100,21 +103,71 @@ except GenaeError as error:
 try:
     distributed.check_replicas(torch.nn.Linear(1, 1) if mine else torch.nn.Linear(1, 1, dtype=torch.float64))
 except GenaeError as error:
-    print(error)
+    print(error, flush=True)
+if mine == 1:
+    raise OSError(28, "No space left on device", "cache/x")
+with distributed.failing_together():
+    distributed.barrier()
 """
 
 
 @pytest.mark.slow
-def test_what_process_0_does_alone_and_fails_at_reaches_the_others(tmp_path: Path) -> None:
-    (status, first, trace), (other_status, second, other_trace) = together(tmp_path, SHARED_WORK)
-    assert status == other_status == 0, trace + other_trace
+def test_what_one_process_fails_at_reaches_the_others(tmp_path: Path) -> None:
+    ends = together(tmp_path, SHARED_WORK, processes=3)
+    (_, first, trace), (_, second, _), (_, third, _) = ends
     told = "GenaeError process 0 failed: no such number (ZeroDivisionError)"
-    assert first.splitlines()[:2] == ["ZeroDivisionError no such number"] * 2
-    assert second.splitlines()[:2] == [told] * 2
-    assert first.splitlines()[2:] == second.splitlines()[2:]
+    assert first.splitlines()[:2] == ["ZeroDivisionError no such number"] * 2, trace
+    assert second.splitlines()[:2] == third.splitlines()[:2] == [told] * 2
+    assert first.splitlines()[2:] == second.splitlines()[2:] == third.splitlines()[2:]
     assert first.splitlines()[2:5] == [
-        "[0, 1] item 3 is bad",
+        "[0, 1, 2] item 3 is bad",
         "(True, 5)",
         "process 1 has --width 1, process 0 has 0: every process must be started alike",
     ]
     assert "process 1 holds other weights than process 0" in first
+    assert all(status > 0 for status, _, _ in ends), "one failed for itself, while the others waited for it"
+    for _, _, errors in (ends[0], ends[2]):
+        assert "process 1 failed: [Errno 28] No space left on device: 'cache/x'" in errors
+
+
+def torchrun(run: Path, flags: list[str], processes: int = 2) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "-m"]
+    command += ["--", "genae", "train", "stacked-wae", *flags, *SETTINGS, "--images", "640000", "--run", str(run)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, text=True, **pipes)
+
+
+def wait_for_checkpoint_after(run: Path, images: int, process: subprocess.Popen[str]) -> int:
+    for _ in range(1200):
+        names = [int(path.name.removeprefix("images-")) for path in RunFolder(run).checkpoints()]
+        if max(names, default=0) > images:
+            return max(names)
+        if process.poll() is not None:
+            break
+        time.sleep(0.05)
+    pytest.fail(f"no checkpoint came: {process.communicate()}")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds processes as Linux lists them")
+def test_a_killed_process_is_named_and_the_same_command_resumes(tmp_path: Path, tiny_flags) -> None:
+    killed = torchrun(tmp_path / "run", tiny_flags)
+    saved = wait_for_checkpoint_after(tmp_path / "run", 0, killed)
+    children = Path(f"/proc/{killed.pid}/task/{killed.pid}/children").read_text().split()
+    (pid,) = (pid for pid in children if b"\0RANK=1\0" in Path(f"/proc/{pid}/environ").read_bytes())
+    os.kill(int(pid), signal.SIGKILL)
+    _, errors = killed.communicate(timeout=60)
+    told = [line for line in errors.splitlines() if line.startswith("genae: error: ")]
+    assert len(told) == 1, errors
+    assert re.search(rf"process 1 \(pid {pid} on .*\) stopped answering: it was killed", told[0])
+    assert "genae/" not in errors, "a stack trace"
+    assert killed.returncode != 0
+    resumed = torchrun(tmp_path / "run", tiny_flags)
+    newer = wait_for_checkpoint_after(tmp_path / "run", saved, resumed)
+    resumed.send_signal(signal.SIGINT)  # Ctrl-C
+    output, _ = resumed.communicate(timeout=60)
+    stopped = re.search(r"interrupted and saved at ([\d,]+) images", output)
+    assert stopped, output
+    at = int(stopped[1].replace(",", ""))
+    assert at >= newer
+    assert RunFolder(tmp_path / "run").checkpoints()[-1].name == f"images-{at:09d}"

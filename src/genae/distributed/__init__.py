@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar, copy_context
 from datetime import timedelta
 from types import TracebackType
@@ -18,7 +18,6 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.distributed_c10d import PrefixStore
-from torch.distributed.rendezvous import rendezvous
 
 from genae.distributed import liveness
 from genae.distributed.liveness import Watch, watch_group
@@ -63,17 +62,24 @@ def start(device: str) -> torch.device:
 
 def _meet(backend: str) -> None:
     """Join the other processes, and begin to watch them. Raises `GenaeError`."""
-    global _watch
     try:
-        store, number, count = next(rendezvous("env://", timeout=MEETING))
-        _watch = watch_group(number, count)
-        atexit.register(_watch.leave)
-        if sys.excepthook is sys.__excepthook__:
-            sys.excepthook = _announce_uncaught
+        number, count = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+        store = liveness.open_store(number, MEETING)
+        _begin_watch(number, count)
         group = PrefixStore("group", store)
         dist.init_process_group(backend, store=group, rank=number, world_size=count, timeout=FOR_EVER)
+    except KeyError as error:
+        raise GenaeError(f"WORLD_SIZE is set, but not {error.args[0]}: start several processes with torchrun") from None
     except (ValueError, RuntimeError) as error:
         raise GenaeError(f"the {os.environ['WORLD_SIZE']} processes cannot meet: {reason(error)}") from None
+
+
+def _begin_watch(number: int, count: int) -> None:
+    global _watch
+    _watch = watch_group(number, count)
+    atexit.register(_watch.leave)
+    if sys.excepthook is sys.__excepthook__:
+        sys.excepthook = _announce_uncaught
     if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _stop)
 
@@ -122,7 +128,12 @@ def failing_together() -> Iterator[None]:
 
 
 def announce(error: BaseException) -> None:
-    """Tell the other processes that this one ends with an error."""
+    """Tell the other processes that this one ends with an error, also where it has not met them yet."""
+    if isinstance(error, SystemExit) and not error.code:
+        return
+    if _watch is None and "RANK" in os.environ and (os.environ["RANK"] != "0" or liveness.under_torchrun()):
+        with suppress(KeyError, ValueError, RuntimeError):
+            _begin_watch(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
     if _watch and not _watch.ending.is_set():
         _watch.fail(f"stopped: {error}" if isinstance(error, GenaeError) else _failure(error), str(error))
 

@@ -216,10 +216,20 @@ def under_torchrun() -> bool:
     return os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
 
 
-def watch_group(rank: int, world_size: int) -> Watch:
-    """Begin to beat, and to listen to the other processes."""
+def open_store(rank: int, timeout: timedelta) -> TCPStore:
+    """The store of the group: torchrun's, else that of process 0, which waits for nobody.
+
+    Raises KeyError without the addresses that torchrun gives, and RuntimeError where nothing answers in time.
+    """
     host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-    client = TCPStore(host, port, is_master=False, wait_for_workers=False, timeout=timedelta(seconds=60))
+    hosts = rank == 0 and not under_torchrun()
+    return TCPStore(host, port, is_master=hosts, wait_for_workers=False, timeout=timeout)
+
+
+def watch_group(rank: int, world_size: int) -> Watch:
+    """Begin to beat, and to listen to the other processes, once the group has a store."""
+    host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    client = TCPStore(host, port, is_master=False, wait_for_workers=False, timeout=timedelta(seconds=20))
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
     store = PrefixStore(f"genae/{attempt}", client)
     return Watch(store, rank, world_size, hosts=rank == 0 and not under_torchrun())
