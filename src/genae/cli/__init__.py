@@ -8,7 +8,7 @@ import os
 import sys
 
 from genae.cli.app import app
-from genae.cli.processes import failing_together, take_roles, tells
+from genae.cli.processes import failing_together, take_roles, told
 from genae.errors import GenaeError
 
 # isort: off
@@ -35,7 +35,7 @@ def main() -> None:
         if "--debug" in sys.argv or not (usage or isinstance(error, GenaeError | OSError)):
             raise
         message = next(iter(str(usage() if usage else error).splitlines()), "")
-        if message and tells(message):  # none where the help was shown instead
-            print(f"genae: error: {message}", file=sys.stderr)
+        if message and (sentence := told(message)):  # none where the help was shown instead
+            print(f"genae: error: {sentence}", file=sys.stderr)
         sys.exit(2)
     sys.exit(code if isinstance(code, int) else 0)

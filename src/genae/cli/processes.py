@@ -40,11 +40,13 @@ def failing_together() -> AbstractContextManager[None]:
     return distributed.failing_together()
 
 
-def tells(message: str) -> bool:
-    """Whether this process tells the error with which it ends: where several on a machine end with the same, the first
-    of them does."""
+def told(message: str) -> str | None:
+    """What this process says of the error with which it ends: among several it names itself, unless the message names
+    another. None where several on a machine end with the same: the first of them says it."""
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
-        return True
+        return message
     from genae import distributed
 
-    return distributed.tells(message)
+    if not distributed.tells(message):
+        return None
+    return message if message.startswith("process ") else f"process {rank()}: {message}"
