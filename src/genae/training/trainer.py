@@ -167,9 +167,13 @@ class Trainer:
         keys = [(r.images, r.name, key) for r in self.records for key in r.values]
         values = torch.stack([v.float().mean() for r in self.records for v in r.values.values()])
         numbers = distributed.average(values).tolist()
-        for (images, name, key), number in zip(keys, numbers, strict=True):
-            if not math.isfinite(number):
-                raise self.diverged(f"the {key} of update {name!r} became {number} at image {images}")
+
+        def expect_finite() -> None:
+            for (images, name, key), number in zip(keys, numbers, strict=True):
+                if not math.isfinite(number):
+                    raise self.diverged(f"the {key} of update {name!r} became {number} at image {images}")
+
+        distributed.by_writer(expect_finite)
         sums: dict[str, dict[str, list[float]]] = {}
         for (_, name, key), number in zip(keys, numbers, strict=True):
             sums.setdefault(name, {}).setdefault(key, []).append(number)
