@@ -52,7 +52,7 @@ def test_the_tables_of_styles_have_all_their_published_rows(tmp_path: Path) -> N
     text = path.read_text()
     assert "| introvae | - / - | 8.84 / - |" in text
     assert text.count("- introvae: genae has no IntroVAE: the published number alone\n") == 1
-    assert "50,000 samples are compared with all training images" in text
+    assert "50,000 samples are compared with 50,000 training images" in text
     assert "- stylegan: the published numbers are of a StyleGAN that was trained for 25 million images" in text
     cells = json.loads(path.with_suffix(".json").read_text())["rows"]
     assert cells["pggan"]["lsun_bedroom_fid"]["why"] == "genae has no PGGAN: the published number alone"

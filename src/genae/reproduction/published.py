@@ -134,10 +134,10 @@ _SHORT = (
     "StyleALAE (FFHQ: 8.8 million)"
 )
 _AUTHORS = (
-    "With the budget gpu, 50,000 samples are compared with all training images, and reconstructions of training images "
-    "with these, as in the authors' code (the paper speaks of test images there). Theirs draws 50,000 training images, "
-    "mirrors them at random, mixes styles in the samples, and cuts out the middle of faces for path lengths. The batch "
-    "of each level depends on the number of processes, as theirs on that of GPUs."
+    "With the budget gpu, 50,000 samples are compared with 50,000 training images, and reconstructions of these with "
+    "themselves, as in the authors' code (the paper speaks of test images there). Theirs also mirrors these images at "
+    "random, mixes styles in the samples, and cuts out the middle of faces for path lengths. The batch of each level "
+    "depends on the number of processes, as theirs on that of GPUs."
 )
 
 
