@@ -71,7 +71,8 @@ def measure_samples(run: Path, data: ImageData, name: str, budget: str, progress
     samples, split = DATA[name].evaluation_within(budget)
 
     def measure(images: int) -> None:
-        if images in {line["images"] for line in read_lines(run / FILE, "images")}:
+        lines = distributed.by_writer(lambda: read_lines(run / FILE, "images"))
+        if images in {line["images"] for line in lines}:
             return
         model = load(RunFolder(run).checkpoints()[-1] / "model.safetensors")
         try:
