@@ -14,6 +14,7 @@ import pytest
 from genae.errors import GenaeError
 from genae.training.checkpoint import RunFolder
 from genae.training.start import train
+from genae.version import VERSION
 
 SETTINGS = ["--data=digits", "--checkpoint-every=320", "--validate-every=320"]
 
@@ -60,11 +61,17 @@ def together(tmp_path: Path, script: str, processes: int = 2, timeout: float = 1
 
 
 SHARED_WORK = """
+import os
 import torch
 from genae import distributed
 from genae.errors import GenaeError
 
-distributed.start("cpu")
+if os.environ["RANK"] == "2":
+    distributed.VERSION = "0.0.1"
+try:
+    distributed.start("cpu")
+except GenaeError as error:
+    print(error)
 mine = distributed.rank()
 
 def alone():
@@ -116,10 +123,12 @@ def test_what_one_process_fails_at_reaches_the_others(tmp_path: Path) -> None:
     ends = together(tmp_path, SHARED_WORK, processes=3)
     (_, first, trace), (_, second, _), (_, third, _) = ends
     told = "GenaeError process 0 failed: no such number (ZeroDivisionError)"
-    assert first.splitlines()[:2] == ["ZeroDivisionError no such number"] * 2, trace
-    assert second.splitlines()[:2] == third.splitlines()[:2] == [told] * 2
-    assert first.splitlines()[2:] == second.splitlines()[2:] == third.splitlines()[2:]
-    assert first.splitlines()[2:5] == [
+    assert first.splitlines()[1:3] == ["ZeroDivisionError no such number"] * 2, trace
+    assert second.splitlines()[1:3] == third.splitlines()[1:3] == [told] * 2
+    assert first.splitlines()[3:] == second.splitlines()[3:] == third.splitlines()[3:]
+    version = f"process 2 has genae 0.0.1, process 0 has {VERSION}: every process must run the same versions"
+    assert {output.splitlines()[0] for output in (first, second, third)} == {version}
+    assert first.splitlines()[3:6] == [
         "[0, 1, 2] item 3 is bad",
         "(True, 5)",
         "process 1 has --width 1, process 0 has 0: every process must be started alike",

@@ -22,6 +22,7 @@ from torch.distributed.distributed_c10d import PrefixStore
 from genae.distributed import liveness
 from genae.distributed.liveness import Watch, watch_group
 from genae.errors import GenaeError, reason
+from genae.version import VERSION
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -57,6 +58,7 @@ def start(device: str) -> torch.device:
         torch.cuda.set_device(target)
     if "WORLD_SIZE" in os.environ and int(os.environ["WORLD_SIZE"]) > 1 and not dist.is_initialized():
         _meet("nccl" if target.type == "cuda" else "gloo")
+        expect_same({"genae": VERSION, "PyTorch": torch.__version__}, "every process must run the same versions")
     return target
 
 

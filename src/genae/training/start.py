@@ -18,7 +18,6 @@ from genae.training.checkpoint import RunFolder
 from genae.training.config import Config, option_types
 from genae.training.precision import Precision, preferred_precision
 from genae.training.trainer import Outcome, Trainer
-from genae.version import VERSION
 
 MAY_CHANGE = {"images", "device", "checkpoint_every", "data_root"}  # between the starts of one run
 
@@ -76,7 +75,7 @@ def _command(config: Config, folder: RunFolder) -> dict[str, object]:
     """What must be the same in every process; machines may keep the data elsewhere, and number their devices."""
     settings = asdict(config) | dict(config.options)
     flags = {f"--{k.replace('_', '-')}": v for k, v in settings.items() if k not in ("options", "device", "data_root")}
-    return {"genae": VERSION, "PyTorch": torch.__version__, "--run": str(folder.path)} | flags
+    return {"--run": str(folder.path)} | flags
 
 
 def _precision(config: Config, stored: Config | None, model: Autoencoder, device: torch.device) -> Precision:
