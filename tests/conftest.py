@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +179,18 @@ def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of 64 images with two priors, to be measured; tests that count its records take a copy."""
     path = tmp_path_factory.mktemp("runs") / "tiny"
     train(Config("stacked-wae", "digits", images=64, options=tiny_options("stacked-wae")), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def trained_twice(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run whose best weights are those after 16 images, while its training ended after 32."""
+    path = tmp_path_factory.mktemp("runs") / "twice"
+    config = Config("stacked-wae", "digits", images=16, checkpoint_every=16, options=tiny_options("stacked-wae"))
+    train(config, path)
+    best = (path / "best.safetensors").read_bytes()
+    train(replace(config, images=32), path)
+    (path / "best.safetensors").write_bytes(best)
     return path
 
 

@@ -1,6 +1,7 @@
 """A trained model's verbs, its numbers and its report."""
 
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -338,3 +339,21 @@ def test_a_model_says_what_it_is(model: Model) -> None:
     assert repr(model) == (
         "<Model tiny: stacked-wae, images 1 x 8 x 8, codes of 6, priors normal, uniform, uniform/normal>"
     )
+
+
+def test_other_weights_of_a_run_are_loaded_by_name(trained_twice: Path, tmp_path: Path) -> None:
+    best, first, last = (load(trained_twice, checkpoint=name) for name in ("best", 16, "last"))
+    assert best.digest == first.digest == load(trained_twice).digest
+    assert last.digest == load(trained_twice, checkpoint="32").digest != best.digest
+    with pytest.raises(GenaeError, match=r"has no weights '17'; there are: best, last, 16, 32$"):
+        load(trained_twice, checkpoint=17)
+    with pytest.raises(GenaeError, match=r"is not a run folder; leave the checkpoint out"):
+        load(trained_twice / "best.safetensors", checkpoint="last")
+    averaged = tmp_path / "run"
+    shutil.copytree(trained_twice, averaged)
+    (averaged / "best.safetensors").unlink()
+    newest = averaged / "checkpoints" / "images-000000032"
+    shutil.copy(newest.parent / "images-000000016" / "model.safetensors", newest / "average.safetensors")
+    assert load(averaged, checkpoint="last").digest == first.digest, "the average is what a training gives"
+    with pytest.raises(GenaeError, match=r"has no weights 'best'; there are: last, 16, 32$"):
+        load(averaged, checkpoint="best")

@@ -53,6 +53,7 @@ class EvaluationSettings(ImageSettings, total=False):
     """The same, and those for models alone."""
 
     samples: int
+    real: int | None
     priors: Sequence[str] | None
     features: Sequence[str]
     train_data: ImageData | None
@@ -163,7 +164,9 @@ def evaluate(
     for name in networks:
         check_network(name)
     request = Request(**(settings | {"networks": networks}))
-    subject = Subject(model.autoencoder, model.sample_codes, model.digest, model.trained_on, model.name, model.folder)
+    subject = Subject(
+        model.autoencoder, model.digest, model.trained_on, model.name, model.folder, model.checkpoint
+    )  # fmt: skip
     if metrics is None:
         offers = offers_of(subject, data)
         metrics = [

@@ -21,15 +21,18 @@ from genae.latent import mixing, paths
 from genae.latent.directions import direction
 from genae.latent.places import Places, best_places, swapped
 from genae.networks.arithmetic import exact_float32
+from genae.priors.sampling import sample_codes
 from genae.protocol import Autoencoder, PartCoder, Prior
 from genae.storage import load_tensors, load_weights, save_tensors, weights_digest
-from genae.training.checkpoint import RunFolder
+from genae.training.checkpoint import AVERAGE, RunFolder
 from genae.training.config import Config, parse_range
 from genae.training.prior_fit import Fit
 from genae.training.start import build_model
 
 BATCH = 256
-"""Images of a batch, at most; codes that a prior samples come in pieces of this size."""
+"""Images of a batch, at most."""
+CHECKPOINTS = {"best.safetensors": "best", AVERAGE: "average", "model.safetensors": "checkpoint"}
+"""Weights file of a run -> what a record calls it."""
 
 
 class Model:
@@ -48,6 +51,7 @@ class Model:
         name: str,
         trained_on: str,
         folder: Path | None = None,
+        checkpoint: str = "",
     ) -> None:
         self.digest = weights_digest(autoencoder)
         """Hash of the weights, without those of priors that were fitted later."""
@@ -59,6 +63,8 @@ class Model:
         """`ImageData.digest` of the training data."""
         self.folder = folder
         """Of the run; None for a weights file."""
+        self.checkpoint = checkpoint
+        """Which of the run's weights these are, in words; empty for a weights file."""
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -135,10 +141,7 @@ class Model:
         expect_whole("count", count, 1)
         expect_whole("seed", seed)
         source = self._prior(prior or self._any_prior())
-        generator = torch.Generator().manual_seed(mix_seed("sample", seed))
-        # In pieces of fixed size: the first 16 of 10,000 samples are the 16 that a person asked for.
-        with torch.no_grad(), exact_float32():
-            return torch.cat([source.sample(BATCH, generator) for _ in range(-(-count // BATCH))])[:count].cpu()
+        return sample_codes(source, count, seed)
 
     def sample(self, count: int, seed: int = 0, prior: str | None = None, truncation: float = 1.0) -> Tensor:
         """Draw images from a prior; the same for the same seed.
@@ -425,9 +428,13 @@ def is_run(path: Path | str) -> bool:
     return path.suffix == ".safetensors" or any((path / name).exists() for name in ("config.json", "best.safetensors"))
 
 
-def load(run: Path | str, device: str = "auto", *, with_fitted_priors: bool = True) -> Model:
+def load(
+    run: Path | str, device: str = "auto", *, checkpoint: str | int | None = None, with_fitted_priors: bool = True
+) -> Model:
     """A trained model from a run folder (its best weights, else its newest checkpoint) or a weights file.
 
+    ``checkpoint`` chooses other weights of a run: ``best``, ``last``, or a number of images after which a checkpoint
+    was kept.
     ``with_fitted_priors``: also the priors that ``genae prior`` fitted to the codes of these weights.
 
     Raises `GenaeError` for anything else.
@@ -437,10 +444,13 @@ def load(run: Path | str, device: str = "auto", *, with_fitted_priors: bool = Tr
     path = Path(run).expanduser()
     weights = path
     if path.is_dir():
-        newest = RunFolder(path).weights
+        folder = RunFolder(path)
+        newest = folder.weights
         if not newest:
             raise GenaeError(f"{path} holds no trained weights; expected a run folder of genae train")
-        weights = newest
+        weights = newest if checkpoint is None else folder.weights_at(str(checkpoint))
+    elif checkpoint is not None:
+        raise GenaeError(f"checkpoint is {checkpoint!r}, and {path} is not a run folder; leave the checkpoint out")
     elif not path.exists():
         raise GenaeError(f"there is no run {str(run)!r}; expected a run folder or a weights file")
     tensors, metadata = load_tensors(weights)
@@ -450,9 +460,11 @@ def load(run: Path | str, device: str = "auto", *, with_fitted_priors: bool = Tr
     channels, height, width = json.loads(metadata["image_shape"])
     model = build_model(config, (channels, height, width))
     load_weights(model, tensors, weights)
+    of_run = path.is_dir()
     loaded = Model(
-        model, config, distributed.start(device), path.name, metadata["data"], path if path.is_dir() else None
-    )
+        model, config, distributed.start(device), path.name, metadata["data"], path if of_run else None,
+        f"{CHECKPOINTS[weights.name]} after {int(metadata.get('images', 0)):,} images" if of_run else "",
+    )  # fmt: skip
     if with_fitted_priors:
         loaded.add_priors(fitted_priors(path / "priors", loaded.digest))
     return loaded

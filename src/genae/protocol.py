@@ -136,6 +136,10 @@ class Autoencoder(nn.Module):
         """Codes [B, D] -> images [B, C, H, W] in [-1, 1]."""
         raise NotImplementedError
 
+    def decode_unclipped(self, code: Tensor) -> Tensor:
+        """As `decode`, but without its clipping, where the decoder's output is not bounded."""
+        return self.decode(code)
+
     def on_shapes(self) -> Self:
         """This model moved to PyTorch's device ``meta``, where `step` runs on shapes alone."""
         return self.to("meta")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from genae.protocol import Autoencoder
+from genae.storage import read_lines
 from genae.training.config import Config
 
 
@@ -115,3 +116,24 @@ def test_a_command_opens_its_model_once(
     monkeypatch.setattr(model, "build_model", counting)
     assert genae(*(run if word == "RUN" else word for word in command.split())) == 0
     assert opens == ["stacked-wae"]
+
+
+def test_commands_take_the_weights_of_a_checkpoint(
+    trained_twice: Path, genae: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "metrics.jsonl"
+    for checkpoint in ("last", "best"):
+        assert genae("evaluate", trained_twice, "--metrics", "mse", "--checkpoint", checkpoint, "--out", out) == 0
+        for command in (["sample", "--count", 4], ["reconstruct", "--count", 2], ["encode", "--split", "test"]):
+            ending = "npz" if command[0] == "encode" else "png"
+            file = tmp_path / f"{command[0]}-{checkpoint}.{ending}"
+            verb, *flags = command
+            assert genae(verb, trained_twice, *flags, "--checkpoint", checkpoint, "--out", file) == 0
+    lines = {line["fingerprint"]["checkpoint"] for line in read_lines(out, "of")}
+    assert lines == {"best after 16 images", "checkpoint after 32 images"}
+    codes = [np.load(tmp_path / f"encode-{name}.npz")["codes"] for name in ("last", "best")]
+    assert not np.array_equal(*codes)
+    assert genae("evaluate", trained_twice, "--checkpoint", "64") != 0
+    assert "there are: best, last, 16, 32" in capsys.readouterr().err
+    assert genae("evaluate", "digits", "--data", "digits", "--real", 5) != 0
+    assert "--real is for runs only" in capsys.readouterr().err

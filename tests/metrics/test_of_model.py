@@ -7,10 +7,13 @@ import pytest
 import torch
 
 from genae import api
+from genae.data.stream import stream_of
 from genae.errors import GenaeError
 from genae.metrics import METRICS, explain, kind_of
 from genae.metrics.frechet import moments
 from genae.model import load
+from genae.reports import tables
+from genae.storage import read_lines
 
 
 def test_every_metric_of_a_run(small_run: Path) -> None:
@@ -109,3 +112,61 @@ def test_settings_that_do_not_exist_are_refused(small_run: Path) -> None:
         api.train(3, "nowhere")  # type: ignore[arg-type]
     with pytest.raises(GenaeError, match="seed is -1; expected a whole number of 0 or more"):
         api.fit_prior(small_run, "mixture", seed=-1)
+
+
+def test_real_data_are_compared_with_those_of_another_split(small_run: Path, tmp_path: Path) -> None:
+    """The "true data" of the papers' tables: training images against test images, as many as samples."""
+    data = load(small_run).open_data()
+    drawn = stream_of(data, data.split("train")).take(300, 3)
+    for split, other, others in (("test", "train", drawn.indices), ("train", "test", data.split("test"))):
+        records = api.evaluate(
+            small_run, metrics=["fd", "prdc", "swd", "vendi"], networks=["pixels"], split=split, samples=300,
+            seed=3, out=tmp_path / "metrics.jsonl",
+        )  # fmt: skip
+        real = {r["metric"]: r for r in records if r["of"] == "real data"}
+        count = len(others)
+        names = {f"{name}{count}-pixels" for name in ("fd", "precision", "recall", "density", "coverage", "swd")}
+        assert set(real) == names | {f"vendi{len(data.split(split))}-pixels"}
+        rows = [moments(data.images(indices).flatten(1)) for indices in (others, data.split(split))]
+        fd = real[f"fd{count}-pixels"]
+        assert fd["value"] == pytest.approx(rows[0].distance(rows[1]), rel=1e-4)
+        said = {key: fd["fingerprint"].get(key) for key in ("split", "images_split", "images")}
+        assert said == {"split": split, "images_split": other, "images": count}
+    everything = api.evaluate(
+        small_run, metrics=["fd"], networks=["pixels"], split="all", samples=20, out=tmp_path / "m"
+    )
+    assert "real data" not in {r["of"] for r in everything}, "no other images are left"
+
+
+def test_as_many_training_images_as_samples_are_compared(small_run: Path, tmp_path: Path) -> None:
+    """The protocol of ALAE's authors: samples, and reconstructions of training images, against training images."""
+    data = load(small_run).open_data()
+    records = api.evaluate(
+        small_run, metrics=["fd", "mse"], networks=["pixels"], split="train", samples=60, real=60, seed=1,
+        out=tmp_path / "metrics.jsonl",
+    )  # fmt: skip
+    assert {r["metric"] for r in records if r["of"] == "code"} == {"rfd60-pixels", "mse"}
+    for record in records:
+        fingerprint = record["fingerprint"]
+        assert (fingerprint["split"], fingerprint["count"], fingerprint["real"]) == ("train", 60, 60)
+    some = stream_of(data, data.split("train")).take(60, 1)
+    real = moments(data.images(some.indices).flatten(1))
+    samples = load(small_run).sample(60, 1, "normal").clamp(-1, 1)
+    rounded = moments((samples.add(1).mul(127.5).round() / 127.5 - 1).flatten(1))
+    (value,) = [r["value"] for r in records if (r["of"], r["metric"]) == ("normal", "fd60-pixels")]
+    assert value == pytest.approx(rounded.distance(real), rel=1e-4)
+    for r in api.evaluate(small_run, metrics=["mse"], out=tmp_path / "metrics.jsonl"):
+        assert "real" not in r["fingerprint"], "all of a split are taken without a word"
+
+
+def test_the_weights_of_a_checkpoint_are_measured_and_named(trained_twice: Path, tmp_path: Path) -> None:
+    values = {}
+    for checkpoint, words in (("best", "best after 16 images"), ("last", "checkpoint after 32 images")):
+        model = load(trained_twice, checkpoint=checkpoint)
+        (record, *_) = api.evaluate(model, metrics=["mse"], out=tmp_path / "metrics.jsonl")
+        assert record["fingerprint"]["checkpoint"] == words
+        assert record["fingerprint"]["weights"] == model.digest
+        values[checkpoint] = record["value"]
+    assert values["best"] != values["last"]
+    best, last = ([line] for line in read_lines(tmp_path / "metrics.jsonl", "of") if line["of"] == "code")
+    assert tables.compare({"best": best, "last": last})[2] == []

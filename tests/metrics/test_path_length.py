@@ -1,11 +1,14 @@
 """Path lengths: closed forms."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 
+from genae.autoencoders import AUTOENCODERS
 from genae.data.sampler import mix_seed
+from genae.data.sources import open_data
 from genae.latent.paths import lerp, slerp
 from genae.metrics.path_length import path_lengths, trimmed_mean
 from genae.priors.gaussian import GaussianPrior
@@ -73,3 +76,37 @@ def test_path_lengths_of_a_linear_generator() -> None:
     assert lengths(lerp).tolist() == pytest.approx(v["lerp"]["per_sample"], rel=1e-6)
     assert lengths(slerp).tolist() == pytest.approx(v["slerp"]["finite_difference_per_sample"], rel=1e-6)
     assert trimmed_mean(t(*v["discard"]["distances"])) == v["discard"]["mean_lower_higher"]
+
+
+def test_images_are_not_clipped_on_paths(tiny_model: Callable[..., Any]) -> None:
+    """Where clipped images would not change at all, the generator's own do."""
+    from genae.metrics.backbones import Networks
+    from genae.metrics.evaluation import Request, opened
+    from genae.metrics.of_model import ModelEvaluation, Subject
+
+    model = tiny_model("alae").eval()
+    with torch.no_grad():
+        (*_, last) = (p for p in model.decoder.parameters() if p.ndim == 1)
+        last += 50
+    data = open_data("digits")
+    request = Request(networks=["pixels"], samples=16)
+    evaluation = ModelEvaluation(
+        Subject(model, "", data.digest, "model"), data, opened(["fpl"]), request, Networks(torch.device("cpu"))
+    )
+    records = evaluation.run()
+    assert (model.decode(torch.zeros(1, 6)) == 1).all()
+    assert len(records) == 4
+    for record in records:
+        assert record["value"] > 0
+        assert record["fingerprint"]["values"] == "not clipped"
+
+
+@pytest.mark.parametrize("name", list(AUTOENCODERS))
+def test_decoding_is_decoding_without_clipping_clipped(
+    name: str, tiny_model: Callable[..., Any], tiny_shape: tuple[int, int, int]
+) -> None:
+    model = tiny_model(name).eval()
+    with torch.no_grad():
+        like = model.encode(torch.zeros(3, *tiny_shape)) if model.has_encoder else torch.zeros(3, 6)
+        codes = 9 * torch.randn(like.shape, generator=torch.Generator().manual_seed(0))
+        assert torch.equal(model.decode(codes), model.decode_unclipped(codes).clamp(-1, 1))

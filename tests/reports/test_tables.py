@@ -68,3 +68,13 @@ def test_records_that_do_not_say_how_float32_was_computed_are_like_those_that_do
         assert tables.compare(pair)[2] == []
     rounded = [r | {"fingerprint": r["fingerprint"] | {"float32": "tf32"}} for r in records]
     assert "float32 ieee / tf32" in tables.compare({"a": old, "b": rounded})[2][0]
+
+
+def test_numbers_of_the_weights_that_a_report_shows_are_kept_when_others_were_measured_since() -> None:
+    def record(weights: str, prior: str) -> dict[str, object]:
+        return {"of": "normal", "metric": "fd", "value": 1, "fingerprint": {
+            "weights": weights, "prior_weights": prior, "data": "a", "split": "test"}}  # fmt: skip
+
+    best, last = record("best", "p"), record("last", "q")
+    assert tables.newest([best, last], "best") == [best]
+    assert tables.newest([best, last]) == tables.newest([best, last], "neither") == [last]

@@ -2,11 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from genae.metrics.records import Record
 from genae.model import load
+from genae.progress import silent
 from genae.reproduction import lookup
 from genae.reproduction.columns import measure_of
 from genae.reproduction.published import Row
@@ -40,3 +42,20 @@ def test_inception_scores_of_the_papers_are_means_over_ten_splits(run: Path) -> 
     assert newest["metric"] == "is10k"
     (run / "metrics.jsonl").write_text(json.dumps(lines[1]) + "\n")
     assert lookup.evaluation(row, measure_of("cifar10_icp"), "cpu", run).find(run) is None
+
+
+def test_tables_of_styles_ask_for_as_many_training_images_as_samples(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requests: list[dict[str, Any]] = []
+    monkeypatch.setattr(lookup.api, "evaluate", lambda run, **settings: requests.append(settings))
+    row = Row("style-alae", "normal")
+    cells = {budget: lookup.evaluation(row, measure_of("ffhq_fid"), budget, run) for budget in ("gpu", "cpu")}
+    for cell in cells.values():
+        cell.measure(silent)
+    requested = [(r["samples"], r["split"], r["real"]) for r in requests]
+    assert requested == [(50_000, "train", 50_000), (10_000, "test", None)]
+    line = record(run, "fid50k", split="train", real=50_000, images=50_000)
+    (run / "metrics.jsonl").write_text(json.dumps(line) + "\n")
+    assert cells["gpu"].find(run)
+    assert not cells["cpu"].find(run)

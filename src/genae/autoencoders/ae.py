@@ -52,7 +52,11 @@ class EncoderDecoder(Autoencoder):
 
     def decode(self, code: Tensor) -> Tensor:
         """x_hat = G(c): codes [B, code_dim] -> images [B, C, H, W] in [-1, 1]; dense networks' output is clipped."""
-        return self.decoder(code).clamp(-1, 1)
+        return self.decode_unclipped(code).clamp(-1, 1)
+
+    def decode_unclipped(self, code: Tensor) -> Tensor:
+        """G(c), as it is."""
+        return self.decoder(code)
 
 
 class PlainAutoencoder(EncoderDecoder):

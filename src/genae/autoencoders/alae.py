@@ -111,7 +111,11 @@ class LatentAdversary(Autoencoder):
 
     def decode(self, code: Tensor) -> Tensor:
         """x = G(w): codes [B, code_dim] -> images [B, C, H, W], clipped to [-1, 1]: G's output is not bounded."""
-        return self.generate(code).clamp(-1, 1)
+        return self.decode_unclipped(code).clamp(-1, 1)
+
+    def decode_unclipped(self, code: Tensor) -> Tensor:
+        """G(w), as it is."""
+        return self.generate(code)
 
 
 class AdversarialLatentAutoencoder(LatentAdversary):

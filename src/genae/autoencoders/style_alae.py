@@ -142,7 +142,11 @@ class Growing(Autoencoder):
 
     def decode(self, code: Tensor) -> Tensor:
         """x = G(w): codes [B, code_dim] or [B, layers, code_dim] -> images [B, C, H, W], clipped to [-1, 1]."""
-        x = self.generate(code).clamp(-1, 1)
+        return self.decode_unclipped(code).clamp(-1, 1)
+
+    def decode_unclipped(self, code: Tensor) -> Tensor:
+        """G(w), as it is, at the size of the images."""
+        x = self.generate(code)
         for _ in range(self.levels - 1 - self.now[0]):
             x = doubled(x)
         return x

@@ -10,6 +10,12 @@ import typer
 from genae.errors import GenaeError, nearest
 
 Run = Annotated[str, typer.Argument(help="A run folder or a weights file.")]
+Checkpoint = Annotated[
+    str | None,
+    typer.Option(
+        help="Weights of the run: best, last, or a number of images; the best by default, else the last.",
+    ),
+]
 Data = Annotated[str | None, typer.Option(help="Another source of images; the run's data by default.")]
 DataRoot = Annotated[
     str | None, typer.Option(help="Folder that holds local copies of named data sets, at any depth; it is only read.")

@@ -7,7 +7,7 @@ import typer
 from rich.markup import escape
 
 from genae.cli.app import app
-from genae.cli.arguments import Data, DataRoot, Force, Run, SkipBad, Space, expect_ending, expect_writable
+from genae.cli.arguments import Checkpoint, Data, DataRoot, Force, Run, SkipBad, Space, expect_ending, expect_writable
 from genae.cli.inputs import images_of, load_run
 from genae.cli.outputs import draw, save_figure, save_images
 from genae.cli.screen import Work, console
@@ -17,6 +17,7 @@ from genae.errors import GenaeError
 @app.command()
 def encode(
     run: Run,
+    checkpoint: Checkpoint = None,
     data: Data = None,
     data_root: DataRoot = None,
     split: Annotated[str, typer.Option(help="train, validation, test or all.")] = "all",
@@ -30,7 +31,7 @@ def encode(
 
     expect_ending(out, ".npz", ".safetensors")
     expect_writable(out, force)
-    model = load_run(run)
+    model = load_run(run, checkpoint)
     source, indices = images_of(model, data, data_root, split, skip_bad)
     codes = model.encode_data(source, indices, space)
     arrays = {"codes": codes, "indices": indices}
@@ -45,6 +46,7 @@ def encode(
 def decode(
     run: Run,
     codes: Annotated[str, typer.Argument(help="File of codes, as genae encode writes it.")],
+    checkpoint: Checkpoint = None,
     space: Annotated[
         str | None, typer.Option(help="code, or the name of a prior; by default the space that the file names.")
     ] = None,
@@ -58,7 +60,7 @@ def decode(
 
     expect_ending(out, "", ".png", ".npz")
     expect_writable(out, force)
-    model = load_run(run)
+    model = load_run(run, checkpoint)
     loaded, said = load_codes(Path(codes))
     space = space or said or "code"
     if Path(out).suffix == ".png":

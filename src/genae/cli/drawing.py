@@ -8,6 +8,7 @@ from rich.markup import escape
 
 from genae.cli.app import app
 from genae.cli.arguments import (
+    Checkpoint,
     Data,
     DataRoot,
     Force,
@@ -32,6 +33,7 @@ from genae.errors import GenaeError, nearest
 @app.command()
 def reconstruct(
     run: Run,
+    checkpoint: Checkpoint = None,
     data: Data = None,
     data_root: DataRoot = None,
     split: Split = None,
@@ -47,7 +49,7 @@ def reconstruct(
     from genae.operations import Session
     from genae.operations.reconstruct import Reconstruct
 
-    model = load_run(run)
+    model = load_run(run, checkpoint)
     source, indices = images_of(model, data, data_root, split, skip_bad)
     draw(Reconstruct(truncation=truncation), Session(model, run), source.images(shown(source, indices, count)), out)
 
@@ -55,6 +57,7 @@ def reconstruct(
 @app.command()
 def sample(
     run: Run,
+    checkpoint: Checkpoint = None,
     count: Annotated[int, typer.Option(help="Number of samples.", min=1)] = 64,
     prior: Annotated[
         str | None, typer.Option(help="Prior to sample; all on a sheet, and the first in a folder or .npz, by default.")
@@ -69,7 +72,7 @@ def sample(
     from genae.operations.sample import Sample
 
     expect_ending(out, "", ".png", ".npz")
-    model = load_run(run)
+    model = load_run(run, checkpoint)
     priors = [prior] if prior else model.priors
     if not priors:
         raise GenaeError(f"{run} ({model.config.model}) has no prior to sample from")
@@ -93,6 +96,7 @@ def sample(
 @app.command()
 def interpolate(
     run: Run,
+    checkpoint: Checkpoint = None,
     data: Data = None,
     data_root: DataRoot = None,
     split: Split = None,
@@ -121,7 +125,7 @@ def interpolate(
     expect_writable(out, force)
     if corners and (pairs or path != "linear"):
         raise GenaeError(f"--corners draws a bilinear square; leave out {'--pairs' if pairs else '--path'}")
-    model = load_run(run)
+    model = load_run(run, checkpoint)
     source, indices = images_of(model, data, data_root, split, skip_bad)
     if corners:
         numbers = numbers_of("corners", corners, len(indices))

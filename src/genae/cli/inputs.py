@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from genae.model import Model
 
 
-def load_run(run: str) -> "Model":
+def load_run(run: str, checkpoint: str | None = None) -> "Model":
     """The model of RUN."""
     from genae.model import load
 
-    return load(run)
+    return load(run, checkpoint=checkpoint)
 
 
 def open_source(source: str, arguments: Sequence[str]) -> "ImageData":

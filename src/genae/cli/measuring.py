@@ -10,6 +10,7 @@ from rich.markup import escape
 
 from genae.cli.app import app
 from genae.cli.arguments import (
+    Checkpoint,
     Data,
     DataRoot,
     Force,
@@ -66,6 +67,10 @@ Samples = Annotated[
     int | None,
     typer.Option(help="For a run: samples per prior, 10,000 by default. For images: the largest number used.", min=1),
 ]
+Real = Annotated[
+    int | None,
+    typer.Option(help="For a run: the largest number of images of the split, drawn at random; all by default.", min=2),
+]
 Out = Annotated[
     str | None,
     typer.Option(help="File that records are appended to; metrics.jsonl by default, in the run or in this folder."),
@@ -89,6 +94,8 @@ class EvaluateFlags:
     data_root: str | None
     split: str | None
     samples: int | None
+    real: int | None
+    checkpoint: str | None
     seed: int
     skip_bad: bool
     out: str | None
@@ -117,6 +124,8 @@ def evaluate(
     data_root: DataRoot = None,
     split: Split = None,
     samples: Samples = None,
+    real: Real = None,
+    checkpoint: Checkpoint = None,
     seed: Seed = 0,
     size: Annotated[str | None, typer.Option(help="Resize images to this size.")] = None,
     fit: Annotated[str | None, typer.Option(help="How to resize: crop (the default), pad or stretch.")] = None,
@@ -139,8 +148,8 @@ def evaluate(
     expect_format(format)
     flags = EvaluateFlags(
         subject, data, names_of("metrics", metrics), names_of("network", network), weights or [],
-        names_of("prior", prior), features, train_data, train_split, data_root, split, samples, seed, skip_bad, out,
-        size, fit, channels, value_range,
+        names_of("prior", prior), features, train_data, train_split, data_root, split, samples, real, checkpoint,
+        seed, skip_bad, out, size, fit, channels, value_range,
     )  # fmt: skip
     records = _evaluate_run(flags) if is_run(subject) else _evaluate_images(flags)
     show_table(*tables.table(records), format)
@@ -155,7 +164,7 @@ def _evaluate_run(flags: EvaluateFlags) -> "Sequence[Record]":
     shape = {"size": flags.size, "fit": flags.fit, "channels": flags.channels, "value-range": flags.value_range}
     for flag in (name for name, value in shape.items() if value is not None):
         raise GenaeError(f"--{flag} is for images only: a run's data are prepared as in its training; leave it out")
-    model = load_run(flags.subject)
+    model = load_run(flags.subject, flags.checkpoint)
     source = model.open_data(flags.data, flags.data_root, skip_bad=flags.skip_bad or None)
     if source.labels is None and flags.metrics is None:
         note(f"{source.name} has no labels: no classifier to score samples; --metrics fid uses Inception")
@@ -172,7 +181,8 @@ def _evaluate_run(flags: EvaluateFlags) -> "Sequence[Record]":
         return api.evaluate(
             model, source, metrics=flags.metrics, networks=flags.networks or [],
             weights=weight_files(flags.weights, metrics, networks), priors=flags.priors,
-            split=flags.split or default_split(model, flags.data), samples=flags.samples or 10_000, seed=flags.seed,
+            split=flags.split or default_split(model, flags.data), samples=flags.samples or 10_000, real=flags.real,
+            seed=flags.seed,
             out=Path(flags.out or "metrics.jsonl") if flags.out or model.folder is None else None, progress=progress,
             features=names_of("features", flags.features) or (), train_data=taught, train_split=taught_split,
         )  # fmt: skip
@@ -194,7 +204,8 @@ def _evaluate_images(flags: EvaluateFlags) -> "Sequence[Record]":
             f"{flags.subject} is not a run; to measure images, name the images to compare them with: --data SOURCE"
         )
     of_runs = {"prior": flags.priors, "train-data": flags.train_data, "train-split": flags.train_split,
-               "features": None if flags.features == "short" else flags.features}  # fmt: skip
+               "features": None if flags.features == "short" else flags.features, "real": flags.real,
+               "checkpoint": flags.checkpoint}  # fmt: skip
     for flag in (name for name, value in of_runs.items() if value is not None):
         raise GenaeError(f"--{flag} is for runs only, and {flags.subject} is a source of images; leave it out")
     if flags.skip_bad:
@@ -218,6 +229,7 @@ def _evaluate_images(flags: EvaluateFlags) -> "Sequence[Record]":
 @app.command()
 def probe(
     run: Run,
+    checkpoint: Checkpoint = None,
     data: Data = None,
     data_root: DataRoot = None,
     frozen: Annotated[
@@ -243,7 +255,7 @@ def probe(
 
     if trunk not in ("trained", "random"):
         raise GenaeError(f"--trunk is {trunk!r}; expected trained or random")
-    model = load_run(run)
+    model = load_run(run, checkpoint)
     source = model.open_data(data, data_root)
     with Work() as progress:
         records = api.probe(

@@ -16,7 +16,7 @@ from genae.errors import GenaeError, nearest
 from genae.metrics import METRICS, metric_class
 from genae.metrics.backbones import Networks
 from genae.metrics.features import Observed
-from genae.metrics.metric import BATCH, OF_IMAGES, Batch, Measured, Metric, Need
+from genae.metrics.metric import BATCH, OF_IMAGES, OTHERS, Batch, Measured, Metric, Need
 from genae.metrics.records import REAL, Record
 from genae.metrics.tally import Tally, cached_tallies
 from genae.networks.arithmetic import FLOAT32, exact_float32
@@ -41,6 +41,8 @@ class Request:
     split: str = "test"
     samples: int = 10_000
     """Of each prior."""
+    real: int | None = None
+    """At most so many images of the split, drawn at random; by default all."""
     seed: int = 0
     priors: Sequence[str] | None = None
     """Those that are sampled; by default all."""
@@ -83,6 +85,9 @@ class Evaluation:
         self.request = request
         self.reference = reference
         """The real images."""
+        self.others: ImageStream | None = None
+        """Real images of the same source that are not among these, where there are some."""
+        self.others_split = ""
         self.batch = BATCH
         """Images of a batch of a pass: a unit that processes share."""
         self.networks = networks
@@ -171,11 +176,24 @@ class Evaluation:
                 self.tallies[name][each.of] = tally
         for name, tally in zip(self.kept, real, strict=True):
             self.tallies[name][REAL] = tally
+        for name, tally in self.other_tallies().items():
+            self.tallies[name][OTHERS] = tally
         numbers: dict[tuple[str, str], Measured] = {}  # two metrics may be the same in one network
         for done, metric in enumerate(self.metrics):
             self.progress("computing the metrics", done, len(self.metrics))  # some take minutes after the last image
             numbers |= {(number.of, number.name): number for number in metric.measure(self)}
         return [self.record(number) for number in numbers.values()]
+
+    def other_tallies(self) -> dict[str, Tally]:
+        """Network -> what metrics that compare need kept of the `others`."""
+        kept: dict[str, set[str]] = {}
+        for metric in self.wanting("features"):
+            for network in metric.networks(self.request.networks) if metric.compares else ():
+                kept.setdefault(network, set()).add(metric.keeps)
+        if self.others is None or not len(self.others):
+            return {}
+        watched = [(self.networks[name], keeps) for name, keeps in kept.items()]
+        return dict(zip(kept, cached_tallies(self.others, watched, self.request.seed, self.progress), strict=True))
 
     def go_through(self, each: Pass[Loaded]) -> dict[str, Tally]:
         """One pass; what is kept of its features, for each network."""

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 BATCH = 64  # also the unit that processes share: the same batches, whatever their number, give the same features
 
+OTHERS = "real data of another split"
+"""Among the tallies, what is kept of the images that real data are compared with."""
+
 
 def batch_for(model: Autoencoder) -> int:
     """Images of a batch that a model is measured with: as many as the last stage of its training takes, at most 64."""
@@ -185,16 +188,20 @@ class FeatureMetric(Metric):
         raise NotImplementedError
 
     def measure(self, evaluation: "Evaluation") -> Iterator[Measured]:
-        """Its numbers for every set of images and every network."""
+        """Its numbers for every set of images and every network: of real data too, where there are others to compare
+        with them."""
         for network_name in self.networks(evaluation.request.networks):
             network = evaluation.networks[network_name]
             tallies = evaluation.tallies[network_name]
             for of, tally in tallies.items():
-                if self.compares and of == REAL:
+                if of == (REAL if self.compares else OTHERS) or tally.count < self.least_images:
                     continue
                 protocol = {**network.protocol, "images": tally.count, "seed": evaluation.request.seed}
+                if of == OTHERS:
+                    protocol["images_split"] = evaluation.others_split
                 for number in self.compare(tally, tallies[REAL], network, evaluation.request.seed):
-                    yield number._replace(of=of, name=self.label(number.name, of, tally.count, network),
+                    yield number._replace(of=REAL if of == OTHERS else of,
+                                          name=self.label(number.name, of, tally.count, network),
                                           protocol={**protocol, **number.protocol})  # fmt: skip
 
     def label(self, name: str, of: str, count: int, network: "FeatureNetwork") -> str:

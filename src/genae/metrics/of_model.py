@@ -1,6 +1,6 @@
 """The evaluation of a model: reconstructions of a split, samples of its priors, codes, layers, paths."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -21,9 +21,13 @@ from genae.metrics.lesson import Lesson, lesson
 from genae.metrics.metric import ENCODED, Batch, Metric, Need, batch_for
 from genae.metrics.reconstruction import reconstructions
 from genae.metrics.records import CODE
+from genae.priors.sampling import sample_codes
 from genae.progress import Progress, silent
 from genae.protocol import Autoencoder, PartCoder
 from genae.storage import weights_digest
+
+OTHER_SPLIT = {"test": "train", "validation": "train", "train": "test"}
+"""Split -> the one that real data of it are compared with."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +35,6 @@ class Subject:
     """A trained model as evaluations see it."""
 
     autoencoder: Autoencoder
-    sample_codes: Callable[[int, int, str], Tensor]
-    """Count, seed and prior -> codes [count, D]."""
     digest: str
     """Hash of the weights."""
     trained_on: str
@@ -40,6 +42,8 @@ class Subject:
     name: str
     folder: Path | None = None
     """Of its run, where it has one."""
+    checkpoint: str = ""
+    """Which of the run's weights these are, in words."""
 
 
 class ModelEvaluation(Evaluation):
@@ -54,14 +58,22 @@ class ModelEvaluation(Evaluation):
         networks: Networks,
         progress: Progress = silent,
     ) -> None:
-        super().__init__(metrics, request, stream_of(data, data.split(request.split)), networks, progress)
+        reference = stream_of(data, data.split(request.split))
+        if request.real is not None:
+            reference = reference.take(request.real, request.seed)
+        super().__init__(metrics, request, reference, networks, progress)
         self.subject = subject
         self.data = data
         self.device = next(subject.autoencoder.parameters()).device
         self.batch = batch_for(subject.autoencoder)
         self.priors = list(subject.autoencoder.priors) if request.priors is None else list(request.priors)
         self.offers = offers_of(subject, data)
-        self.base |= {"weights": subject.digest}
+        self.base |= {"weights": subject.digest} | ({"checkpoint": subject.checkpoint} if subject.checkpoint else {})
+        if request.real is not None:
+            self.base["real"] = request.real
+        if other := OTHER_SPLIT.get(request.split):
+            self.others = stream_of(data, data.split(other)).take(request.samples, request.seed)
+            self.others_split = other
 
     @property
     def parts(self) -> PartCoder:
@@ -146,7 +158,7 @@ class ModelEvaluation(Evaluation):
             whole = featured or self.wanting("codes")
             count = self.request.samples if whole else min(FIRST, self.request.samples)
             decoded = self.request.samples if featured else FIRST if self.wanting("samples") else 0
-            drawn = self.subject.sample_codes(self.request.samples, self.request.seed, prior)
+            drawn = sample_codes(self.subject.autoencoder.priors[prior], self.request.samples, self.request.seed)
             check_finite(drawn, "codes")
             yield Pass(
                 prior, f"{prior} samples", count,

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 STEP = 1e-4
 BATCH = 16  # pairs
+UNCLIPPED = "not clipped"
+"""Images as the generator gives them, neither clipped nor rounded, as the authors of StyleGAN and ALAE measure."""
 
 
 def path_lengths(
@@ -103,12 +105,13 @@ class PathMetric(ModelMetric):
         lengths: dict[str, list[Tensor]] = {}
         with torch.no_grad():
             for kind, values in prior_path_lengths(
-                model.priors[prior], model.decode, perceiver.distance, request.samples, request.seed
+                model.priors[prior], model.decode_unclipped, perceiver.distance, request.samples, request.seed
             ):
                 check_finite(values[:, None], f"{prior} path lengths")
                 lengths.setdefault(kind, []).append(values)
                 evaluation.progress(f"paths of {prior}", sum(map(len, lengths[kind])), request.samples)
-        more = {"images": request.samples, "seed": request.seed, "step": STEP, "crop": "none", **perceiver.protocol}
+        more = {"images": request.samples, "seed": request.seed, "step": STEP, "crop": "none",
+                "values": UNCLIPPED, **perceiver.protocol}  # fmt: skip
         ending = f"-{perceiver.suffix}" if perceiver.suffix else ""
         for kind, parts in lengths.items():
             name = f"{self.name}_{kind}{short_count(request.samples)}{ending}"
@@ -152,8 +155,8 @@ def prior_path_lengths(
     """Path lengths between samples of a prior, in batches: (``z_full``, [B]), ..., until each has ``count``.
 
     Four kinds: along great circles in the prior's z and along straight lines in codes w, over the whole path (``full``)
-    and at its start (``end``). ``decode`` maps codes [B, D] to images in [-1, 1]. ALAE Table 4; Karras et al. 2019,
-    Section 4.1. Paths are computed in float64.
+    and at its start (``end``). ``decode`` maps codes [B, D] to images, in [-1, 1] or about. ALAE Table 4;
+    Karras et al. 2019, Section 4.1. Paths are computed in float64.
     """
     generator = torch.Generator().manual_seed(mix_seed("paths", seed))
     device = next(iter(prior.state_dict().values())).device

@@ -9,12 +9,12 @@ CODE = "code"
 """``of`` of numbers about reconstructions through the code, and about the code."""
 FRESH = "random"
 """``weights`` of a fresh trunk, which belongs to every training of a run."""
-SUBJECT = frozenset({"weights", "trained_in", "prior_weights", "files", "part"})
+SUBJECT = frozenset({"weights", "checkpoint", "trained_in", "prior_weights", "files", "part"})
 """The part of a fingerprint that says what was measured, not how."""
 
-EARLIER: Mapping[str, object] = {"float32": "ieee"}
+EARLIER: Mapping[str, object] = {"float32": "ieee", "values": "clipped to [-1, 1]"}
 """What records mean that were written before their fingerprints had these entries. Numbers measured on a CPU, as all
-published ones were, are the same with and without ``float32``."""
+published ones were, are the same with and without ``float32``. ``values`` belongs to path lengths."""
 
 Fingerprint = Mapping[str, Any]
 """How a number was made: data, protocol, weights."""

@@ -41,7 +41,7 @@ def write_report(model: Model, data: ImageData, run: Path | str, seed: int = 0) 
     gallery = draw_figures(model, data, seed)
     for name, drawing in gallery.items():
         figures.save_picture(drawing.picture, folder.path / "figures" / f"{name}.png")
-    records = tables.newest(read_lines(folder.path / "metrics.jsonl", "fingerprint"))
+    records = tables.newest(read_lines(folder.path / "metrics.jsonl", "fingerprint"), model.digest)
     page = folder.path / "report.html"
     write_atomically(page, render(model, data, records, course_of(folder), gallery))
     return page

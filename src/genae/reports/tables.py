@@ -9,16 +9,19 @@ from genae.metrics.records import FRESH, REAL, SUBJECT, Record, differences
 Records = Sequence[Record]
 
 
-def newest(records: Records) -> list[Record]:
-    """What was measured of the weights, and of each prior's, that were measured last, and of fresh weights; the newest
-    where repeated. Recognition with other seeds is no repetition, if it took as many epochs as the newest."""
+def newest(records: Records, weights: str = "") -> list[Record]:
+    """What was measured of some weights, by their hash, and of fresh weights; the newest where repeated.
+
+    Where nothing was measured of these weights, those that were measured last take their place, and of each prior those
+    that were measured last. Recognition with other seeds is no repetition, if it took as many epochs as the newest.
+    """
     kept: dict[tuple[object, ...], Record] = {}
-    last_of = {record["of"]: record["fingerprint"].get("prior_weights") for record in records}
     trained = [r["fingerprint"].get("weights") for r in records if r["fingerprint"].get("weights") != FRESH]
+    shown = (FRESH, *([weights] if weights in trained else trained[-1:]))
+    records = [record for record in records if record["fingerprint"].get("weights") in shown]
+    last_of = {record["of"]: record["fingerprint"].get("prior_weights") for record in records}
     for record in records:
         fingerprint = record["fingerprint"]
-        if fingerprint.get("weights") not in (FRESH, *trained[-1:]):
-            continue
         if fingerprint.get("prior_weights") != last_of[record["of"]]:
             continue  # of a prior of this name that was fitted anew since
         key = _what(record)

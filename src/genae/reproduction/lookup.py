@@ -8,6 +8,7 @@ from typing import NamedTuple
 from genae import api, distributed
 from genae.errors import GenaeError
 from genae.metrics import metric_class
+from genae.metrics.path_length import UNCLIPPED
 from genae.metrics.probe import RANDOM_TRUNK
 from genae.metrics.records import CODE, FRESH, REAL, SUBJECT, Record
 from genae.model import Model, load
@@ -105,6 +106,9 @@ def evaluation(row: Row, measure: Measure, budget: str, run: Path) -> Lookup:
     of = REAL if not row.model else CODE if of_codes else row.prior
     samples, split = DATA[measure.data].evaluation_within(budget)
     fingerprint: dict[str, object] = {"weights": trained.digest, "split": split, "data_digest": trained.trained_on}
+    real = samples if split == "train" else None  # as many training images as samples
+    if not measure.features and not measure.compares_pairs:
+        fingerprint["real"] = real
     priors = [of] if of in trained.priors else []
     if priors:
         fingerprint["prior_weights"] = weights_digest(trained.autoencoder.priors[of])
@@ -113,10 +117,12 @@ def evaluation(row: Row, measure: Measure, budget: str, run: Path) -> Lookup:
     elif not measure.compares_pairs:
         if metric in SCORES and budget != "smoke":  # whose 179 real images are too few for ten
             fingerprint["splits"] = 10
+        if measure.path:
+            fingerprint["values"] = UNCLIPPED
         fingerprint |= {"seed": 0} | ({"images": samples} if of not in (REAL, CODE) else {})
     return Lookup(of, _recorded_name(metric, row, measure.path), fingerprint, lambda progress: api.evaluate(
-        trained, metrics=[metric, *(["cost"] if trained.folder else [])], samples=samples, split=split, priors=priors,
-        features=[measure.features or "short"], out=run / "metrics.jsonl", progress=progress,
+        trained, metrics=[metric, *(["cost"] if trained.folder else [])], samples=samples, split=split, real=real,
+        priors=priors, features=[measure.features or "short"], out=run / "metrics.jsonl", progress=progress,
     ))  # fmt: skip
 
 

@@ -119,6 +119,21 @@ class RunFolder:
             candidates += [checkpoint / AVERAGE, checkpoint / "model.safetensors"]
         return next((file for file in candidates if file.exists()), None)
 
+    def weights_at(self, checkpoint: str) -> Path:
+        """A weights file: the ``best``, the ``last`` checkpoint's, or of the one after so many images; averaged where
+        an average is kept. Raises `GenaeError` for what there is not."""
+        numbers = [str(int(_images(folder))) for folder in self.checkpoints()]
+        names = dict(zip([*numbers, "last"], [*self.checkpoints(), *self.checkpoints()[-1:]], strict=False))
+        candidates = [self.path / "best.safetensors"] if checkpoint == "best" else []
+        if checkpoint in names:
+            candidates += [names[checkpoint] / AVERAGE, names[checkpoint] / "model.safetensors"]
+        file = next((file for file in candidates if file.exists()), None)
+        if file is None:
+            best = ["best"] if (self.path / "best.safetensors").exists() else []
+            there = ", ".join([*best, *(["last"] if numbers else []), *numbers]) or "none"
+            raise GenaeError(f"{self.path} has no weights {checkpoint!r}; there are: {there}")
+        return file
+
     def checkpoints(self) -> list[Path]:
         """Complete checkpoints, oldest first."""
         folders = (self.path / "checkpoints").glob("images-*")
