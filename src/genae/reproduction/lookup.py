@@ -17,7 +17,6 @@ from genae.reproduction.budgets import DATA, DROP_EVERY, EPOCHS
 from genae.reproduction.columns import Measure
 from genae.reproduction.published import Row
 from genae.storage import read_lines, weights_digest
-from genae.training.checkpoint import RunFolder
 
 SCORES = ("is", "icp")
 """Inception scores. Those of the papers are means over ten splits; Inception-v3's is recorded over one split too."""
@@ -65,7 +64,7 @@ class Lookup(NamedTuple):
 
 def trained_model(row: Row, run: Path | str) -> Model:
     """The weights of a run that a row measures and shows. Raises `GenaeError`."""
-    return load(RunFolder(run).checkpoints()[-1] / "model.safetensors" if row.last else run)
+    return load(run, checkpoint="last" if row.last else None)
 
 
 def recognition(row: Row, measure: Measure, budget: str, seed: int, run: Path) -> Lookup:
@@ -115,13 +114,13 @@ def evaluation(row: Row, measure: Measure, budget: str, run: Path) -> Lookup:
     if measure.features:
         fingerprint |= {"features": measure.features, "train_data": None}  # the table's own training images
     elif not measure.compares_pairs:
-        if metric in SCORES and budget != "smoke":  # whose 179 real images are too few for ten
+        if metric in SCORES and budget != "smoke" and samples >= 1000:  # fewer have no ten splits; smoke has 179 images
             fingerprint["splits"] = 10
         if measure.path:
             fingerprint["values"] = UNCLIPPED
         fingerprint |= {"seed": 0} | ({"images": samples} if of not in (REAL, CODE) else {})
     return Lookup(of, _recorded_name(metric, row, measure.path), fingerprint, lambda progress: api.evaluate(
-        trained, metrics=[metric, *(["cost"] if trained.folder else [])], samples=samples, split=split, real=real,
+        trained, metrics=[metric, "cost"], samples=samples, split=split, real=real,
         priors=priors, features=[measure.features or "short"], out=run / "metrics.jsonl", progress=progress,
     ))  # fmt: skip
 
