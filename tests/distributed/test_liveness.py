@@ -83,7 +83,7 @@ def test_a_process_that_has_not_begun_has_time(watches, monkeypatch) -> None:
     wait_for(lambda: watch.exchanges > 20)
     assert watch.verdict is None
     wait_for(lambda: watch.verdict)
-    assert watch.verdict.startswith("process 1 has not begun within")
+    assert watch.verdict.startswith("process 1 did not begin")
 
 
 def test_requests_to_stop_end_what_saves_no_state_when_all_have_them(watches, monkeypatch) -> None:

@@ -86,9 +86,9 @@ class Watch:
             beats = self.store.add(f"beat/{other}", 0)
             self.silence[other] = self.silence[other] + 1 if beats == self.beats[other] else 0
             self.beats[other] = beats
-        limit = SUSPICIOUS if self.suspicious else SILENT
         for other, silence in self.silence.items():
-            if silence > (limit if self.beats[other] else ABSENT) and not self.store.check([f"left/{other}"]):
+            limit = SUSPICIOUS if self.suspicious else SILENT if self.beats[other] else ABSENT
+            if silence > limit and not self.store.check([f"left/{other}"]):
                 self.announce(other, self._lost(other))
 
     def listen(self) -> None:
@@ -197,7 +197,7 @@ class Watch:
         except RuntimeError:
             who = ""
         if not self.beats[rank]:
-            return f"has not begun within {ABSENT * BEAT / 60:.0f} minutes; start every process again"
+            return "did not begin: it was killed, failed, or cannot be reached; start every process again"
         return (
             f"{who.strip()} stopped answering: it was killed, ran out of memory, or cannot be reached; "
             "the same command resumes from the last checkpoint"
