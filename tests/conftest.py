@@ -128,6 +128,15 @@ def short_config() -> Callable[..., Config]:
     return config
 
 
+@pytest.fixture
+def apple_gpu() -> Iterator[list[int]]:
+    """Pretend that this machine has an Apple GPU; gives the seeds that its generator receives."""
+    from tests.pretended import pretended_gpu
+
+    with pretended_gpu() as seeds:
+        yield seeds
+
+
 @pytest.fixture(scope="session")
 def tiny_shape() -> tuple[int, int, int]:
     return SHAPE

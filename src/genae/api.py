@@ -26,6 +26,7 @@ from genae.metrics.probe import ProbeRequest, probe_encoder
 from genae.metrics.recognition import sections
 from genae.metrics.records import CODE, Record
 from genae.model import Model, load
+from genae.networks.layers import placed
 from genae.progress import Progress, silent
 from genae.reports import tables
 from genae.reports.page import write_report
@@ -237,7 +238,7 @@ def probe(
     def trunk(seed: int | None) -> nn.ModuleList:
         if seed is None:
             return sections(model.autoencoder)
-        return sections(build_model(replace(model.config, seed=seed), model.image_shape).to(model.device))
+        return sections(placed(build_model(replace(model.config, seed=seed), model.image_shape), model.device))
 
     data = data or model.open_data()
 

@@ -20,6 +20,11 @@ def in_float32(x: Tensor) -> AbstractContextManager[object]:
     return nullcontext() if x.device.type == "meta" else torch.autocast(x.device.type, enabled=False)
 
 
+def in_float64(x: Tensor) -> Tensor:
+    """``x`` in double precision: where it is, or on the CPU where its device has none, as Apple's GPUs (``mps``)."""
+    return (x.cpu() if x.device.type == "mps" else x).double()
+
+
 def mean(values: Tensor) -> Tensor:
     """The one reduction of every objective here: the mean over batch and elements, in float32.
 

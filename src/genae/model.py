@@ -21,6 +21,7 @@ from genae.latent import mixing, paths
 from genae.latent.directions import direction
 from genae.latent.places import Places, best_places, swapped
 from genae.networks.arithmetic import exact_float32
+from genae.networks.layers import placed
 from genae.priors.sampling import sample_codes
 from genae.protocol import Autoencoder, PartCoder, Prior
 from genae.storage import load_tensors, load_weights, save_tensors, weights_digest
@@ -55,7 +56,7 @@ class Model:
     ) -> None:
         self.digest = weights_digest(autoencoder)
         """Hash of the weights, without those of priors that were fitted later."""
-        self.autoencoder = autoencoder.to(device).eval()
+        self.autoencoder = placed(autoencoder, device).eval()
         self.config = config
         self.device = device
         self.name = name

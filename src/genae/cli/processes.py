@@ -26,7 +26,7 @@ def take_roles(arguments: Sequence[str]) -> None:
     if rank() > 0:
         if not shared:
             sys.exit(0)
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (until the process ends)
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (until the process ends)
         warnings.simplefilter("ignore")
 
 

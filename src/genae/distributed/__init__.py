@@ -28,6 +28,8 @@ S = TypeVar("S")
 T = TypeVar("T")
 U = TypeVar("U")
 
+NUMBERED = ("cuda", "mps")
+"""Kinds of devices that have a number, although a machine has one ``mps`` at most."""
 MEETING = timedelta(minutes=10)
 """In which every process must have begun."""
 FOR_EVER = timedelta(days=7)
@@ -43,23 +45,40 @@ _alone: ContextVar[bool] = ContextVar("alone", default=False)
 def start(device: str) -> torch.device:
     """Join torchrun's process group if there is one, and pick this process's device.
 
-    ``device`` is ``auto`` (a GPU if there is one), ``cpu``, ``cuda`` or ``cuda:N``; another raises `GenaeError`.
+    ``device`` is ``auto`` (a CUDA GPU, else Apple's GPU, else the CPU), ``cpu``, ``cuda``, ``cuda:N`` or ``mps``;
+    another raises `GenaeError`. Apple's GPU is for one process: PyTorch has no collectives between processes there.
     """
-    name = device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda":
-        name = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
+    several = int(os.environ.get("WORLD_SIZE", 1)) > 1
+    name = device if device != "auto" else _best_device(several)
+    if name in NUMBERED:
+        name = f"{name}:{os.environ.get('LOCAL_RANK', 0) if name == 'cuda' else 0}"
     kind, _, number = name.partition(":")
-    if kind not in ("cpu", "cuda") or (number and not number.isdigit()):
-        raise GenaeError(f"device is {device!r}; expected auto, cpu, cuda or cuda:NUMBER")
+    if kind not in ("cpu", *NUMBERED) or (number and not number.isdigit()):
+        raise GenaeError(f"device is {device!r}; expected auto, cpu, cuda, cuda:NUMBER or mps")
+    if kind == "mps" and (int(number) or not torch.backends.mps.is_available()):
+        raise GenaeError(f"device is {device!r}; PyTorch can use {_apple_gpus()} on this machine")
+    if kind == "mps" and several:
+        raise GenaeError(f"device is {device!r}, which is for one process; start one, or choose --device cpu")
     target = torch.device(name)
     if kind == "cuda":
         if int(number) >= torch.cuda.device_count():
             raise GenaeError(f"device is {device!r}; PyTorch can use {torch.cuda.device_count()} GPUs on this machine")
         torch.cuda.set_device(target)
-    if "WORLD_SIZE" in os.environ and int(os.environ["WORLD_SIZE"]) > 1 and not dist.is_initialized():
+    if several and not dist.is_initialized():
         _meet("nccl" if target.type == "cuda" else "gloo")
         expect_same({"genae": VERSION, "PyTorch": torch.__version__}, "every process must run the same versions")
     return target
+
+
+def _best_device(several: bool) -> str:
+    """What ``auto`` means; several processes leave Apple's GPU alone."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() and not several else "cpu"
+
+
+def _apple_gpus() -> str:
+    return "one Apple GPU" if torch.backends.mps.is_available() else "no Apple GPU"
 
 
 def _meet(backend: str) -> None:

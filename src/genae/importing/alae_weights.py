@@ -61,7 +61,7 @@ def _newest(path: Path) -> Path:
     if not path.is_dir():
         return path
     try:
-        written = (path / "last_checkpoint").read_text().strip()
+        written = (path / "last_checkpoint").read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError):
         raise GenaeError(f"the folder {path} has no file last_checkpoint; give one of its .pth files") from None
     name = re.split(r"[/\\]", written)[-1]

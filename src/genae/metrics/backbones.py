@@ -20,6 +20,7 @@ from genae.metrics.features import FeatureNetwork
 from genae.metrics.lpips import Lpips, open_lpips
 from genae.metrics.weights import INCEPTION, Published, fetch, fill, is_published
 from genae.networks.inception import FidInception
+from genae.networks.layers import placed
 from genae.progress import Progress, silent
 from genae.storage import weights_digest
 
@@ -98,7 +99,7 @@ def inception(device: torch.device, weights: Mapping[str, Path]) -> FeatureNetwo
     for module in network.modules():
         if isinstance(module, BasicConv2d):  # a third faster
             module.conv, module.bn = fuse_conv_bn_eval(module.conv, module.bn), nn.Identity()
-    network = network.to(memory_format=torch.channels_last).to(device)
+    network = placed(network, device)
 
     def compute(images: Tensor) -> tuple[Tensor, Tensor | None]:
         return network(_rgb(images, "Inception-v3").to(device))

@@ -16,6 +16,7 @@ from genae.errors import GenaeError
 from genae.metrics.features import FeatureNetwork
 from genae.networks.arithmetic import exact_float32
 from genae.networks.classifier import ConvClassifier
+from genae.networks.layers import memory_format, placed
 from genae.progress import Progress, silent
 from genae.storage import load_tensors, load_weights, save_tensors, weights_digest
 from genae.version import VERSION
@@ -23,6 +24,8 @@ from genae.version import VERSION
 BATCH = 128
 SAVE_EVERY = 200
 """Steps of the training after which its state is kept, so that one that is cut off goes on."""
+RANDOM = {"cpu": torch, "cuda": torch.cuda, "mps": torch.mps}
+"""Kind of device -> what knows the state of its random numbers."""
 
 
 def classifier_path(data: ImageData) -> Path:
@@ -82,7 +85,7 @@ def _train(data: ImageData, device: torch.device, seed: int, progress: Progress)
     except OSError as error:
         raise GenaeError(f"cannot keep a classifier in {path.parent}: {error.strerror}; set GENAE_CACHE") from None
     torch.manual_seed(mix_seed("classifier", seed))
-    network = ConvClassifier(data.image_shape, len(data.classes)).to(memory_format=torch.channels_last).to(device)
+    network = placed(ConvClassifier(data.image_shape, len(data.classes)), device)
     train = data.split("train")
     steps = max(6 * len(train), 60_000) // BATCH
     optimiser = torch.optim.Adam(network.parameters(), fused=True)
@@ -93,7 +96,7 @@ def _train(data: ImageData, device: torch.device, seed: int, progress: Progress)
     progress(f"training the classifier of {data.name}", begin, steps)
     for step in range(begin, steps):
         indices = train[shuffled(step * BATCH, BATCH, len(train), seed)]
-        x = _shifted(data.images(indices, device), reach).contiguous(memory_format=torch.channels_last)
+        x = _shifted(data.images(indices, device), reach).contiguous(memory_format=memory_format(device))
         loss = F.cross_entropy(network(x), data.labels[indices].to(device))
         optimiser.zero_grad()
         loss.backward()
@@ -129,14 +132,14 @@ class _State:
         self.network, self.optimiser, self.schedule, self.path = network, optimiser, schedule, path
         self.identity = {"settings": settings, "genae": VERSION, "torch": torch.__version__}
         self.group = optimiser.param_groups[0]
-        self.on_gpu = next(network.parameters()).is_cuda
+        self.random = RANDOM[next(network.parameters()).device.type]
 
     def save(self, step: int) -> None:
         """Keep what ``step`` steps gave."""
         tensors = {f"network/{name}": tensor for name, tensor in self.network.state_dict().items()}
         for number, parameter in enumerate(self.group["params"]):
             tensors |= {f"adam/{number}/{key}": value for key, value in self.optimiser.state[parameter].items()}
-        tensors["random"] = torch.cuda.get_rng_state() if self.on_gpu else torch.get_rng_state()
+        tensors["random"] = self.random.get_rng_state()
         rates = {"lr": repr(self.group["lr"]), "beta": repr(self.group["betas"][0])}
         save_tensors(self.path, tensors, {**self.identity, **rates, "step": str(step)})
 
@@ -158,7 +161,7 @@ class _State:
         step = int(kept["step"])
         self.schedule.last_epoch = step
         self.group["lr"], self.group["betas"] = float(kept["lr"]), (float(kept["beta"]), self.group["betas"][1])
-        torch.cuda.set_rng_state(tensors["random"]) if self.on_gpu else torch.set_rng_state(tensors["random"])
+        self.random.set_rng_state(tensors["random"])
         return step
 
 

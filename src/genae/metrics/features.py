@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from genae.errors import GenaeError
+from genae.losses import in_float64
 from genae.networks.arithmetic import exact_float32
 
 
@@ -44,7 +45,7 @@ class FeatureNetwork:
             features, logits = self.compute(images)
         if not features.isfinite().all():
             raise GenaeError(f"{self.name} gave features that are NaN or infinite: its weights are damaged")
-        return Observed(features.float().cpu(), None if logits is None else logits.double().softmax(1).cpu())
+        return Observed(features.float().cpu(), None if logits is None else in_float64(logits).softmax(1).cpu())
 
     @property
     def protocol(self) -> dict[str, object]:

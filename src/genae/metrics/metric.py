@@ -156,7 +156,7 @@ class PairMetric(Metric):
         if batch.images is None:
             return {}
         errors = {path: self.error(x_hat, batch.images) for path, x_hat in batch.decoded.items()}
-        return {path: values.double().cpu().clamp_(max=self.most) for path, values in errors.items()}
+        return {path: values.cpu().double().clamp_(max=self.most) for path, values in errors.items()}
 
     def add(self, of: str, seen: Mapping[str, Tensor]) -> None:
         """Sum them."""

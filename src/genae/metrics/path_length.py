@@ -9,6 +9,7 @@ from torch import Tensor
 
 from genae.data.sampler import mix_seed
 from genae.latent.paths import lerp, slerp
+from genae.losses import in_float64
 from genae.metrics.backbones import Networks
 from genae.metrics.evaluation import check_finite
 from genae.metrics.features import FeatureNetwork
@@ -81,7 +82,7 @@ def by_features(network: FeatureNetwork) -> Perceiver:
     def distance(x: Tensor, y: Tensor) -> Tensor:
         with torch.no_grad():
             a, b = (network.compute((image + 1) * 127.5)[0] for image in (x, y))
-        return (a.double() - b.double()).square().flatten(1).mean(1)
+        return (in_float64(a) - in_float64(b)).square().flatten(1).mean(1)
 
     return Perceiver(network.suffix, network.protocol, distance)
 
@@ -161,14 +162,20 @@ def prior_path_lengths(
     generator = torch.Generator().manual_seed(mix_seed("paths", seed))
     device = next(iter(prior.state_dict().values())).device
 
-    def through(z: Tensor) -> Tensor:
+    def from_z(z: Tensor) -> Tensor:
         return decode(prior.decode(z.float().to(device)))
+
+    def from_w(w: Tensor) -> Tensor:
+        return decode(w.float().to(device))
 
     for start in range(0, count, BATCH):
         n = min(BATCH, count - start)
-        a, b = (prior.latent(n, generator).double().cpu() for _ in range(2))
-        u, v = (prior.decode(z.float().to(device)).double() for z in (a, b))
+        a, b = (prior.latent(n, generator).cpu().double() for _ in range(2))
+        u, v = (in_float64(prior.decode(z.float().to(device))) for z in (a, b))
         t = torch.rand(n, generator=generator, dtype=torch.float64)
         for end, at in (("full", t), ("end", torch.zeros_like(t))):
-            yield f"z_{end}", path_lengths(through, distance, slerp, a, b, at).cpu()
-            yield f"w_{end}", path_lengths(lambda w: decode(w.float()), distance, lerp, u, v, at.to(u.device)).cpu()
+            yield f"z_{end}", path_lengths(from_z, distance, slerp, a, b, at).cpu()
+            yield (
+                f"w_{end}",
+                path_lengths(from_w, distance, lerp, u, v, at.to(u.device)).cpu(),
+            )

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from genae.losses import in_float64
 from genae.metrics.metric import PairMetric
 from genae.metrics.records import CODE
 from genae.protocol import Autoencoder
@@ -66,7 +67,7 @@ class MsSsim(PairMetric):
 
 def mse(x: Tensor, y: Tensor) -> Tensor:
     """Mean squared error of each image, [B]; images [B, C, H, W] in [-1, 1] (in [0, 1]: a quarter)."""
-    return (x.double() - y.double()).square().flatten(1).mean(1)
+    return (in_float64(x) - in_float64(y)).square().flatten(1).mean(1)
 
 
 def psnr(x: Tensor, y: Tensor, data_range: float = 2.0) -> Tensor:
@@ -119,7 +120,7 @@ def ms_ssim(x: Tensor, y: Tensor, low: float = -1.0, high: float = 1.0) -> Tenso
 
 
 def _unit(x: Tensor, low: float, high: float) -> Tensor:
-    return (x.double() - low) / (high - low)
+    return (in_float64(x) - low) / (high - low)
 
 
 def _similarity(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

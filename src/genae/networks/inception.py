@@ -5,6 +5,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models import inception as tv
 
+from genae.networks.layers import memory_format
+
 
 class FidInception(tv.Inception3):  # type: ignore[misc]
     """Images [B, 3, H, W] with values 0..255 -> features [B, 2048] and unbiased logits [B, 1008].
@@ -34,7 +36,7 @@ class FidInception(tv.Inception3):  # type: ignore[misc]
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         x = (tf1_resize(x.float(), self.side) - 128) / 128
-        features = super().forward(x.contiguous(memory_format=torch.channels_last))
+        features = super().forward(x.contiguous(memory_format=memory_format(x.device)))
         return features, features @ self.head.weight.T
 
 

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genae.networks.equalised import LEAK, EqualisedLinear
+from genae.networks.layers import memory_format
 
 
 def levels_of(resolution: int) -> int:
@@ -88,7 +89,7 @@ def widened(weight: Tensor) -> Tensor:
     """Kernels [..., 3, 3] -> [..., 4, 4]: the sum of the four places of a 3 x 3 kernel in a 4 x 4 one."""
     tall = F.pad(weight, (0, 0, 0, 1)) + F.pad(weight, (0, 0, 1, 0))
     wide = F.pad(tall, (0, 1)) + F.pad(tall, (1, 0))
-    return wide.contiguous(memory_format=torch.channels_last)
+    return wide.contiguous(memory_format=memory_format(wide.device))
 
 
 class Colour(nn.Module):

@@ -8,6 +8,7 @@ from torch import Tensor
 from genae.data.sampler import mix_seed, shuffled
 from genae.data.sources import ImageData
 from genae.data.transfer import sent
+from genae.networks.layers import memory_format
 from genae.networks.style_layers import halved
 from genae.protocol import Autoencoder, Part
 
@@ -60,7 +61,7 @@ class Feed:
 
     def _converted(self, indices: Tensor, mirrored: Tensor) -> Tensor:
         """Images of full size [B, C, H, W], in [-1, 1]."""
-        stored = self.data.stored(indices, self.device).contiguous(memory_format=torch.channels_last)
+        stored = self.data.stored(indices, self.device).contiguous(memory_format=memory_format(self.device))
         if self.flip:
             stored = torch.where(sent(mirrored, self.device).view(-1, 1, 1, 1), stored.flip(-1), stored)
         return self.data.converted(stored)

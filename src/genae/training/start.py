@@ -12,6 +12,7 @@ from genae.autoencoders import AUTOENCODERS
 from genae.data.sampler import mix_seed
 from genae.data.sources import ImageData, open_data
 from genae.errors import GenaeError, reason
+from genae.networks.layers import placed
 from genae.protocol import Autoencoder
 from genae.storage import write_atomically
 from genae.training.checkpoint import RunFolder
@@ -58,7 +59,7 @@ def train(
     stored = folder.config
     if stored:
         config = _continue(config, stored, folder)
-    model = build_model(config, data.image_shape).to(device)
+    model = placed(build_model(config, data.image_shape), device)
     if config.patience and not stored:
         _check_patience(config, model)
     precision = _precision(config, stored, model, device)
