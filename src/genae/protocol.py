@@ -115,7 +115,7 @@ class Autoencoder(nn.Module):
         ``batches`` yields image batches [B, C, H, W] in [-1, 1], at the resolution of ``stage(images)``; ``images`` is
         the number of images seen so far.
 
-        Rules, each checked by the loop or by ``tests/test_protocol.py``:
+        Rules, each checked by the loop, by ``tests/test_protocol.py`` or ``tests/training/test_device_reads.py``:
 
         1. Never ``yield`` inside a ``with`` block.
         2. After a yield, reuse a tensor only if the networks just trained are not on the path that will be
@@ -125,6 +125,8 @@ class Autoencoder(nn.Module):
            pass, not around a yield.
         5. Random numbers come from `draw`, so that two processes or two accumulated parts draw what one whole batch
            would.
+        6. Nothing is read from the device (``.item()``, an ``if`` on a tensor, a mask as an index), and no tensor is
+           made there of Python's numbers (``torch.tensor(..., device=)``): a GPU would wait. Constants are buffers.
         """
         raise NotImplementedError
 
