@@ -20,6 +20,8 @@ from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_a
 from torch.utils._pytree import tree_flatten, tree_map
 
 GPU = torch.device("mps", 0)
+ROOM = 1 << 30
+"""Bytes of its memory."""
 BETWEEN_DEVICES = {"_to_copy", "copy_", "index", "index_put_", "_index_put_impl_", "_has_compatible_shallow_copy_type"}
 """Operations that may read tensors of two devices."""
 
@@ -87,6 +89,8 @@ def pretended_gpu() -> Iterator[list[int]]:
         mock.patch("torch.backends.mps.is_available", return_value=True),
         mock.patch("torch.mps.manual_seed", seeds.append),
         mock.patch("torch.mps._get_default_mps_generator", return_value=torch.default_generator),
+        mock.patch("torch.mps.recommended_max_memory", return_value=ROOM),
+        mock.patch("torch.mps.driver_allocated_memory", return_value=0),
         mock.patch("torch.tensor", make),
         PretendedGpu(),
     ):

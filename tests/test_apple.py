@@ -7,6 +7,7 @@ import torch
 
 from genae import api, distributed
 from genae.autoencoders import AUTOENCODERS
+from genae.data.transfer import has_room
 from genae.errors import GenaeError
 from genae.model import load
 from genae.networks.layers import memory_format
@@ -15,11 +16,12 @@ from genae.training.checkpoint import RunFolder
 from genae.training.config import Config
 from genae.training.prior_fit import fit_of, fit_to_codes
 from genae.training.start import train
+from tests.pretended import GPU, ROOM
 
 
 @pytest.mark.parametrize("device", ["mps", "mps:0", "auto"])
 def test_the_gpu_is_found(device: str, apple_gpu: list[int]) -> None:
-    assert distributed.start(device) == torch.device("mps", 0)
+    assert distributed.start(device) == GPU
 
 
 def test_a_gpu_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,6 +62,11 @@ def test_a_pretended_gpu_refuses_what_a_real_one_does(apple_gpu: list[int]) -> N
         norm(maps.contiguous(memory_format=torch.channels_last))
 
 
+def test_a_data_set_moves_there_if_it_takes_at_most_half_of_the_free_memory(apple_gpu: list[int]) -> None:
+    assert has_room(GPU, ROOM // 2)
+    assert not has_room(GPU, ROOM // 2 + 1)
+
+
 @pytest.mark.parametrize("name", AUTOENCODERS)
 def test_every_model_trains_and_is_used_there(name: str, apple_gpu: list[int], tiny_options, tmp_path: Path) -> None:
     """Without float64, without an operation that has no kernel there, in PyTorch's own order of memory."""
@@ -69,7 +76,7 @@ def test_every_model_trains_and_is_used_there(name: str, apple_gpu: list[int], t
     assert RunFolder(tmp_path).beginnings()[0]["precision"] == "float32"
     assert len(apple_gpu) == len(set(apple_gpu)) > 0, "its random numbers are functions of the images seen"
     model = load(tmp_path, device="mps")
-    assert {p.device for p in model.autoencoder.parameters()} == {torch.device("mps", 0)}
+    assert {p.device for p in model.autoencoder.parameters()} == {GPU}
     if model.spaces:
         images = torch.rand(3, *model.image_shape) * 2 - 1
         assert model.reconstruct(images).device.type == "cpu"
@@ -87,9 +94,8 @@ def test_it_trains_what_the_cpu_does(apple_gpu: list[int], short_config, tmp_pat
 @pytest.mark.parametrize("kind", PRIORS)
 def test_every_prior_is_fitted_and_sampled_there(kind: str, apple_gpu: list[int], two_clusters, tmp_path: Path) -> None:
     settings = fit_of(kind, {} if kind in ("gaussian", "mixture") else {"images": 64, "batch_size": 16})
-    device = torch.device("mps", 0)
-    prior, _ = fit_to_codes(two_clusters(200), settings, tmp_path / "partial", device=device)
-    prior = prior.to(device)
+    prior, _ = fit_to_codes(two_clusters(200), settings, tmp_path / "partial", device=GPU)
+    prior = prior.to(GPU)
     assert prior.sample(5, torch.Generator().manual_seed(0)).shape == (5, 2)
 
 
@@ -106,5 +112,5 @@ def test_it_measures_what_the_cpu_does(apple_gpu: list[int], small_run: Path, tm
 
 
 def test_order_of_memory() -> None:
-    assert memory_format(torch.device("mps", 0)) == torch.contiguous_format
+    assert memory_format(GPU) == torch.contiguous_format
     assert memory_format(torch.device("cpu")) == torch.channels_last

@@ -44,6 +44,7 @@ def test_weights_of_another_architecture_are_refused(tmp_path: Path, short_confi
         load(path)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no modes")
 @pytest.mark.parametrize("umask", [0o022, 0o077])
 def test_weights_have_the_mode_of_any_new_file(umask: int, tmp_path: Path) -> None:
     before = os.umask(umask)

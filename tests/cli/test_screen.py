@@ -2,7 +2,6 @@
 
 import io
 import os
-import pty
 import re
 import subprocess
 import sys
@@ -14,6 +13,8 @@ from rich.console import Console
 
 from genae.cli import screen
 from genae.training.config import Config
+
+pty = pytest.importorskip("pty", reason="this system has no pseudo-terminals")
 
 
 class Terminal:

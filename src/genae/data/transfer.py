@@ -24,9 +24,11 @@ def rows_sent(rows: Tensor, indices: Tensor, device: torch.device) -> Tensor:
 def has_room(device: torch.device, size: int) -> bool:
     """Whether ``size`` bytes of images are better kept on ``device``: on a GPU, if they take at most `SHARE` of its
     free memory."""
-    if device.type != "cuda":
-        return True
-    return size <= SHARE * torch.cuda.mem_get_info(device)[0]
+    if device.type == "cuda":
+        return size <= SHARE * torch.cuda.mem_get_info(device)[0]
+    if device.type == "mps":
+        return size <= SHARE * (torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
+    return True
 
 
 def _from_host_to_gpu(x: Tensor, device: torch.device) -> bool:
