@@ -128,6 +128,7 @@ def test_a_seed_that_fails_is_said_and_the_others_are_measured(tmp_path: Path) -
     [
         ({"table": "aae/table1"}, "no table 'aae/table1'; did you mean 'aaae/table1'"),
         ({"budget": "tiny"}, "budget is 'tiny'; expected one of cpu, gpu, smoke"),
+        ({"precision": "half"}, "precision is 'half'; expected one of bfloat16, float32"),
         ({"rows": ["alise"]}, "no row 'alise'; did you mean 'alice'"),
         ({"columns": ["mnist"]}, "no column 'mnist'; did you mean"),
         ({"seeds": (0, 0)}, r"seeds are \[0, 0\]; expected different whole numbers"),
