@@ -61,10 +61,14 @@ def together(tmp_path: Path, script: str, processes: int = 2, timeout: float = 1
 
 
 SHARED_WORK = """
+from dataclasses import replace
 import os
 import torch
 from genae import distributed
+from genae.data.sources import open_data
 from genae.errors import GenaeError
+from genae.training.config import Config
+from genae.training.start import train
 
 if os.environ["RANK"] == "2":
     distributed.VERSION = "0.0.1"
@@ -111,6 +115,14 @@ try:
     distributed.check_replicas(torch.nn.Linear(1, 1) if mine else torch.nn.Linear(1, 1, dtype=torch.float64))
 except GenaeError as error:
     print(error, flush=True)
+digits = open_data("digits")
+if mine == 2:
+    digits = replace(digits, pixels=digits.pixels.flip(0))
+for data, flags in ((digits, {}), (None, {"seed": mine}), (None, {"patience": 1})):
+    try:
+        train(Config("alae", "digits", **flags), "run", data=data)
+    except GenaeError as error:
+        print(error, flush=True)
 if mine == 1:
     raise OSError(28, "No space left on device", "cache/x")
 with distributed.failing_together():
@@ -133,7 +145,12 @@ def test_what_one_process_fails_at_reaches_the_others(tmp_path: Path) -> None:
         "(True, 5)",
         "process 1 has --width 1, process 0 has 0: every process must be started alike",
     ]
-    assert "process 1 holds other weights than process 0" in first
+    assert first.splitlines()[6].startswith("process 1 holds other weights than process 0")
+    assert first.splitlines()[7].startswith("process 2 has images of digits with the hash ")
+    assert first.splitlines()[8:] == [
+        "process 1 has --seed 1, process 0 has 0: every process must be started alike",
+        "--patience waits for a lower reconstruction error, which alae does not minimise: leave it out",
+    ]
     assert all(status > 0 for status, _, _ in ends), "one failed for itself, while the others waited for it"
     for _, _, errors in (ends[0], ends[2]):
         assert "process 1 failed: [Errno 28] No space left on device: 'cache/x'" in errors
