@@ -11,7 +11,8 @@ from torch.profiler import ProfilerActivity, profile
 
 from genae.autoencoders import AUTOENCODERS
 from genae.data.sources import open_data
-from genae.protocol import Autoencoder, Part, Update
+from genae.metrics.reconstruction import reconstruction_mse
+from genae.protocol import Autoencoder, Part, Update, evaluating
 from genae.settings.presets import PRESETS
 from genae.training.config import Config, resolve
 from genae.training.memory import footprints
@@ -45,11 +46,21 @@ def test_what_is_predicted_is_what_the_allocator_gives_out(tiny_model) -> None:
     (predicted,) = footprints(deepcopy(model))
     data = open_data(torch.zeros(100, 1, 8, 8, dtype=torch.uint8))
     run = Trainer(Config("stacked-wae", "array", precision="float32"), None, data, model, lambda event: None)
-    run.loop.iteration(0, 1e-3)
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+
+    @torch.no_grad()
+    def validation() -> None:
+        with evaluating(model):
+            reconstruction_mse(model, run.feed.full_size(torch.arange(100).repeat(2)))
+
+    def iteration() -> None:
         run.loop.iteration(0, 1e-3)
-    changes = [e.nbytes() for e in profiler.profiler.kineto_results.events() if e.name() == "[memory]"]
-    assert predicted.iteration == pytest.approx(max(accumulate(changes)), rel=0.15)
+
+    for work, expected in ((iteration, predicted.iteration), (validation, predicted.validation)):
+        work()
+        with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+            work()
+        changes = [e.nbytes() for e in profiler.profiler.kineto_results.events() if e.name() == "[memory]"]
+        assert expected == pytest.approx(max(accumulate(changes)), rel=0.15)
 
 
 def test_a_validation_needs_less_than_the_training_of_its_last_stage() -> None:

@@ -103,12 +103,12 @@ def _iteration(ghost: Autoencoder, feed: Feed, images: int, parts: Sequence[Part
 
 
 def _validation(ghost: Autoencoder, feed: Feed) -> int:
-    """The most that a batch of a validation holds, of images or of samples."""
+    """The most that a validation holds: the second batch of images comes before the first one's last are gone."""
     with torch.no_grad(), evaluating(ghost), _Live(ghost) as live:
         if ghost.has_encoder:
-            x = next(feed.full_size(feed.data.split("train")))
-            for x_hat in reconstructions(ghost, ghost.encode(x), ghost.priors).values():
-                mse(x_hat, x)
+            for x in feed.full_size(torch.zeros(2 * feed.at_once, dtype=torch.long)):
+                for x_hat in reconstructions(ghost, ghost.encode(x), ghost.priors).values():
+                    mse(x_hat, x)
         for prior in ghost.priors.values():
             ghost.decode(prior.sample(feed.at_once, torch.Generator()))
     return live.peak
