@@ -33,7 +33,7 @@ COMMANDS = {
     "evaluate": "evaluate {run} --metrics mse,psnr,icp,fd,1nn,knn,nearest,swd,fpl,cost --samples 1000",
     "probe": "probe {run} --frozen conv1 --heads mlp,knn --epochs 3 --seeds 0,1",
     "reproduce, a fitted prior": "reproduce aaae/table1 --budget smoke --rows aaae,aaae-plus --columns mnist_icp",
-    "reproduce, recognition": "reproduce patchvae/table1 --budget smoke --rows patchvae --columns conv1-5_cifar100",
+    "reproduce, recognition": "reproduce patchvae/table1 --budget smoke --rows patchvae --columns cifar100_conv1-5",
 }
 NOT_COMPARED = {"seconds", "images_per_second", "data_share", "train_seconds"}
 
