@@ -86,7 +86,7 @@ def test_every_model_trains_and_is_used_there(name: str, apple_gpu: list[int], t
 
 def test_it_trains_what_the_cpu_does(apple_gpu: list[int], short_config, tmp_path: Path) -> None:
     for device in ("cpu", "mps"):
-        train(short_config(images=64, device=device), tmp_path / device)
+        train(short_config(images=24, device=device), tmp_path / device)
     cpu, mps = (load(tmp_path / device, device="cpu").autoencoder.state_dict() for device in ("cpu", "mps"))
     assert all(torch.allclose(mps[name].float(), value.float(), rtol=1e-2, atol=1e-4) for name, value in cpu.items())
 
