@@ -165,9 +165,7 @@ def evaluate(
     for name in networks:
         check_network(name)
     request = Request(**(settings | {"networks": networks}))
-    subject = Subject(
-        model.autoencoder, model.digest, model.trained_on, model.name, model.folder, model.checkpoint
-    )  # fmt: skip
+    subject = Subject(model.autoencoder, model.digest, model.trained_on, model.name, model.folder)
     if metrics is None:
         offers = offers_of(subject, data)
         metrics = [
@@ -181,7 +179,7 @@ def evaluate(
     _prepare(out)
     sources = Networks(model.device, request.weights, lambda: data, progress)
     evaluation = ModelEvaluation(subject, data, opened(metrics), request, sources, progress)
-    records = [_with_precision(record, model) for record in evaluation.run()]
+    records = [_with_weights(record, model) for record in evaluation.run()]
     _keep(records, out)
     return records
 
@@ -245,7 +243,7 @@ def probe(
     def measure() -> list[Record]:
         records = []
         for record in probe_encoder(trunk, model.digest, data, request, progress, flip=model.config.flip):
-            records.append(_with_precision(record, model))
+            records.append(_with_weights(record, model))
             _keep(records[-1:], model.folder / "metrics.jsonl" if model.folder else None)
         return records
 
@@ -259,12 +257,13 @@ def _check_settings(settings: Mapping[str, object], of: type[Request] | type[Pro
             raise GenaeError(f"there is no setting {name!r}; {nearest(name, names)}")
 
 
-def _with_precision(record: Record, model: Model) -> Record:
-    """A record whose fingerprint says what its weights were trained in."""
+def _with_weights(record: Record, model: Model) -> Record:
+    """A record whose fingerprint says which weights of a run these are, and in which precision they were trained."""
     fingerprint = record["fingerprint"]
     if fingerprint.get("weights") != model.digest:
         return record
-    return {**record, "fingerprint": {**fingerprint, "trained_in": model.config.precision}}
+    which = {"checkpoint": model.checkpoint} if model.checkpoint else {}
+    return {**record, "fingerprint": {**fingerprint, **which, "trained_in": model.config.precision}}
 
 
 def _model_of(run: Path | str | Model) -> Model:

@@ -168,5 +168,7 @@ def test_the_weights_of_a_checkpoint_are_measured_and_named(trained_twice: Path,
         assert record["fingerprint"]["weights"] == model.digest
         values[checkpoint] = record["value"]
     assert values["best"] != values["last"]
+    (probed, *_) = api.probe(load(trained_twice, checkpoint=16), frozen="all", heads=["knn"])
+    assert probed["fingerprint"]["checkpoint"] == "checkpoint after 16 images"
     best, last = ([line] for line in read_lines(tmp_path / "metrics.jsonl", "of") if line["of"] == "code")
     assert tables.compare({"best": best, "last": last})[2] == []

@@ -42,8 +42,6 @@ class Subject:
     name: str
     folder: Path | None = None
     """Of its run, where it has one."""
-    checkpoint: str = ""
-    """Which of the run's weights these are, in words."""
 
 
 class ModelEvaluation(Evaluation):
@@ -68,7 +66,7 @@ class ModelEvaluation(Evaluation):
         self.batch = batch_for(subject.autoencoder)
         self.priors = list(subject.autoencoder.priors) if request.priors is None else list(request.priors)
         self.offers = offers_of(subject, data)
-        self.base |= {"weights": subject.digest} | ({"checkpoint": subject.checkpoint} if subject.checkpoint else {})
+        self.base |= {"weights": subject.digest}
         if request.real is not None:
             self.base["real"] = request.real
         if other := OTHER_SPLIT.get(request.split):
