@@ -42,10 +42,10 @@ def test_what_is_alive_at_the_same_time_is_counted_once() -> None:
 
 
 def test_what_is_predicted_is_what_the_allocator_gives_out(tiny_model) -> None:
-    model = tiny_model("stacked-wae", width=16, prior_width=64, batch_size=64)
+    model = tiny_model("alae", width=64, batch_size=64)  # dense: convolutions take work space besides
     (predicted,) = footprints(deepcopy(model))
     data = open_data(torch.zeros(100, 1, 8, 8, dtype=torch.uint8))
-    run = Trainer(Config("stacked-wae", "array", precision="float32"), None, data, model, lambda event: None)
+    run = Trainer(Config("alae", "array", precision="float32"), None, data, model, lambda event: None)
 
     @torch.no_grad()
     def validation() -> None:
