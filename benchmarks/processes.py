@@ -25,7 +25,7 @@ from typing import NamedTuple
 from safetensors.torch import load_file
 
 TRAIN = """train aaae/mnist-plus --data digits --size 16 --width 8 --images 640 --anneal 0 --validate-every 320
-    --checkpoint-every 320 --precision float32 --device cpu --run"""
+    --checkpoint-every 320 --precision float32 --device cpu --run run"""
 COMMANDS = {
     "train, and a prior": TRAIN,
     "prior, in closed form": "prior {run} mixture --components 8",
@@ -124,8 +124,7 @@ def main() -> None:
             folder.mkdir(parents=True)
             if "{run}" in command:
                 shutil.copytree(root / "0-1" / "run", folder / "run")
-            words = command.format(run="run").split() + (["run"] if number == 0 else [])
-            texts[processes], seconds = launch(processes, words, folder)
+            texts[processes], seconds = launch(processes, command.format(run="run").split(), folder)
             row = [name, str(processes), f"{seconds:.0f}", "", "", "", ""]
             if processes > 1:
                 compared = compare(folders[1], folder, (texts[1], texts[processes]))
