@@ -5,8 +5,11 @@
 `genae train` trains on the built-in digits with each number of processes. `prior`, `evaluate` and `probe` then work on
 copies of the one-process run, so that their own share of the differences is seen. `reproduce` trains, fits and measures
 cells of two tables. What is compared with one process: which files exist, what is printed (without numbers), the
-largest difference of a weight and of a code, and the largest relative difference of a measurement. Trainings are
-short: adversarial training makes of the rounding of its first iterations a thousandfold after a few dozen.
+largest difference of a weight and of a code, and the largest relative difference of a measurement.
+
+A training enlarges the rounding of its first iterations, an adversarial one a thousandfold within a few dozen. So each
+command is also run by one process with other instructions of the processor (``1, other rounding``): several processes
+should differ by no more than that. tests/test_protocol.py compares them in float64.
 """
 
 import argparse
@@ -18,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,6 +38,7 @@ COMMANDS = {
     "reproduce, a fitted prior": "reproduce aaae/table1 --budget smoke --rows aaae,aaae-plus --columns mnist_icp",
     "reproduce, recognition": "reproduce patchvae/table1 --budget smoke --rows patchvae --columns cifar100_conv1-5",
 }
+OTHER_ROUNDING = {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41"}
 NOT_COMPARED = {"seconds", "images_per_second", "data_share", "train_seconds"}
 
 
@@ -49,12 +53,13 @@ class Compared(NamedTuple):
     """Largest relative difference."""
 
 
-def launch(processes: int, words: list[str], folder: Path) -> tuple[str, float]:
-    """Run ``genae`` with so many processes in ``folder``; its standard output, and the seconds."""
+def launch(processes: int, words: list[str], folder: Path, more: Mapping[str, str]) -> tuple[str, float]:
+    """Run ``genae`` with so many processes in ``folder``, and ``more`` in the environment; its standard output, and
+    the seconds."""
     torchrun = ["-m", "torch.distributed.run", "--nproc-per-node", str(processes), "--master-port", "29533", "-m", "--"]
     command = [sys.executable, *(torchrun if processes > 1 else ["-m"]), "genae", *words]
     begun = time.perf_counter()
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=folder, env=os.environ | more, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"{' '.join(words)} with {processes} processes failed:\n{done.stdout}\n{done.stderr}")
     return done.stdout, time.perf_counter() - begun
@@ -112,25 +117,26 @@ def main() -> None:
     parser.add_argument("--most", type=int, default=3, help="the largest number of processes")
     parser.add_argument("--keep", type=Path, help="folder to work in, which is kept")
     arguments = parser.parse_args()
-    os.environ |= {"OMP_NUM_THREADS": "1"}
     root = arguments.keep or Path(tempfile.mkdtemp())
     rows = [["command", "processes", "seconds", "files", "printed", "weights differ by", "numbers differ by"]]
+    sides: dict[str, tuple[int, dict[str, str]]] = {"1": (1, {}), "1, other rounding": (1, OTHER_ROUNDING)}
+    sides |= {str(processes): (processes, {}) for processes in range(2, arguments.most + 1)}
     for number, (name, command) in enumerate(COMMANDS.items()):
-        texts: dict[int, str] = {}
-        folders: dict[int, Path] = {}
-        for processes in range(1, arguments.most + 1):
-            os.environ["GENAE_CACHE"] = str(root / f"cache-{processes}")
-            folders[processes] = folder = root / f"{number}-{processes}"
+        first: tuple[Path, str] | None = None
+        for place, (side, (processes, environment)) in enumerate(sides.items()):
+            folder = root / f"{number}-{place}"
             folder.mkdir(parents=True)
             if "{run}" in command:
-                shutil.copytree(root / "0-1" / "run", folder / "run")
-            texts[processes], seconds = launch(processes, command.format(run="run").split(), folder)
-            row = [name, str(processes), f"{seconds:.0f}", "", "", "", ""]
-            if processes > 1:
-                compared = compare(folders[1], folder, (texts[1], texts[processes]))
+                shutil.copytree(root / "0-0" / "run", folder / "run")
+            more = environment | {"OMP_NUM_THREADS": "1", "GENAE_CACHE": str(root / f"cache-{place}")}
+            text, seconds = launch(processes, command.format(run="run").split(), folder, more)
+            row = [name, side, f"{seconds:.0f}", "", "", "", ""]
+            if first:
+                compared = compare(first[0], folder, (first[1], text))
                 row[3:] = [compared.files, compared.printed, *map(in_words, compared[2:])]
+            first = first or (folder, text)
             rows.append(row)
-            print("\t".join(rows[-1]), file=sys.stderr, flush=True)
+            print("\t".join(row), file=sys.stderr, flush=True)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
