@@ -1,6 +1,7 @@
 """Which record of a run a cell shows."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -59,3 +60,15 @@ def test_tables_of_styles_ask_for_as_many_training_images_as_samples(
     (run / "metrics.jsonl").write_text(json.dumps(line) + "\n")
     assert cells["gpu"].find(run)
     assert not cells["cpu"].find(run)
+
+
+def test_distances_of_real_data_are_measured(small_run: Path, tmp_path: Path) -> None:
+    """The row "true data" of SWAE's Table 1: training images against test images."""
+    copy = tmp_path / "run"
+    shutil.copytree(small_run, copy)
+    cell = lookup.evaluation(Row(), measure_of("celeba_fid"), "smoke", copy)
+    newest = cell.find_or_measure(copy, silent)
+    assert newest["of"] == "real data"
+    assert newest["metric"].startswith("fd1k-classifier")
+    assert newest["fingerprint"]["images_split"] == "train"
+    assert newest["value"] > 0
