@@ -16,6 +16,12 @@ def reason(error: BaseException) -> str:
     return next(iter(str(error).splitlines()), type(error).__name__)
 
 
+def told(error: BaseException) -> str:
+    """The first line of what an exception tells the user, which may be nothing; typer's own errors format theirs."""
+    message = getattr(error, "format_message", error.__str__)()
+    return next(iter(message.splitlines()), "")
+
+
 def nearest(given: str, known: Iterable[str]) -> str:
     """A hint naming the valid spelling nearest to ``given``, or all of them where none is near."""
     names = sorted(known)

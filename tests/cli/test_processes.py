@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
 import warnings
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from genae import distributed
 from genae.cli import processes
 from genae.distributed import liveness
 from genae.storage import load_tensors
@@ -61,6 +63,33 @@ def test_what_fails_in_every_process_is_said_once(torchrun, genae, capsys, monke
     assert capsys.readouterr().err.splitlines() == [
         f"genae: error: process {rank}: nothing is not a run folder; a prior is kept in one" for rank in (0, 1)
     ], "this process was not ended"
+
+
+def test_an_error_is_announced_in_the_words_in_which_it_is_told(torchrun, genae, capsys, monkeypatch):
+    announced = []
+
+    class Heard:
+        ending = threading.Event()
+
+        def fail(self, sentence, message):
+            announced.append(message)
+
+        def tells(self, message):
+            return message not in announced
+
+    monkeypatch.setattr(distributed, "_watch", Heard())
+    torchrun(1)
+    assert genae("train", "stacked-wae") == 2
+    assert announced == ["Missing option '--run'."]
+    assert capsys.readouterr().err == "", "process 0 says it"
+
+
+@pytest.mark.parametrize("name", ["WORLD_SIZE", "RANK", "LOCAL_RANK"])
+def test_an_environment_without_numbers(name, torchrun, genae, capsys, monkeypatch):
+    torchrun(0)
+    monkeypatch.setenv(name, "two")
+    assert genae("list") == 2
+    assert capsys.readouterr().err.startswith(f"genae: error: {name} is 'two' in the environment; expected a number")
 
 
 SHARED = """

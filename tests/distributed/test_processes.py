@@ -8,9 +8,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from genae import distributed
 from genae.errors import GenaeError
 from genae.training.checkpoint import RunFolder
 from genae.training.start import train
@@ -19,10 +21,33 @@ from genae.version import VERSION
 SETTINGS = ["--data=digits", "--checkpoint-every=320", "--validate-every=320"]
 
 
-@pytest.mark.parametrize("device", ["gpu", "cuda:x", "cuda:99"])
+@pytest.mark.parametrize("device", ["gpu", "cuda:x", "cuda:", "cuda:99"])
 def test_devices_that_are_not_there(device: str, tmp_path: Path, short_config) -> None:
     with pytest.raises(GenaeError, match=f"device is '{device}'"):
         train(short_config(device=device), tmp_path / "run")
+
+
+def test_requests_to_stop_are_heard_while_the_main_thread_waits(monkeypatch) -> None:
+    watch = SimpleNamespace(suspicious=False, stopping=False, leave=lambda: None)
+    monkeypatch.setattr(distributed, "_watch", None)
+    monkeypatch.setattr(distributed, "watch_group", lambda *_: watch)
+    monkeypatch.setattr("sys.excepthook", sys.excepthook)
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        distributed._begin_watch(0, 2)
+        monkeypatch.setattr(distributed, "_watch", None)  # as if no handler ran
+        signal.signal(signal.SIGINT, lambda *_: None)
+        for number, heard in ((signal.SIGINT, (True, False)), (signal.SIGTERM, (True, True))):
+            signal.raise_signal(number)
+            for _ in range(500):
+                if (watch.suspicious, watch.stopping) == heard:
+                    break
+                time.sleep(0.01)
+            assert (watch.suspicious, watch.stopping) == heard
+    finally:
+        signal.set_wakeup_fd(-1)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @pytest.mark.slow

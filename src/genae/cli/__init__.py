@@ -8,8 +8,8 @@ import os
 import sys
 
 from genae.cli.app import app
-from genae.cli.processes import failing_together, take_roles, told
-from genae.errors import GenaeError
+from genae.cli.processes import failing_together, said, take_roles
+from genae.errors import GenaeError, told
 
 # isort: off
 # The help lists commands in the order in which they come.
@@ -31,11 +31,11 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception as error:
-        usage = getattr(error, "format_message", None)  # typer's own errors
+        usage = hasattr(error, "format_message")  # typer's own errors
         if "--debug" in sys.argv or not (usage or isinstance(error, GenaeError | OSError)):
             raise
-        message = next(iter(str(usage() if usage else error).splitlines()), "")
-        if message and (sentence := told(message)):  # none where the help was shown instead
+        message = told(error)
+        if message and (sentence := said(message)):  # none where the help was shown instead
             print(f"genae: error: {sentence}", file=sys.stderr)
         sys.exit(2)
     sys.exit(code if isinstance(code, int) else 0)

@@ -6,6 +6,8 @@ import warnings
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 
+from genae.errors import GenaeError
+
 SHARED = ("train", "prior", "evaluate", "probe", "reproduce")
 """Commands that every process carries out; process 0 alone carries out the others."""
 
@@ -15,9 +17,21 @@ def rank() -> int:
     return int(os.environ.get("RANK", 0))
 
 
+def processes() -> int:
+    """How many were started together."""
+    return int(os.environ.get("WORLD_SIZE", 1))
+
+
 def take_roles(arguments: Sequence[str]) -> None:
-    """Process 0 speaks for all; the others carry out a shared command in silence, and end at once for any other."""
-    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+    """Process 0 speaks for all; the others carry out a shared command in silence, and end at once for any other.
+
+    Raises `GenaeError` where the environment gives no numbers.
+    """
+    for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK"):
+        if not (value := os.environ.get(name, "1")).isdecimal():
+            os.environ["WORLD_SIZE"] = "1"  # this process speaks for itself
+            raise GenaeError(f"{name} is {value!r} in the environment; expected a number: unset it, or use torchrun")
+    if processes() <= 1:
         return
     command = next((argument for argument in arguments if not argument.startswith("-")), "")
     shared = command in SHARED and not {"--help", "--dry-run"} & {*arguments}
@@ -32,7 +46,7 @@ def take_roles(arguments: Sequence[str]) -> None:
 
 def failing_together() -> AbstractContextManager[None]:
     """Inside, one process's failure ends all of them."""
-    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+    if processes() <= 1:
         return nullcontext()
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # a lost connection is told in one sentence, by genae
     from genae import distributed
@@ -40,10 +54,10 @@ def failing_together() -> AbstractContextManager[None]:
     return distributed.failing_together()
 
 
-def told(message: str) -> str | None:
+def said(message: str) -> str | None:
     """What this process says of the error with which it ends: among several it names itself, unless the message names
     another. None where several on a machine end with the same: the first of them says it."""
-    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+    if processes() <= 1:
         return message
     from genae import distributed
 

@@ -3,6 +3,7 @@
 import atexit
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -21,7 +22,7 @@ from torch.distributed.distributed_c10d import PrefixStore
 
 from genae.distributed import liveness
 from genae.distributed.liveness import Watch, watch_group
-from genae.errors import GenaeError, reason
+from genae.errors import GenaeError, reason, told
 from genae.version import VERSION
 
 S = TypeVar("S")
@@ -52,8 +53,8 @@ def start(device: str) -> torch.device:
     name = device if device != "auto" else _best_device(several)
     if name in NUMBERED:
         name = f"{name}:{os.environ.get('LOCAL_RANK', 0) if name == 'cuda' else 0}"
-    kind, _, number = name.partition(":")
-    if kind not in ("cpu", *NUMBERED) or (number and not number.isdigit()):
+    kind, colon, number = name.partition(":")
+    if kind not in ("cpu", *NUMBERED) or (colon and not number.isdecimal()):
         raise GenaeError(f"device is {device!r}; expected auto, cpu, cuda, cuda:NUMBER or mps")
     if kind == "mps" and (int(number) or not torch.backends.mps.is_available()):
         raise GenaeError(f"device is {device!r}; PyTorch can use {_apple_gpus()} on this machine")
@@ -103,6 +104,18 @@ def _begin_watch(number: int, count: int) -> None:
         sys.excepthook = _announce_uncaught
     if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _stop)
+    if threading.current_thread() is threading.main_thread():
+        hearing, waking = socket.socketpair()
+        waking.setblocking(False)
+        signal.set_wakeup_fd(waking.fileno(), warn_on_full_buffer=False)
+        threading.Thread(target=_hear_signals, args=(_watch, hearing, waking), daemon=True).start()
+
+
+def _hear_signals(watch: Watch, hearing: socket.socket, _waking: socket.socket) -> None:
+    """Take note of Ctrl-C and SIGTERM also while the main thread waits in a collective: no handler runs there."""
+    while numbers := hearing.recv(64):
+        watch.suspicious |= bool({signal.SIGINT, signal.SIGTERM} & {*numbers})
+        watch.stopping |= signal.SIGTERM in numbers and signal.getsignal(signal.SIGTERM) is _stop
 
 
 def _stop(*_: object) -> None:
@@ -156,7 +169,8 @@ def announce(error: BaseException) -> None:
         with suppress(KeyError, ValueError, RuntimeError):
             _begin_watch(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
     if _watch and not _watch.ending.is_set():
-        _watch.fail(f"stopped: {error}" if isinstance(error, GenaeError) else _failure(error), str(error))
+        own = isinstance(error, GenaeError) or hasattr(error, "format_message")
+        _watch.fail(f"stopped: {told(error)}" if own else _failure(error), told(error))
 
 
 def tells(message: str) -> bool:
