@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test quick lint types wheel house coverage check chromium clean
+.PHONY: demo test quick lint types wheel house coverage check chromium gpu clean
 
 demo: $(READY)
 	$(BIN)/genae train stacked-wae --data digits --run runs/demo
@@ -47,6 +47,20 @@ coverage: $(READY) chromium
 	$(BIN)/coverage run -m pytest -n 2 --dist worksteal
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+
+# On a machine with an NVIDIA GPU: the suite and every benchmark that a GPU changes (benchmarks/README.md says what to expect).
+# DATA is where MNIST's files are. One that fails does not keep the others from running.
+DATA ?= data
+gpu: $(READY)
+	mkdir -p build/gpu
+	-$(BIN)/python -m pytest --device cuda 2>&1 | tee build/gpu/tests.txt
+	-$(BIN)/python benchmarks/memory.py --device cuda 2>&1 | tee build/gpu/memory.txt
+	-$(BIN)/python benchmarks/swae_throughput.py --device cuda --width 64 --iterations 50 --data-root $(DATA) 2>&1 | tee build/gpu/swae.txt
+	-$(BIN)/python benchmarks/style_throughput.py --device cuda --rounds 20 2>&1 | tee build/gpu/style.txt
+	-$(BIN)/python benchmarks/patch_throughput.py --device cuda --iterations 50 2>&1 | tee build/gpu/patch.txt
+	-$(BIN)/python benchmarks/alae_throughput.py --device cuda --iterations 200 --data-root $(DATA) 2>&1 | tee build/gpu/alae.txt
+	-$(BIN)/python benchmarks/evaluate_throughput.py --device cuda --count 5000 2>&1 | tee build/gpu/evaluate.txt
+	-$(BIN)/python benchmarks/scaling.py --device cuda 2>&1 | tee build/gpu/scaling.txt
 
 check: test lint types wheel house
 

@@ -8,13 +8,12 @@ depends on, one ``torch.optim.Adam`` for each network, batches by indexing. The 
 operations of one iteration (matrix products alone) and divides by the rate that this machine reaches on the largest
 product of the networks: no loop with the same products can be faster.
 
-On a GPU, genae's loop also replays captured iterations (`--capture`).
+On a CUDA GPU, genae's loop also replays captured iterations (`--capture`).
 
     python benchmarks/alae_throughput.py --data-root FOLDER [--device cuda] [--width 1024] [--rounds 5]
 """
 
 import argparse
-import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
@@ -23,12 +22,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from turns import rates_in_turn, show, with_pytorchs_products
+from turns import add_device, machine, of_genae, rates_in_turn, seconds_of, show, with_pytorchs_products
 
 from genae.autoencoders.alae import AdversarialLatentAutoencoder
 from genae.data.sources import ImageData, open_data
 from genae.errors import GenaeError
-from genae.training.captured import CapturedLoop
 from genae.training.config import Config
 from genae.training.loop import Loop
 from genae.training.precision import fast_float32
@@ -99,14 +97,8 @@ def ours(
 def peak(width: int, device: str) -> float:
     """Floating-point operations per second of the networks' largest product."""
     a, b = torch.randn(BATCH, width, device=device), torch.randn(width, width, device=device)
-    best = 0.0
-    for _ in range(20):
-        start = time.perf_counter()
-        for _ in range(10):
-            c = a @ b
-        c[0, 0].item()  # waits for the device
-        best = max(best, 10 * 2 * BATCH * width * width / (time.perf_counter() - start))
-    return best
+    seconds = min(seconds_of(lambda: a @ b, device, 10) for _ in range(20))
+    return 10 * 2 * BATCH * width * width / seconds
 
 
 class Products(TorchDispatchMode):
@@ -132,7 +124,7 @@ def main() -> None:
     """Measure in turn and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-root")
-    parser.add_argument("--device", default="cpu")
+    add_device(parser)
     parser.add_argument("--width", type=int, default=1024)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--iterations", type=int, default=20)
@@ -142,28 +134,23 @@ def main() -> None:
     except GenaeError as error:
         print(f"skipped: {error}")
         return
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, width {arguments.width}, batch {BATCH}")
+    print(f"{machine(arguments.device)}, width {arguments.width}, batch {BATCH}")
     data = data.to(torch.device(arguments.device))
 
     def fresh() -> AdversarialLatentAutoencoder:
         return build(arguments.width, arguments.device)
 
-    sides = {
-        "plain": plain(fresh(), data),
-        "genae": ours(fresh(), data),
-        "genae, plain Adam": ours(fresh(), data, fused=False),
-        "genae, PyTorch's products": with_pytorchs_products(ours(fresh(), data)),
-        "genae, bf16": ours(fresh(), data, precision="bfloat16"),
-    }
-    if arguments.device.startswith("cuda"):
-        sides["captured"] = ours(fresh(), data, CapturedLoop)
-        sides["captured, bf16"] = ours(fresh(), data, CapturedLoop, precision="bfloat16")
-    rates = rates_in_turn(sides, rounds=arguments.rounds, iterations=arguments.iterations, images=BATCH)
+    device = arguments.device
+    sides = {"plain": plain(fresh(), data)}
+    sides |= of_genae(lambda kind, **options: ours(fresh(), data, kind, **options), device)
+    sides["genae, plain Adam"] = ours(fresh(), data, fused=False)
+    sides["genae, PyTorch's products"] = with_pytorchs_products(ours(fresh(), data))
+    rates = rates_in_turn(sides, rounds=arguments.rounds, iterations=arguments.iterations, images=BATCH, device=device)
     show(rates, "plain")
     for name in ("plain", "genae"):
         count = operations(sides[name])
         with fast_float32(data.pixels.device) if name == "genae" else nullcontext():
-            rate = peak(arguments.width, arguments.device)
+            rate = peak(arguments.width, device)
         print(
             f"{name}: {count / BATCH / 1e6:.1f} million operations an image; at this machine's "
             f"{rate / 1e9:.0f} billion a second no more than {rate * BATCH / count:.0f} images/s"

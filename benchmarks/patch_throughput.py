@@ -5,17 +5,17 @@ turn, on random images. The plain side has three convolutions for the three head
 uses PyTorch's memory format and plain Adam. The authors' code also runs the decoder twice and throws one result away:
 that is a side of its own.
 
-    python benchmarks/patch_throughput.py [--batch 128] [--rounds 5] [--iterations 3]
+    python benchmarks/patch_throughput.py [--device cuda] [--batch 128] [--rounds 5] [--iterations 3]
 """
 
 import argparse
 import copy
-import time
+import statistics
 from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
-from turns import rates_in_turn, show
+from turns import Run, add_device, machine, of_genae, rates_in_turn, seconds_of, show
 
 from genae.autoencoders.patch_vae import PatchVae
 from genae.protocol import Part
@@ -24,10 +24,10 @@ from genae.training.loop import Loop
 SHAPE, RATE = (3, 32, 32), 1e-4
 
 
-def build(batch: int) -> PatchVae:
+def build(batch: int, device: str) -> PatchVae:
     """The same weights on every call."""
     torch.manual_seed(0)
-    return PatchVae(SHAPE, batch_size=batch)
+    return PatchVae(SHAPE, batch_size=batch).to(device)
 
 
 def plain(model: PatchVae, x: Tensor, decodes: int = 1) -> Callable[[], None]:
@@ -67,7 +67,7 @@ def plain(model: PatchVae, x: Tensor, decodes: int = 1) -> Callable[[], None]:
     return iteration
 
 
-def ours(model: PatchVae, x: Tensor, **options: object) -> Callable[[], None]:
+def ours(model: PatchVae, x: Tensor, kind: type[Loop] = Loop, **options: object) -> Callable[[], None]:
     """One iteration as `genae train` runs it."""
     model = model.to(memory_format=torch.channels_last)
     x = x.contiguous(memory_format=torch.channels_last)
@@ -76,7 +76,7 @@ def ours(model: PatchVae, x: Tensor, **options: object) -> Callable[[], None]:
         while True:
             yield x
 
-    loop = Loop(model, batches, betas=model.betas, **options)  # type: ignore[arg-type]
+    loop = kind(model, batches, betas=model.betas, **options)  # type: ignore[arg-type]
     return lambda: loop.iteration(0, RATE) and None
 
 
@@ -95,13 +95,14 @@ def bound(model: PatchVae, x: Tensor, repeats: int = 10) -> float:
     for layer, taken in inputs.items():
         given = taken.requires_grad_(layer is not layers[0])  # the image needs no gradient
         wanted = [p for p in (given, *layer.parameters()) if p.requires_grad]
-        seconds = []
-        for _ in range(repeats):
-            started = time.perf_counter()
-            out = layer(given)
-            torch.autograd.grad(out, wanted, torch.ones_like(out))
-            seconds.append(time.perf_counter() - started)
-        total += sorted(seconds)[repeats // 2]
+        gradients = torch.ones_like(layer(given))
+
+        def both(
+            layer: torch.nn.Module = layer, given: Tensor = given, wanted: list[Tensor] = wanted, to: Tensor = gradients
+        ) -> None:
+            torch.autograd.grad(layer(given), wanted, to)
+
+        total += statistics.median(seconds_of(both, x.device) for _ in range(repeats))
     return total
 
 
@@ -110,21 +111,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, default in (("batch", 128), ("rounds", 5), ("iterations", 3)):
         parser.add_argument(f"--{name}", type=int, default=default)
+    add_device(parser)
     arguments = parser.parse_args()
-    x = torch.rand(arguments.batch, *SHAPE) * 2 - 1
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {vars(arguments)}")
-    sides = {
-        "plain": plain(build(arguments.batch), x),
-        "plain, two decodes": plain(build(arguments.batch), x, 2),
-        "genae": ours(build(arguments.batch), x),
-        "genae, plain Adam": ours(build(arguments.batch), x, fused=False),
-        "genae, bf16": ours(build(arguments.batch), x, precision="bfloat16"),
+    batch, device = arguments.batch, arguments.device
+    x = (torch.rand(batch, *SHAPE) * 2 - 1).to(device)
+    print(f"{machine(device)}, {vars(arguments)}")
+    sides: dict[str, Run] = {
+        "plain": plain(build(batch, device), x),
+        "plain, two decodes": plain(build(batch, device), x, 2),
     }
-    rates = rates_in_turn(sides, rounds=arguments.rounds, iterations=arguments.iterations, images=arguments.batch)
+    # Not steady: the temperature falls with every iteration.
+    sides |= of_genae(lambda kind, **options: ours(build(batch, device), x, kind, **options), device, steady=False)
+    sides["genae, plain Adam"] = ours(build(batch, device), x, fused=False)
+    rates = rates_in_turn(sides, rounds=arguments.rounds, iterations=arguments.iterations, images=batch, device=device)
     show(rates, "plain", "plain, two decodes")
-    alone = bound(build(arguments.batch), x)
+    alone = bound(build(batch, device), x)
     print(f"the convolutions alone, as PyTorch runs them in float32: {1000 * alone:.0f} ms an iteration, "
-          f"so at most {arguments.batch / alone:,.0f} images/s")  # fmt: skip
+          f"so at most {batch / alone:,.0f} images/s")  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Training images/s of genae against pythae (0.1.2), with the same networks, weights, data and batch, on the CPU.
+"""Training images/s of genae against pythae (0.1.2), with the same networks, weights, data and batch.
 
     pip install pythae
-    python benchmarks/pythae_throughput.py --data-root FOLDER [--models ae,vae] [--rounds 5] [--iterations 8]
+    python benchmarks/pythae_throughput.py --data-root FOLDER [--device cuda] [--models ae,vae] [--rounds 5]
 
 Both train pythae's own MNIST networks (17 million parameters; `mlp-ae` its default dense ones) on MNIST at 28 x 28, in
 float32 and batches of 64, each with its own loop and its own data path, in turn in one process. The rows below
@@ -13,6 +13,9 @@ genae's ``aae``, which passes through the encoder twice as Makhzani et al. do, b
     library convs     PyTorch's convolutions, in their own memory format, instead of matrix products on small maps
     library products  PyTorch's default library for float32 products, where another is faster
     bf16              with bfloat16 autocast
+    captured          with captured iterations, on a CUDA GPU
+
+The libraries of the CPU are not measured on a GPU, where genae has none of its own.
 
 ``--quality IMAGES`` trains the autoencoder that long in float32 and in bf16 and prints both errors on test images.
 """
@@ -21,14 +24,13 @@ import argparse
 import logging
 import statistics
 import tempfile
-import time
 import warnings
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from turns import with_pytorchs_products
+from turns import Run, add_device, machine, of_genae, seconds_of, with_pytorchs_products
 
 from genae.autoencoders.aae import CodeAdversarialAutoencoder
 from genae.autoencoders.ae import PlainAutoencoder
@@ -129,7 +131,7 @@ def peer(name: str) -> Any:
     return kind(made, **parts)
 
 
-def peer_round(name: str, images: Tensor, folder: str) -> Callable[[], None]:
+def peer_round(name: str, images: Tensor, folder: str, device: str) -> Callable[[], None]:
     """One pass of pythae's own trainer over the images."""
     from pythae.data.datasets import BaseDataset
     from pythae.trainers import (
@@ -146,7 +148,9 @@ def peer_round(name: str, images: Tensor, folder: str) -> Callable[[], None]:
         "vae-gan": (CoupledOptimizerAdversarialTrainer, CoupledOptimizerAdversarialTrainerConfig),
     }
     trainer_class, config_class = trainers.get(name.removesuffix("-two-phases"), (BaseTrainer, BaseTrainerConfig))
-    config = config_class(output_dir=folder, per_device_train_batch_size=BATCH, num_epochs=1)
+    config = config_class(
+        output_dir=folder, per_device_train_batch_size=BATCH, num_epochs=1, no_cuda=not device.startswith("cuda")
+    )
     trainer = trainer_class(peer(name), BaseDataset(images, torch.zeros(len(images))), training_config=config)
     trainer.prepare_training()
     trainer.callback_handler.callbacks = []  # no progress bar
@@ -166,10 +170,12 @@ def ours(name: str, *, convolutions: bool = True) -> Autoencoder:
     return model.to(memory_format=torch.channels_last) if convolutions else model  # type: ignore[return-value]
 
 
-def our_loop(model: Autoencoder, data: ImageData, seed: int = 0, **options: Any) -> Callable[[], None]:
+def our_loop(
+    model: Autoencoder, data: ImageData, kind: type[Loop] = Loop, seed: int = 0, **options: Any
+) -> Callable[[], None]:
     """One iteration as `genae train` runs it; ``seed`` is that of the batches."""
     run = Trainer(Config("ae", "mnist", seed=seed), None, data, model, lambda event: None)  # type: ignore[arg-type]
-    loop = Loop(model, run.batches, betas=(0.9, 0.999), **options)
+    loop = kind(model, run.batches, betas=(0.9, 0.999), **options)
     seen = [0]
 
     def iteration() -> None:
@@ -179,31 +185,30 @@ def our_loop(model: Autoencoder, data: ImageData, seed: int = 0, **options: Any)
     return iteration
 
 
-def measure(name: str, data: ImageData, rounds: int, iterations: int, folder: str) -> None:
+def measure(name: str, data: ImageData, rounds: int, iterations: int, folder: str, device: str) -> None:
     """Print a table: medians, and the ratio of each side to pythae, round by round."""
-    images = data.pixels[data.split("train")[: BATCH * iterations]].float() / 255
-    repeated = {
-        "genae": our_loop(ours(name), data),
-        "genae, plain Adam": our_loop(ours(name), data, fused=False),
-        "genae, library convs": our_loop(ours(name, convolutions=False), data),
-        "genae, library products": with_pytorchs_products(our_loop(ours(name), data)),
-        "genae, bf16": our_loop(ours(name), data, precision="bfloat16"),
-    }
-    if name == "mlp-ae":
-        del repeated["genae, library convs"]
+    images = data.pixels[data.split("train")[: BATCH * iterations]].float().cpu() / 255
 
-    def times(iteration: Callable[[], None]) -> Callable[[], None]:
+    def fresh(kind: type[Loop] = Loop, *, convolutions: bool = True, **options: Any) -> Run:
+        return our_loop(ours(name, convolutions=convolutions).to(device), data, kind, **options)
+
+    repeated = of_genae(fresh, device)
+    repeated["genae, plain Adam"] = fresh(fused=False)
+    if device == "cpu":
+        repeated["genae, library products"] = with_pytorchs_products(fresh())
+        if name != "mlp-ae":
+            repeated["genae, library convs"] = fresh(convolutions=False)
+
+    def times(iteration: Run) -> Run:
         return lambda: [iteration() for _ in range(iterations)] and None
 
-    sides = {"pythae": peer_round(name, images, folder)} | {key: times(run) for key, run in repeated.items()}
+    sides = {"pythae": peer_round(name, images, folder, device)} | {key: times(run) for key, run in repeated.items()}
     rates: dict[str, list[float]] = {side: [] for side in sides}
     for run in sides.values():
         run()
     for _ in range(rounds):
         for side, run in sides.items():
-            start = time.perf_counter()
-            run()
-            rates[side].append(iterations * BATCH / (time.perf_counter() - start))
+            rates[side].append(iterations * BATCH / seconds_of(run, device))
     for side, values in rates.items():
         ratios = [a / b for a, b in zip(values, rates["pythae"], strict=True)]
         print(
@@ -213,12 +218,12 @@ def measure(name: str, data: ImageData, rounds: int, iterations: int, folder: st
         )
 
 
-def quality(data: ImageData, images: int) -> None:
+def quality(data: ImageData, images: int, device: str) -> None:
     """The error on test images after the same images in float32 and in bf16, for two seeds each."""
     test = data.images(data.split("test")[:2000])
     for precision in ("float32", "bfloat16"):
         for seed in (0, 1):
-            model = ours("ae")
+            model = ours("ae").to(device)
             iteration = our_loop(model, data, precision=precision, seed=seed)
             for _ in range(images // BATCH):
                 iteration()
@@ -235,24 +240,25 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--iterations", type=int, default=8)
     parser.add_argument("--quality", type=int, metavar="IMAGES")
+    add_device(parser)
     arguments = parser.parse_args()
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")
     try:
         import pythae  # noqa: F401
 
-        data = open_data("mnist", data_root=arguments.data_root)
+        data = open_data("mnist", data_root=arguments.data_root).to(torch.device(arguments.device))
     except (ImportError, GenaeError) as error:
         print(f"skipped: {error}")
         return
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, batch {BATCH}")
+    print(f"{machine(arguments.device)}, batch {BATCH}")
     if arguments.quality:
-        quality(data, arguments.quality)
+        quality(data, arguments.quality, arguments.device)
         return
     with tempfile.TemporaryDirectory() as folder:
         for name in arguments.models.split(","):
             iterations = arguments.iterations * (40 if name == "mlp-ae" else 1)
-            measure(name, data, arguments.rounds, iterations, folder)
+            measure(name, data, arguments.rounds, iterations, folder, arguments.device)
 
 
 if __name__ == "__main__":

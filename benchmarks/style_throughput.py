@@ -5,17 +5,18 @@ float32, in one process and in turn. The plain side doubles a map and convolves 
 a depthwise convolution, takes each statistic where it is needed, and makes a new pass for every term. Random images: no
 data are read.
 
-    python benchmarks/style_throughput.py [--size 64] [--batch 16] [--width 64] [--most-channels 256] [--rounds 4]
+    python benchmarks/style_throughput.py [--device cuda] [--size 64] [--batch 16] [--width 64] [--rounds 4]
 """
 
 import argparse
 import statistics
-import time
 from collections.abc import Callable, Iterator
+from functools import cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from turns import add_device, machine, of_genae, seconds_of
 
 from genae.autoencoders.style_alae import StyleAdversarialLatentAutoencoder
 from genae.protocol import Part
@@ -30,13 +31,19 @@ def build(arguments: argparse.Namespace, **options: object) -> StyleAdversarialL
     return StyleAdversarialLatentAutoencoder(
         (3, arguments.size, arguments.size), code_dim=256, width=arguments.width,
         most_channels=arguments.most_channels, batch_size=str(arguments.batch), mixing=0.0, **options,
-    )  # fmt: skip
+    ).to(arguments.device)  # fmt: skip
+
+
+@cache
+def taps(device: torch.device) -> Tensor:
+    """[1, 2, 1] along both axes, made once."""
+    line = torch.tensor([1.0, 2.0, 1.0], device=device) / 4
+    return torch.outer(line, line)
 
 
 def blurred(x: Tensor) -> Tensor:
-    """[1, 2, 1] along both axes."""
-    taps = torch.tensor([1.0, 2.0, 1.0]) / 4
-    return F.conv2d(x, torch.outer(taps, taps).expand(x.shape[1], 1, 3, 3), padding=1, groups=x.shape[1])
+    """A depthwise convolution."""
+    return F.conv2d(x, taps(x.device).expand(x.shape[1], 1, 3, 3), padding=1, groups=x.shape[1])
 
 
 def convolved(layer: nn.Module, x: Tensor) -> Tensor:
@@ -55,7 +62,7 @@ def plain_encoder(encoder: nn.Module, x: Tensor) -> Tensor:
 
     top = encoder.from_colours[-1]
     x = F.leaky_relu(convolved(top.convolution, x) + top.bias[:, None, None], 0.2)
-    w = torch.zeros(())
+    w = torch.zeros((), device=x.device)
     for block in reversed(encoder.blocks):
         x = F.leaky_relu(convolved(block.first, x) + block.biases[0][:, None, None], 0.2)
         w = w + read(block.readings[0], x)
@@ -70,7 +77,7 @@ def plain_decoder(decoder: nn.Module, w: Tensor) -> Tensor:
     """G, step by step."""
 
     def styled(layer: nn.Module, x: Tensor) -> Tensor:
-        x = x + layer.strength[:, None, None] * torch.randn(len(x), 1, *x.shape[2:])
+        x = x + layer.strength[:, None, None] * torch.randn(len(x), 1, *x.shape[2:], device=x.device)
         x = F.instance_norm(F.leaky_relu(x + layer.bias[:, None, None], 0.2), eps=1e-8)
         scale, shift = layer.style(w)[:, :, None, None].chunk(2, 1)
         return x * (1 + scale) + shift
@@ -97,7 +104,7 @@ def plain(model: StyleAdversarialLatentAutoencoder, x: Tensor) -> Callable[[], N
             steps[network].step()
 
     def z() -> Tensor:
-        return torch.randn(len(x), model.mapping.latent_dim)
+        return torch.randn(len(x), model.mapping.latent_dim, device=x.device)
 
     def iteration() -> None:
         real_x = x.clone().requires_grad_()
@@ -123,7 +130,9 @@ def plain(model: StyleAdversarialLatentAutoencoder, x: Tensor) -> Callable[[], N
     return iteration
 
 
-def ours(model: StyleAdversarialLatentAutoencoder, x: Tensor, **options: object) -> Callable[[], None]:
+def ours(
+    model: StyleAdversarialLatentAutoencoder, x: Tensor, kind: type[Loop] = Loop, **options: object
+) -> Callable[[], None]:
     """One iteration as `genae train` runs it."""
     model = model.to(memory_format=torch.channels_last)
     seen = [0]
@@ -132,7 +141,7 @@ def ours(model: StyleAdversarialLatentAutoencoder, x: Tensor, **options: object)
         while True:
             yield x.contiguous(memory_format=torch.channels_last).clone()
 
-    loop = Loop(model, batches, betas=model.betas, **options)  # type: ignore[arg-type]
+    loop = kind(model, batches, betas=model.betas, **options)  # type: ignore[arg-type]
 
     def iteration() -> None:
         loop.iteration(seen[0], RATE)
@@ -146,15 +155,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, default in (("size", 64), ("batch", 16), ("width", 64), ("most-channels", 256), ("rounds", 4)):
         parser.add_argument(f"--{name}", type=int, default=default)
+    add_device(parser)
     arguments = parser.parse_args()
-    x = torch.rand(arguments.batch, 3, arguments.size, arguments.size) * 2 - 1
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {vars(arguments)}")
+    device = arguments.device
+    x = (torch.rand(arguments.batch, 3, arguments.size, arguments.size) * 2 - 1).to(device)
+    print(f"{machine(device)}, {vars(arguments)}")
     lazy = 16
-    sides = {
-        "plain": plain(build(arguments), x),
-        "genae": ours(build(arguments), x),
-        "genae, bf16": ours(build(arguments), x, precision="bfloat16"),
-    }
+    sides = {"plain": plain(build(arguments), x)}
+    # Not steady: levels grow, and some iterations can go without the slope.
+    sides |= of_genae(lambda kind, **options: ours(build(arguments), x, kind, **options), device, steady=False)
     # Of sixteen iterations one takes the slope: its time and that of one without are weighed accordingly.
     without = ours(build(arguments, slope_every=10**9), x)
     times: dict[str, list[float]] = {name: [] for name in (*sides, f"genae, slope every {lazy}th")}
@@ -162,9 +171,7 @@ def main() -> None:
         run()
     for _ in range(arguments.rounds):
         for name, run in (*sides.items(), ("without", without)):
-            start = time.perf_counter()
-            run()
-            seconds = time.perf_counter() - start
+            seconds = seconds_of(run, device)
             if name == "without":
                 times[f"genae, slope every {lazy}th"].append((times["genae"][-1] + (lazy - 1) * seconds) / lazy)
             else:

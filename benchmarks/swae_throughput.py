@@ -2,28 +2,36 @@
 
 Both train the same networks, with the same weights, batch size and optimiser settings, in float32, on MNIST padded to
 32 x 32, in one process and in turn. The plain loop is what a person writes from the paper's Algorithm 1: a Dataset with
-per-image transforms and a DataLoader, a forward pass per update, ``loss.backward()``, ``torch.optim.Adam``.
+per-image transforms and a DataLoader, a forward pass per update, ``loss.backward()``, ``torch.optim.Adam``. genae's is
+also measured with bfloat16.
 
-    python benchmarks/swae_throughput.py --data-root FOLDER [--width 16] [--rounds 5] [--iterations 10]
+On a GPU such a DataLoader is what takes the time, so that the plain loop also gets batches by indexing images that lie
+on the device: that side is the one to compare with. genae's loop also replays captured iterations there.
+
+    python benchmarks/swae_throughput.py --data-root FOLDER [--device cuda] [--width 16] [--rounds 5] [--iterations 10]
 """
 
 import argparse
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
+from turns import Run, add_device, machine, of_genae, seconds_of
 
 from genae.autoencoders.swae import StackedWassersteinAutoencoder
 from genae.data.sources import ImageData, open_data
 from genae.errors import GenaeError
 from genae.networks.convolution import Conv2d, ConvTranspose2d
+from genae.networks.layers import placed
 from genae.protocol import Part, Update
-from genae.training.loop import Loop
+from genae.training.config import Config
+from genae.training.loop import Loop, Record
+from genae.training.trainer import Trainer
 
 BATCH, SHAPE = 64, (1, 32, 32)
 
@@ -44,10 +52,8 @@ class Pictures(Dataset):
         return self.transform(self.pictures[index])
 
 
-def plain(model: StackedWassersteinAutoencoder, data: ImageData, workers: int) -> Callable[[], None]:
+def plain(model: StackedWassersteinAutoencoder, loading: Iterator[Tensor]) -> Callable[[], None]:
     """One iteration of Algorithm 1, written plainly."""
-    loader = DataLoader(Pictures(data), BATCH, shuffle=True, drop_last=True, num_workers=workers)
-    loading = endless(loader)
     encoder, decoder, critic = model.encoder, model.decoder, model.critic
 
     def adam(*networks: torch.nn.Module) -> torch.optim.Optimizer:
@@ -93,10 +99,20 @@ def plain(model: StackedWassersteinAutoencoder, data: ImageData, workers: int) -
     return iteration
 
 
-def endless(loader: DataLoader) -> Iterator[Tensor]:
-    """Epoch after epoch."""
+def loaded(data: ImageData, workers: int, device: str) -> Iterator[Tensor]:
+    """Epoch after epoch of a DataLoader."""
+    on_gpu = device.startswith("cuda")
+    loader = DataLoader(Pictures(data), BATCH, shuffle=True, drop_last=True, num_workers=workers, pin_memory=on_gpu)
     while True:
-        yield from loader
+        for x in loader:
+            yield x.to(device, non_blocking=on_gpu)
+
+
+def indexed(data: ImageData, device: str) -> Iterator[Tensor]:
+    """Random images of those that lie on the device as floats."""
+    images = data.images(data.split("train")).to(device)
+    while True:
+        yield images[torch.randint(len(images), (BATCH,), device=device)]
 
 
 class Timed(Loop):
@@ -104,9 +120,9 @@ class Timed(Loop):
 
     useful = 0.0
 
-    def _backward(self, update: Update, index: int, before: object) -> None:
+    def _backward(self, update: Update, weight: float, index: int, before: Sequence[Record]) -> None:
         start = time.perf_counter()
-        (update.loss / self.accumulate).backward(inputs=self._parameters(update), retain_graph=update.keep_graph)
+        super()._backward(update, weight, index, before)
         self.useful += time.perf_counter() - start
 
 
@@ -135,11 +151,10 @@ def timed(loop: Timed) -> None:
         optimiser.step = stepping  # type: ignore[method-assign]
 
 
-def genae_loop(model: StackedWassersteinAutoencoder, data: ImageData) -> tuple[Callable[[], None], Timed, list[float]]:
+def genae_loop(
+    model: StackedWassersteinAutoencoder, data: ImageData, kind: type[Loop] = Loop, **options: object
+) -> tuple[Callable[[], None], Loop, list[float]]:
     """One iteration as `genae train` runs it, its loop, and the seconds that making batches took."""
-    from genae.training.config import Config
-    from genae.training.trainer import Trainer
-
     run = Trainer(Config("stacked-wae", "mnist"), None, data, model, lambda event: None)  # type: ignore[arg-type]
     waiting = [0.0]
 
@@ -150,8 +165,7 @@ def genae_loop(model: StackedWassersteinAutoencoder, data: ImageData) -> tuple[C
             before = run.waiting
             yield x
 
-    loop = Timed(model, batches, betas=model.betas)
-    timed(loop)
+    loop = kind(model, batches, betas=model.betas, **options)  # type: ignore[arg-type]
     seen = [0]
 
     def iteration() -> None:
@@ -162,10 +176,10 @@ def genae_loop(model: StackedWassersteinAutoencoder, data: ImageData) -> tuple[C
     return iteration, loop, waiting
 
 
-def build(width: int) -> StackedWassersteinAutoencoder:
+def build(width: int, device: str) -> StackedWassersteinAutoencoder:
     """The same weights on every call."""
     torch.manual_seed(0)
-    return StackedWassersteinAutoencoder(SHAPE, width=width, batch_size=BATCH)
+    return StackedWassersteinAutoencoder(SHAPE, width=width, batch_size=BATCH).to(device)
 
 
 def as_pytorch_has_it(model: StackedWassersteinAutoencoder) -> StackedWassersteinAutoencoder:
@@ -184,41 +198,53 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--iterations", type=int, default=10)
+    add_device(parser)
     arguments = parser.parse_args()
+    device = arguments.device
     try:
         small = open_data("mnist", data_root=arguments.data_root)
         padded = open_data("mnist", data_root=arguments.data_root, size=32, fit="pad")
     except GenaeError as error:
         print(f"skipped: {error}")
         return
-    print(
-        f"torch {torch.__version__}, {torch.get_num_threads()} threads, width {arguments.width}, batch {BATCH}, float32"
-    )
+    print(f"{machine(device)}, width {arguments.width}, batch {BATCH}")
+    padded = padded.to(torch.device(device))
 
-    ours, loop, waiting = genae_loop(build(arguments.width).to(memory_format=torch.channels_last), padded)
-    sides = {f"plain, {w} workers": plain(as_pytorch_has_it(build(arguments.width)), small, w) for w in (0, 2)}
-    sides["genae"] = ours
+    def fresh() -> StackedWassersteinAutoencoder:
+        return placed(build(arguments.width, device), torch.device(device))
+
+    def as_plain(batches: Iterator[Tensor]) -> Run:
+        return plain(as_pytorch_has_it(build(arguments.width, device)), batches)
+
+    sides = {f"plain, {w} workers": as_plain(loaded(small, w, device)) for w in (0, 2)}
+    if device != "cpu":
+        sides["plain, by indexing"] = as_plain(indexed(padded, device))
+    plain_sides = list(sides)
+    sides |= of_genae(lambda kind, **options: genae_loop(fresh(), padded, kind, **options)[0], device)
+    if device == "cpu":  # a GPU still works when the host's clock has stopped
+        sides["genae"], loop, waiting = genae_loop(fresh(), padded, Timed)
+        timed(loop)
     rates: dict[str, list[float]] = {name: [] for name in sides}
     for run in sides.values():
-        for _ in range(3):
+        for _ in range(5):
             run()
     shares = []
     for _ in range(arguments.rounds):
         for name, run in sides.items():
-            loop.useful, waiting[0] = 0.0, 0.0
-            start = time.perf_counter()
-            for _ in range(arguments.iterations):
-                run()
-            elapsed = time.perf_counter() - start
+            if device == "cpu":
+                loop.useful, waiting[0] = 0.0, 0.0
+            elapsed = seconds_of(run, device, arguments.iterations)
             rates[name].append(arguments.iterations * BATCH / elapsed)
-            if name == "genae":
+            if name == "genae" and device == "cpu":
                 shares.append(1 - (loop.useful - waiting[0]) / elapsed)
     for name, values in rates.items():
-        print(f"{name:18} {statistics.median(values):7.1f} images/s (min {min(values):.1f}, max {max(values):.1f})")
-    for name in list(rates)[:2]:
-        ratios = [a / b for a, b in zip(rates["genae"], rates[name], strict=True)]
-        print(f"genae / {name}: {statistics.median(ratios):.2f}x (min {min(ratios):.2f}, max {max(ratios):.2f})")
-    print(f"time outside forward, backward and optimiser (data included): {statistics.median(shares):.2%}")
+        print(f"{name:20} {statistics.median(values):9.1f} images/s (min {min(values):.1f}, max {max(values):.1f})")
+    for name in rates:
+        for base in plain_sides if name not in plain_sides else ():
+            ratios = [a / b for a, b in zip(rates[name], rates[base], strict=True)]
+            print(f"{name} / {base}: {statistics.median(ratios):.2f}x (min {min(ratios):.2f}, max {max(ratios):.2f})")
+    if shares:
+        print(f"time outside forward, backward and optimiser (data included): {statistics.median(shares):.2%}")
 
 
 if __name__ == "__main__":

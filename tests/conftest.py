@@ -26,6 +26,19 @@ TINY_FLAGS = [f"--{key.replace('_', '-')}={value}" for key, value in TINY.items(
 TINY_FLAGS += ["--precision=float32", "--device=cpu"]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--device",
+        default="cpu",
+        help="what `auto` means in the tests: cpu (GPUs are hidden from them), or a GPU, which `auto` then finds",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--device") == "cpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # reaches the commands that tests start, too
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _private_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["GENAE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
