@@ -84,6 +84,18 @@ def test_an_error_is_announced_in_the_words_in_which_it_is_told(torchrun, genae,
     assert capsys.readouterr().err == "", "process 0 says it"
 
 
+def test_processes_are_compared_by_their_arguments_before_they_work(torchrun, monkeypatch):
+    monkeypatch.setattr(distributed, "alike", {})
+    torchrun(1)
+    with processes.together(["evaluate", "runs/x", "--device", "cuda:1", "--metrics", "mse", "--data-root=/data"]):
+        assert distributed.alike == {"the arguments": "'evaluate runs/x --metrics mse'"}
+    meetings = []
+    monkeypatch.setattr(distributed, "_meet", lambda _: None)
+    monkeypatch.setattr(distributed, "expect_same", lambda values, *_: meetings.append(values))
+    distributed.start("cpu")
+    assert distributed.alike in meetings
+
+
 @pytest.mark.parametrize("name", ["WORLD_SIZE", "RANK", "LOCAL_RANK"])
 def test_an_environment_without_numbers(name, torchrun, genae, capsys, monkeypatch):
     torchrun(0)

@@ -8,7 +8,7 @@ import os
 import sys
 
 from genae.cli.app import app
-from genae.cli.processes import failing_together, said, take_roles
+from genae.cli.processes import said, take_roles, together
 from genae.errors import GenaeError, told
 
 # isort: off
@@ -23,7 +23,7 @@ def main() -> None:
     arguments = [a for a in sys.argv[1:] if a != "--debug"]
     try:
         take_roles(arguments)
-        with failing_together():
+        with together(arguments):
             code = app(arguments, standalone_mode=False)
     except KeyboardInterrupt:
         sys.exit(130)

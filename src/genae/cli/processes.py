@@ -1,6 +1,7 @@
 """Under torchrun: which commands the processes share, and which of the processes speaks."""
 
 import os
+import shlex
 import sys
 import warnings
 from collections.abc import Sequence
@@ -10,6 +11,9 @@ from genae.errors import GenaeError
 
 SHARED = ("train", "prior", "evaluate", "probe", "reproduce")
 """Commands that every process carries out; process 0 alone carries out the others."""
+
+OWN = ("--device", "--data-root")
+"""Flags that a process may have for itself."""
 
 
 def rank() -> int:
@@ -44,14 +48,21 @@ def take_roles(arguments: Sequence[str]) -> None:
         warnings.simplefilter("ignore")
 
 
-def failing_together() -> AbstractContextManager[None]:
-    """Inside, one process's failure ends all of them."""
+def together(arguments: Sequence[str]) -> AbstractContextManager[None]:
+    """Inside, one process's failure ends all of them; and they refuse to meet processes with other arguments."""
     if processes() <= 1:
         return nullcontext()
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # a lost connection is told in one sentence, by genae
     from genae import distributed
 
+    distributed.alike["the arguments"] = repr(shlex.join(_common(arguments)))
     return distributed.failing_together()
+
+
+def _common(arguments: Sequence[str]) -> list[str]:
+    """Those that all processes must share: machines may keep the data elsewhere, and number their devices."""
+    pairs = zip(["", *arguments], arguments, strict=False)
+    return [now for before, now in pairs if before not in OWN and now.partition("=")[0] not in OWN]
 
 
 def said(message: str) -> str | None:

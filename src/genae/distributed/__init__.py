@@ -36,6 +36,9 @@ MEETING = timedelta(minutes=10)
 FOR_EVER = timedelta(days=7)
 """Of collectives: the others may work for as long as they want; the heartbeat finds those that are lost."""
 
+alike: dict[str, object] = {}
+"""What must be the same in every process that joins, by the words that precede it in a sentence: `expect_same`."""
+
 _watch: Watch | None = None
 """Of the other processes, while this is one of several."""
 
@@ -68,6 +71,7 @@ def start(device: str) -> torch.device:
     if several and not dist.is_initialized():
         _meet("nccl" if target.type == "cuda" else "gloo")
         expect_same({"genae": VERSION, "PyTorch": torch.__version__}, "every process must run the same versions")
+        expect_same(alike)
     return target
 
 
