@@ -326,7 +326,6 @@ def fit_prior(
         return path.exists() and load_tensors(path)[1].items() >= origin.items()
 
     def fit() -> None:
-        path.parent.mkdir(exist_ok=True)
         begun = path.with_name(f".{name}.partial")
         fitted, seconds = fit_to_codes(codes, fit_settings, begun, progress, model.device)
         seen = fit_settings.images if fit_settings.learned else len(codes)
@@ -335,6 +334,8 @@ def fit_prior(
         begun.unlink(missing_ok=True)
 
     if not distributed.by_writer(is_fitted):
+        distributed.by_writer(lambda: path.parent.mkdir(exist_ok=True))
+        _prepare(path)
         progress("encoding the training images", 0, 1)
         codes = model.training_codes(data, Path(run))
         distributed.by_writer(fit)

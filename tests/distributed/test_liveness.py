@@ -119,6 +119,7 @@ def test_the_first_process_of_a_machine_tells_what_several_would(watches, monkey
     monkeypatch.setenv("LOCAL_RANK", "1")
     first.fail("stopped: no", "no")
     assert not second.tells("no")
+    assert not second.tells("process 0 failed: no")
     assert second.tells("another")
     monkeypatch.setenv("LOCAL_RANK", "0")
     assert first.tells("no")

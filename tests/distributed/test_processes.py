@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch.distributed as dist
 
 from genae import distributed
 from genae.errors import GenaeError
@@ -48,6 +49,19 @@ def test_requests_to_stop_are_heard_while_the_main_thread_waits(monkeypatch) -> 
         signal.set_wakeup_fd(-1)
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def test_processes_that_torchrun_starts_again_meet_each_other_and_not_those_before(monkeypatch) -> None:
+    kept, groups = dist.HashStore(), []
+    monkeypatch.setattr(distributed.liveness, "open_store", lambda *_: kept)
+    monkeypatch.setattr(distributed, "_begin_watch", lambda *_: None)
+    monkeypatch.setattr(dist, "init_process_group", lambda *_, store, **__: groups.append(store))
+    for name, value in (("RANK", "0"), ("WORLD_SIZE", "2")):
+        monkeypatch.setenv(name, value)
+    for attempt in ("0", "1"):
+        monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", attempt)
+        distributed._meet("gloo")
+        assert groups[-1].add("address", 1) == 1, "nobody's address is there"
 
 
 @pytest.mark.slow

@@ -40,6 +40,16 @@ def run(tmp_path_factory: pytest.TempPathFactory, tiny_options) -> Path:
     return path
 
 
+def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_computed(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = shutil.copytree(run, tmp_path / "copy")
+    monkeypatch.setattr("os.access", lambda path, _: "priors" not in Path(path).parts)
+    monkeypatch.setattr(Model, "training_codes", lambda *_: pytest.fail("computed"))
+    with pytest.raises(GenaeError, match=r"cannot write .*gaussian\.safetensors: its folder is missing or read-only"):
+        api.fit_prior(copy, "gaussian")
+
+
 @pytest.mark.parametrize("kind", PRIORS)
 def test_any_prior_on_the_codes_of_a_run(kind: str, run: Path) -> None:
     learned = PRIORS[kind].step is not Prior.step

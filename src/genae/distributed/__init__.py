@@ -92,7 +92,7 @@ def _meet(backend: str) -> None:
         number, count = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
         store = liveness.open_store(number, MEETING)
         _begin_watch(number, count)
-        group = PrefixStore("group", store)
+        group = PrefixStore(f"group/{liveness.attempt()}", store)
         dist.init_process_group(backend, store=group, rank=number, world_size=count, timeout=FOR_EVER)
     except KeyError as error:
         raise GenaeError(f"WORLD_SIZE is set, but not {error.args[0]}: start several processes with torchrun") from None

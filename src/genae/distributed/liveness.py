@@ -129,7 +129,8 @@ class Watch:
         try:
             for _ in range(round(PATIENCE / 0.1)):
                 if self.store.check([f"says/{first}"]):
-                    return self.store.get(f"says/{first}").decode() != message
+                    said = self.store.get(f"says/{first}").decode()
+                    return not said or not message.endswith(said)  # "process 0 failed: " may precede it
                 time.sleep(0.1)
         except RuntimeError:
             pass
@@ -216,6 +217,11 @@ def under_torchrun() -> bool:
     return os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
 
 
+def attempt() -> str:
+    """How often torchrun has started the processes again, as ``--max-restarts`` lets it; its store stays the same."""
+    return os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+
+
 def open_store(rank: int, timeout: timedelta) -> TCPStore:
     """The store of the group: torchrun's, else that of process 0, which waits for nobody.
 
@@ -230,6 +236,5 @@ def watch_group(rank: int, world_size: int) -> Watch:
     """Begin to beat, and to listen to the other processes, once the group has a store."""
     host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     client = TCPStore(host, port, is_master=False, wait_for_workers=False, timeout=timedelta(seconds=20))
-    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-    store = PrefixStore(f"genae/{attempt}", client)
+    store = PrefixStore(f"genae/{attempt()}", client)
     return Watch(store, rank, world_size, hosts=rank == 0 and not under_torchrun())
