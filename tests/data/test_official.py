@@ -44,8 +44,24 @@ def test_celeba_is_split_as_its_table_says(inside: bool, ending: str, tmp_path: 
     assert _names(data, "validation") == [FACES[4]]
     assert _names(data, "test") == [FACES[2], FACES[5]]
     assert data.labels is None
-    assert data.notes[0] == f"7 of 7, as list_eval_partition.{ending} says image files, 8x8"
+    assert data.notes[0] == f"7 of 7 image files, 8x8 (as list_eval_partition.{ending} says)"
     assert len(open_stream(root, split="test")) == 2
+
+
+def test_copies_of_celeba_with_other_endings_and_separators(tmp_path: Path) -> None:
+    root = _pictures(tmp_path / "celeba" / "img_align_celeba_png", [*FACES[:3], FACES[3].upper()])
+    table = root.parent / "list_eval_partition.txt"
+    table.write_bytes(b"000001.jpg  0\r\n000002.jpg\t2\r\n000003.jpg 1\r\n000004.jpg 0\r\n")
+    for source in (root, root.parent):
+        assert {split: len(open_data(source).split(split)) for split in ("train", "validation", "test")} == {
+            "train": 2, "validation": 1, "test": 1,
+        }  # fmt: skip
+    _pictures(root.parent / "img_align_celeba", FACES[:1])
+    with pytest.raises(GenaeError, match=r"names 000001, and there are img_align_celeba/000001.png and img_align_cel"):
+        open_data(root.parent)
+    table.write_text("000001.jpg 0\n000001.jpg 2\n")
+    with pytest.raises(GenaeError, match="names 000001 in two splits"):
+        open_data(root)
 
 
 def test_oxford_102_is_split_as_its_tables_say(tmp_path: Path) -> None:
@@ -97,9 +113,15 @@ def test_numbered_faces_end_with_the_test_images(total: int, train: int, name: s
     assert layout.splits["train"] == names[:train]
     assert layout.splits["test"] == names[train:]
     assert set(layout.splits["validation"]) < set(names[:train])
-    assert layout.source.startswith(f"{name} is: the last {total - train:,} of {total:,}")
+    assert layout.source.startswith(f"numbered as {name}: the last {total - train:,} are test")
     assert layout.class_of(names[0]) == "", "folders of a thousand pictures are no classes"
     assert not official(names[1:], [], lambda name: b"").splits
+    in_classes = [f"{'cat' if i % 2 else 'dog'}/{i:05d}.png" for i in range(total)]
+    layout = official(in_classes, [], lambda name: b"")
+    assert not layout.splits, "pictures in folders of classes are a user's own"
+    assert layout.class_of(in_classes[0]) == "dog"
+    in_splits = [f"{'val' if i % 10 == 0 else 'train'}/{i:05d}.png" for i in range(total)]
+    assert len(official(in_splits, [], lambda name: b"").splits["validation"]) == total // 10
 
 
 def test_tables_that_do_not_fit(tmp_path: Path) -> None:

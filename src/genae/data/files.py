@@ -195,9 +195,9 @@ def read_pictures(files: Files, size: tuple[int, int] | None, fit: str, channels
     place = {name: i for i, name in enumerate(stack.names)}
     members = {part: [place[name] for name in names if name in place] for part, names in layout.splits.items()}
     splits = {part: torch.tensor(numbers) for part, numbers in members.items() if numbers}
-    listed = f" of {len(files.names)}, as {layout.source}" if layout.source else ""
     sizes = next(iter(stack.sizes)) if len(stack.sizes) == 1 else f"{len(stack.sizes)} sizes"
-    notes = [f"{len(stack.names)}{listed} image files, {sizes}"]
+    total, source = (f" of {len(files.names)}", f" ({layout.source})") if layout.source else ("", "")
+    notes = [f"{len(stack.names)}{total} image files, {sizes}{source}"]
     resized = resize_name(size, fit) if size and set(stack.sizes) != {f"{size[0]}x{size[1]}"} else "none"
     if size and resized != "none":
         notes.append(f"resized to {size[0]}x{size[1]} ({RESIZE}): {FITS[fit]}")

@@ -1,8 +1,8 @@
 """Splits and classes that the makers of a data set fixed: by lists, tables, numbers or folders."""
 
-import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import NamedTuple
@@ -35,36 +35,36 @@ class Official(NamedTuple):
     class_of: Callable[[str], str]
     """A picture's class, empty where it has none."""
     source: str = ""
-    """What says so, with its verb, where it is not the folders: ``list_eval_partition.txt says``."""
+    """What says so, as a clause, where it is not the folders: ``as list_eval_partition.txt says``."""
 
 
 def official(pictures: Sequence[str], tables: Sequence[str], read: Read) -> Official:
     """Splits and classes of ``pictures`` as ``tables`` (files that `is_table` takes), numbers or folders say.
 
-    In turn: CelebA's and Oxford-102's tables; lists (`lists.read_lists`); FFHQ's and CelebA-HQ's numbers; folders
-    named as splits or, as LSUN's, ``CATEGORY_train``. Raises `GenaeError` for a table that does not fit.
+    In turn: CelebA's and Oxford-102's tables, whose pictures may have another ending here; lists (`lists.read_lists`);
+    folders named as splits or, as LSUN's, ``CATEGORY_train``; FFHQ's and CelebA-HQ's numbers. Raises `GenaeError` for
+    a table that does not fit.
     """
-    by_last = {PurePosixPath(name).name: name for name in pictures}
     for table in tables:
         kind = PurePosixPath(table).name
         if kind not in (*PARTITIONS, FLOWER_SPLITS):
             continue
         numbers = _partition(table, read(table)) if kind in PARTITIONS else _flower_splits(table, read(table))
-        splits = {part: [by_last[name] for name in numbers[part] if name in by_last] for part in _PARTS}
-        splits = {part: names for part, names in splits.items() if names}
+        splits = _present(table, numbers, pictures)
         if not splits and table.startswith("../"):
             continue  # of other pictures: this folder only lies beside it
         if "train" not in splits:
             raise GenaeError(f"{table} names no training picture among the {len(pictures)}; remove it, or add them")
         return Official(
             sorted({name for names in splits.values() for name in names}), splits,
-            _flower_classes(tables, read) if kind == FLOWER_SPLITS else lambda name: "", f"{kind} says",
+            _flower_classes(tables, read) if kind == FLOWER_SPLITS else lambda name: "", f"as {kind} says",
         )  # fmt: skip
     lists = read_lists(tables, pictures, read)
     if lists.splits:
         listed = sorted({name for names in lists.splits.values() for name in names})
-        return Official(listed, lists.splits, lists.class_of, f"{' and '.join(lists.splits)} lists say")
-    return _numbered(pictures) or _in_folders(pictures)
+        return Official(listed, lists.splits, lists.class_of, f"as {' and '.join(lists.splits)} lists say")
+    in_folders = _in_folders(pictures)
+    return in_folders if in_folders.splits else _numbered(pictures) or in_folders
 
 
 def is_table(name: str) -> bool:
@@ -72,11 +72,33 @@ def is_table(name: str) -> bool:
     return PurePosixPath(name).name in TABLES or is_list(name)
 
 
+def _present(table: str, parts: Mapping[str, Sequence[str]], pictures: Sequence[str]) -> dict[str, list[str]]:
+    """The pictures that a table names, whatever their folders and endings are; parts without any are left out."""
+    copies: dict[str, list[str]] = {}
+    for picture in pictures:
+        copies.setdefault(_stem(picture), []).append(picture)
+    named = {part: list(dict.fromkeys(map(_stem, names))) for part, names in parts.items()}
+    for name, times in Counter(stem for stems in named.values() for stem in stems).items():
+        if times > 1:
+            raise GenaeError(f"{table} names {name} in two splits; correct or remove it")
+        if len(copies.get(name, ())) > 1:
+            raise GenaeError(
+                f"{table} names {name}, and there are {' and '.join(copies[name][:2])}; keep one of the copies, or "
+                "name the folder of one"
+            )
+    splits = {part: [copies[stem][0] for stem in stems if stem in copies] for part, stems in named.items()}
+    return {part: names for part, names in splits.items() if names}
+
+
+def _stem(name: str) -> str:
+    return PurePosixPath(name).stem.lower()
+
+
 def _partition(table: str, content: bytes) -> dict[str, list[str]]:
     """CelebA's ``000001.jpg 0`` or ``000001.jpg,0``, with 0, 1, 2 for training, validation and test."""
     lines = content.decode("utf-8-sig", errors="replace").splitlines()
     splits: dict[str, list[str]] = {part: [] for part in _PARTS}
-    for row in csv.reader((line.replace(",", " ").strip() for line in lines if line.strip()), delimiter=" "):
+    for row in filter(None, (line.replace(",", " ").split() for line in lines)):
         if row == ["image_id", "partition"]:
             continue
         if len(row) != 2 or row[1] not in ("0", "1", "2"):
@@ -101,7 +123,7 @@ def _flower_classes(tables: Sequence[str], read: Read) -> Callable[[str], str]:
             (labels,) = _matlab(table, read(table), "labels")
 
     def class_of(name: str) -> str:
-        number = int(PurePosixPath(name).stem.removeprefix("image_"))
+        number = int(_stem(name).removeprefix("image_"))
         return f"{labels[number - 1]:03d}" if number <= len(labels) else ""
 
     return class_of
@@ -121,16 +143,21 @@ def _matlab(table: str, content: bytes, *names: str) -> list[list[int]]:
 
 
 def _numbered(pictures: Sequence[str]) -> Official | None:
-    """FFHQ and CelebA-HQ, whose pictures are numbered from 0; what is for validation is a part of the training set."""
+    """FFHQ and CelebA-HQ, whose pictures are numbered from 0; what is for validation is a part of the training set.
+
+    They lie in one folder, or, as FFHQ's, in folders of a thousand; pictures in folders of classes are others.
+    """
     name, train = NUMBERED.get(len(pictures), ("", 0))
     numbers = {int(stem): picture for picture in pictures if (stem := PurePosixPath(picture).stem).isdecimal()}
-    if not name or set(numbers) != set(range(len(pictures))):
+    folders = {number: PurePosixPath(picture).parent.name for number, picture in numbers.items()}
+    in_thousands = all(folder == f"{number // 1000 * 1000:05d}" for number, folder in folders.items())
+    if not name or set(numbers) != set(range(len(pictures))) or (len(set(folders.values())) > 1 and not in_thousands):
         return None
     ordered = [numbers[i] for i in range(len(pictures))]
     splits = {"train": ordered[:train], "validation": ordered[train - (len(ordered) - train) : train]}
     return Official(
         pictures, splits | {"test": ordered[train:]}, lambda picture: "",
-        f"{name} is: the last {len(ordered) - train:,} of {len(ordered):,} are test, validation is the end of train",
+        f"numbered as {name}: the last {len(ordered) - train:,} are test, and validation is the end of train",
     )  # fmt: skip
 
 
