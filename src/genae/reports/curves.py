@@ -109,10 +109,11 @@ def _svg(figure: "Figure") -> str:
 
 
 def _legend(figure: "Figure") -> None:
-    """Below the axes: over them it would cover curves."""
+    """Below the axes: over them it would cover curves. Its lines are long enough to show dashes."""
     if figure.axes[0].lines:
         handles, labels = figure.axes[0].get_legend_handles_labels()
-        figure.legend(handles, labels, fontsize=7, framealpha=0, labelcolor=INK, loc="outside lower center", ncols=2)
+        figure.legend(handles, labels, fontsize=7, framealpha=0, labelcolor=INK, loc="outside lower center",
+                      ncols=2, handlelength=5)  # fmt: skip
 
 
 def _draw_validations(
