@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +28,41 @@ TINY_FLAGS += ["--precision=float32", "--device=cpu"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--device",
-        default="cpu",
-        help="what `auto` means in the tests: cpu (GPUs are hidden from them), or a GPU, which `auto` then finds",
-    )
+    """``--device``, which is what ``auto`` means while the tests run."""
+    parser.addoption("--device", choices=("cpu", "cuda", "mps"), default="cpu", help="what `auto` means in the tests")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--device") == "cpu":
-        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # reaches the commands that tests start, too
+        patch = pytest.MonkeyPatch()
+        hide_gpus(patch)
+        config.add_cleanup(patch.undo)
+
+
+def hide_gpus(patch: pytest.MonkeyPatch) -> None:
+    """``auto`` is the CPU, in this process and in those that it starts (there an Apple GPU stays in sight)."""
+    patch.setenv("CUDA_VISIBLE_DEVICES", "")
+    for gpu in (torch.cuda, torch.backends.mps):
+        if gpu.is_available():
+            patch.setattr(
+                gpu, "is_available", cache(lambda: False)
+            )  # PyTorch's own have a `cache`, which it looks into
+
+
+@pytest.fixture(autouse=True)
+def _on_the_cpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests that are marked so."""
+    if request.node.get_closest_marker("cpu"):
+        hide_gpus(monkeypatch)
+
+
+@pytest.fixture
+def gpu(request: pytest.FixtureRequest) -> torch.device:
+    """The GPU of ``--device``; the test is skipped without one."""
+    device = request.config.getoption("--device")
+    if device == "cpu":
+        pytest.skip("needs a GPU, and pytest's --device")
+    return torch.device(device, 0)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -432,6 +432,7 @@ def test_frozen_layers_stay_and_the_rest_learns(
     assert recognise(layers, epochs=2) == found
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("frozen", ["none", "conv1-3"])
 def test_heads_see_mirror_images_as_the_encoder_did(frozen: str, trained: Path) -> None:
     """Exactly: features of mirrored images, not mirrored features."""
@@ -465,6 +466,7 @@ def test_a_probe_of_a_run_with_flips_says_that_it_flips(trained: Path) -> None:
     assert flips == {"top1-conv1-5": True, "top5-conv1-5": True, "logistic-conv1-5": None}
 
 
+@pytest.mark.cpu
 def test_probes_of_frozen_features(trained: Path) -> None:
     model = load(trained)
     data = model.open_data()

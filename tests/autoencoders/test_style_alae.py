@@ -235,6 +235,7 @@ def test_resume_in_the_middle_of_a_transition_is_bit_exact(at: int, tmp_path: Pa
         assert all(torch.equal(whole[key], parts[key]) for key in whole), file
 
 
+@pytest.mark.cpu
 def test_the_trained_model_is_the_average(trained: Path) -> None:
     checkpoint = trained / "checkpoints" / "images-000000300"
     averaged, last = (load_file(checkpoint / f"{name}.safetensors") for name in ("average", "model"))

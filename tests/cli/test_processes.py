@@ -140,6 +140,7 @@ def files_of(folder: Path) -> set[str]:
     return {re.sub("train-[0-9a-f]{16}", "train-WEIGHTS", name) for name in names}
 
 
+@pytest.mark.cpu
 @pytest.mark.slow
 def test_two_processes_under_torchrun_do_what_one_does(small_run, tmp_path, genae, monkeypatch, capfd):
     one, two = tmp_path / "one", tmp_path / "two"

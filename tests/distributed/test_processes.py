@@ -64,6 +64,7 @@ def test_processes_that_torchrun_starts_again_meet_each_other_and_not_those_befo
         assert groups[-1].add("address", 1) == 1, "nobody's address is there"
 
 
+@pytest.mark.cpu
 @pytest.mark.slow
 def test_two_processes_under_torchrun_train_what_one_does(tmp_path: Path, tiny_flags) -> None:
     run = ["-m", "--", "genae", "train", "stacked-wae", *tiny_flags, *SETTINGS, "--images", "640", "--run"]
@@ -169,6 +170,7 @@ with distributed.failing_together():
 """
 
 
+@pytest.mark.cpu
 @pytest.mark.slow
 def test_what_one_process_fails_at_reaches_the_others(tmp_path: Path) -> None:
     ends = together(tmp_path, SHARED_WORK, processes=3)
@@ -213,6 +215,7 @@ def wait_for_checkpoint_after(run: Path, images: int, process: subprocess.Popen[
     pytest.fail(f"no checkpoint came: {process.communicate()}")
 
 
+@pytest.mark.cpu
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds processes as Linux lists them")
 def test_a_killed_process_is_named_and_the_same_command_resumes(tmp_path: Path, tiny_flags) -> None:

@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+import pytest
 import torch
 
 from genae.model import load
 from genae.reports import part_figures
 
 
+@pytest.mark.cpu
 def test_crops_at_random_are_of_images_where_the_part_is_likely(patched: Path) -> None:
     model = load(patched)
     data = model.open_data()
