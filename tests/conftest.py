@@ -44,9 +44,7 @@ def hide_gpus(patch: pytest.MonkeyPatch) -> None:
     patch.setenv("CUDA_VISIBLE_DEVICES", "")
     for gpu in (torch.cuda, torch.backends.mps):
         if gpu.is_available():
-            patch.setattr(
-                gpu, "is_available", cache(lambda: False)
-            )  # PyTorch's own have a `cache`, which it looks into
+            patch.setattr(gpu, "is_available", cache(lambda: False))  # PyTorch looks into the `cache`
 
 
 @pytest.fixture(autouse=True)
