@@ -7,9 +7,10 @@ copies of the one-process run, so that their own share of the differences is see
 cells of two tables. What is compared with one process: which files exist, what is printed (without numbers), the
 largest difference of a weight and of a code, and the largest relative difference of a measurement.
 
-A training enlarges the rounding of its first iterations, an adversarial one a thousandfold within a few dozen. So each
-command is also run by one process with other instructions of the processor (``1, other rounding``): several processes
-should differ by no more than that. tests/test_protocol.py compares them in float64.
+A training enlarges the rounding of its first iterations, a thousandfold within a few dozen where it is adversarial or
+its learning rate is high. For a measure of it each command is also run by one process with other instructions of the
+processor (``1, other rounding``), which changes some sums and not others. tests/test_protocol.py compares processes in
+float64, where nothing is left of it.
 """
 
 import argparse

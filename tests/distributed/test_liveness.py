@@ -75,6 +75,8 @@ def test_a_process_that_has_ended_well_is_not_lost_and_the_host_of_the_store_wai
     assert first.verdict is None
     first.leave()
     assert watches.ended == {}
+    # A thread that asks the store while Python ends aborts the process: after all was done, with status -6.
+    assert not any(thread.is_alive() for watch in (first, second) for thread in watch.threads)
 
 
 def test_a_process_that_has_not_begun_has_time(watches, monkeypatch) -> None:

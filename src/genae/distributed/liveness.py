@@ -63,8 +63,9 @@ class Watch:
         self.silence = dict.fromkeys(self.others, 0)
         store.set(f"who/{rank}", f"pid {os.getpid()} on {socket.gethostname()}")
         store.add(f"beat/{rank}", 1)
-        for work in (self._beat, self._judge):
-            Thread(target=work, daemon=True).start()
+        self.threads = [Thread(target=work, daemon=True) for work in (self._beat, self._judge)]
+        for thread in self.threads:
+            thread.start()
 
     def _beat(self) -> None:
         """Talk to the store. Nothing here may wait for another process."""
@@ -146,9 +147,14 @@ class Watch:
         return self.verdict
 
     def leave(self) -> None:
-        """This process has ended well. The one that hosts the store waits for the others to end."""
-        if self.ending.is_set():
-            return
+        """This process ends. Where it ends well, the one that hosts the store waits for the others to end."""
+        if not self.ending.is_set():
+            self._wait_for_others()
+            self.ending.set()
+        for thread in self.threads:  # one that asks the store while Python ends would abort the process
+            thread.join(max(10 * BEAT, 1.0))
+
+    def _wait_for_others(self) -> None:
         try:
             self.store.set(f"left/{self.rank}", "")
             while self.hosts and self.verdict is None:
@@ -157,7 +163,6 @@ class Watch:
                 time.sleep(0.1)
         except RuntimeError:
             pass  # the store has ended: nobody needs to know any more
-        self.ending.set()
 
     def _judge(self) -> None:
         """End the process when the main thread cannot: it may wait for a process that is lost."""
