@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from genae import distributed
 from genae.data.sampler import mix_seed
+from genae.distributed.gradients import averaged_gradients
 from genae.errors import GenaeError
 from genae.networks.layers import batch_norm_explained
 from genae.protocol import Autoencoder, Part, Prior, ProtocolError, Update, networks_of, reseed, working_on
@@ -82,7 +83,9 @@ class Loop:
                 update = self._advance(step, part, images, index)
                 if update is None:
                     break
-                self._backward(update, part.weight, index, records)
+                averaging = part is parts[-1]  # gradients of earlier parts are only added up
+                with averaged_gradients(self._parameters(update), distributed.world_size() if averaging else 1):
+                    self._backward(update, part.weight, index, records)
                 values = {"loss": update.loss, **update.terms}
                 terms = {key: value.detach() for key, value in values.items()}
                 if part.weight != 1:  # the mean over parts and processes is that of the whole batch
@@ -159,7 +162,6 @@ class Loop:
             raise
 
     def _step(self, update: Update, index: int) -> None:
-        distributed.average_gradients(self._parameters(update))
         names = [self.names[id(network)] for network in update.trains]
         for name in names:
             if all(p.grad is None for p in self.parameters[name]):

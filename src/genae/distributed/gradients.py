@@ -1,0 +1,72 @@
+"""Gradients averaged over the processes while the backward pass still works on earlier layers."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+BUCKET = 16 << 20
+"""Bytes of gradients that travel together: few calls, and the first leaves long before the backward pass ends."""
+
+
+@contextmanager
+def averaged_gradients(parameters: Sequence[nn.Parameter], processes: int) -> Iterator[None]:
+    """Inside, one backward pass computes the gradients of ``parameters``; after it they are means over the processes.
+
+    A backward pass reaches the last layers first. Their gradients travel in flat buckets as soon as a bucket is
+    complete, in the same order in every process, so that the mean does not depend on when they were.
+    """
+    if processes == 1:
+        yield
+        return
+    buckets = _Buckets(parameters)
+    hooks = [p.register_post_accumulate_grad_hook(buckets.complete) for p in parameters]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+    buckets.finish(processes)
+
+
+class _Buckets:
+    """Parameters, last ones first, in buckets of about `BUCKET` bytes; each is sent once its gradients are there."""
+
+    def __init__(self, parameters: Sequence[nn.Parameter]) -> None:
+        self.members: list[list[nn.Parameter]] = [[]]
+        size = 0
+        for p in reversed(parameters):
+            if size and size + p.nbytes > BUCKET:
+                self.members.append([])
+                size = 0
+            self.members[-1].append(p)
+            size += p.nbytes
+        self.bucket_of = {p: number for number, members in enumerate(self.members) for p in members}
+        self.missing = [len(members) for members in self.members]
+        self.sent: list[tuple[Tensor, dist.Work | None]] = []
+
+    def complete(self, p: Tensor) -> None:
+        """The gradient of ``p`` is there: send every bucket whose turn has come."""
+        self.missing[self.bucket_of[p]] -= 1  # type: ignore[index]
+        while len(self.sent) < len(self.members) and self.missing[len(self.sent)] == 0:
+            self._send()
+
+    def _send(self) -> None:
+        gradients = [p.grad.flatten() for p in self.members[len(self.sent)] if p.grad is not None]
+        flat = torch.cat(gradients) if gradients else torch.empty(0)
+        self.sent.append((flat, dist.all_reduce(flat, async_op=True) if gradients else None))
+
+    def finish(self, processes: int) -> None:
+        """Send what the loss did not wholly reach, and put the means in place."""
+        while len(self.sent) < len(self.members):
+            self._send()
+        for members, (flat, work) in zip(self.members, self.sent, strict=True):
+            if work is None:
+                continue
+            work.wait()
+            flat /= processes
+            gradients = [p.grad for p in members if p.grad is not None]
+            for gradient, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+                gradient.copy_(mean.view_as(gradient))
