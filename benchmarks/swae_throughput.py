@@ -120,9 +120,9 @@ class Timed(Loop):
 
     useful = 0.0
 
-    def _backward(self, update: Update, weight: float, index: int, before: Sequence[Record]) -> None:
+    def _backward(self, update: Update, parts: float, index: int, before: Sequence[Record]) -> None:
         start = time.perf_counter()
-        super()._backward(update, weight, index, before)
+        super()._backward(update, parts, index, before)
         self.useful += time.perf_counter() - start
 
 

@@ -17,8 +17,8 @@ import torch.multiprocessing as mp
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from genae import distributed
 from genae.autoencoders import AUTOENCODERS
+from genae.distributed import gradients as buckets
 from genae.errors import GenaeError
 from genae.priors import PRIORS
 from genae.protocol import Autoencoder, Part, Prior, Update, draw, frozen, networks_of, reseed, working_on
@@ -67,12 +67,11 @@ with_encoder = pytest.mark.parametrize(
 
 
 class Recording(Loop):
-    """Keeps the gradients of every update, averaged as the optimisers see them."""
+    """Keeps the gradients of every update as the optimisers see them."""
 
     def _step(self, update: Update, index: int) -> None:
         if not hasattr(self, "gradients"):
             self.gradients: list[Tensor] = []
-        distributed.average_gradients(self._parameters(update))
         self.gradients.append(torch.cat([p.grad.flatten() for p in self._parameters(update) if p.grad is not None]))
         super()._step(update, index)
 
@@ -163,6 +162,7 @@ def _worker(
 ) -> None:
     torch.set_num_threads(1)
     _in_float64(pytest.MonkeyPatch())
+    buckets.BUCKET = 1000  # bytes, so that several travel for each network
     dist.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=processes)
     results = {name: gradients(tiny_model, lively, random_batches, name) for name in names}
     if rank == 0:

@@ -330,16 +330,6 @@ def gathered(x: Tensor) -> Tensor:
     return every.copy_(x)
 
 
-def average_gradients(parameters: Sequence[nn.Parameter]) -> None:
-    """Replace every gradient by its mean over the processes, in one flat all_reduce."""
-    if not active():
-        return
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    flat = average(torch.cat([g.flatten() for g in gradients]))
-    for gradient, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
-        gradient.copy_(mean.view_as(gradient))
-
-
 def look(flag: bool, following: int, device: torch.device) -> tuple[bool, int]:
     """Whether ``flag`` is set in any process, and process 0's ``following``, in every process: one small all_reduce."""
     if not active():

@@ -1,4 +1,4 @@
-"""Gradients averaged over the processes while the backward pass still works on earlier layers."""
+"""Gradients summed over the processes while the backward pass still works on earlier layers."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,8 +12,8 @@ BUCKET = 16 << 20
 
 
 @contextmanager
-def averaged_gradients(parameters: Sequence[nn.Parameter], processes: int) -> Iterator[None]:
-    """Inside, one backward pass computes the gradients of ``parameters``; after it they are means over the processes.
+def summed_gradients(parameters: Sequence[nn.Parameter], processes: int) -> Iterator[None]:
+    """Inside, one backward pass computes the gradients of ``parameters``; after it they are sums over the processes.
 
     A backward pass reaches the last layers first. Their gradients travel in flat buckets as soon as a bucket is
     complete, in the same order in every process, so that the mean does not depend on when they were.
@@ -28,7 +28,7 @@ def averaged_gradients(parameters: Sequence[nn.Parameter], processes: int) -> It
     finally:
         for hook in hooks:
             hook.remove()
-    buckets.finish(processes)
+    buckets.finish()
 
 
 class _Buckets:
@@ -54,19 +54,32 @@ class _Buckets:
             self._send()
 
     def _send(self) -> None:
-        gradients = [p.grad.flatten() for p in self.members[len(self.sent)] if p.grad is not None]
+        gradients = [_as_it_lies(p.grad) for p in self.members[len(self.sent)] if p.grad is not None]
         flat = torch.cat(gradients) if gradients else torch.empty(0)
         self.sent.append((flat, dist.all_reduce(flat, async_op=True) if gradients else None))
 
-    def finish(self, processes: int) -> None:
-        """Send what the loss did not wholly reach, and put the means in place."""
+    def finish(self) -> None:
+        """Send what the loss did not wholly reach, and put the sums in place."""
         while len(self.sent) < len(self.members):
             self._send()
         for members, (flat, work) in zip(self.members, self.sent, strict=True):
             if work is None:
                 continue
             work.wait()
-            flat /= processes
-            gradients = [p.grad for p in members if p.grad is not None]
-            for gradient, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
-                gradient.copy_(mean.view_as(gradient))
+            first = 0
+            for p in members:
+                if p.grad is not None:
+                    p.grad = flat.as_strided(p.shape, _dense(p.grad).stride(), first)
+                    first += p.numel()
+
+
+def _as_it_lies(gradient: Tensor) -> Tensor:
+    """The numbers of a gradient in the order of its memory, without a copy: [numel]."""
+    return _dense(gradient).as_strided((gradient.numel(),), (1,))
+
+
+def _dense(gradient: Tensor) -> Tensor:
+    """The gradient, in PyTorch's order or in channels_last."""
+    if gradient.ndim == 4 and gradient.is_contiguous(memory_format=torch.channels_last):
+        return gradient
+    return gradient.contiguous()

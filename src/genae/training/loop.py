@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from genae import distributed
 from genae.data.sampler import mix_seed
-from genae.distributed.gradients import averaged_gradients
+from genae.distributed.gradients import summed_gradients
 from genae.errors import GenaeError
 from genae.networks.layers import batch_norm_explained
 from genae.protocol import Autoencoder, Part, Prior, ProtocolError, Update, networks_of, reseed, working_on
@@ -83,9 +83,9 @@ class Loop:
                 update = self._advance(step, part, images, index)
                 if update is None:
                     break
-                averaging = part is parts[-1]  # gradients of earlier parts are only added up
-                with averaged_gradients(self._parameters(update), distributed.world_size() if averaging else 1):
-                    self._backward(update, part.weight, index, records)
+                last = part is parts[-1]  # gradients of earlier parts wait for its own
+                with summed_gradients(self._parameters(update), distributed.world_size() if last else 1):
+                    self._backward(update, count / part.weight, index, records)
                 values = {"loss": update.loss, **update.terms}
                 terms = {key: value.detach() for key, value in values.items()}
                 if part.weight != 1:  # the mean over parts and processes is that of the whole batch
@@ -137,7 +137,8 @@ class Loop:
         if not update.loss.requires_grad:
             raise ProtocolError(f"{where}: the loss does not depend on any network; it was computed without gradient")
 
-    def _backward(self, update: Update, weight: float, index: int, before: Sequence[Record]) -> None:
+    def _backward(self, update: Update, parts: float, index: int, before: Sequence[Record]) -> None:
+        """``parts`` divides the loss, so that gradients of all parts add up to those of the whole batch."""
         parameters = self._parameters(update)
         if update.keep_graph and self.compiled:
             # Seen with torch 2.15: the second backward pass through a compiled network is silently wrong.
@@ -146,7 +147,7 @@ class Loop:
                 "train it without --compile"
             )
         try:
-            (update.loss / (self.accumulate / weight)).backward(inputs=parameters, retain_graph=update.keep_graph)
+            (update.loss / parts).backward(inputs=parameters, retain_graph=update.keep_graph)
         except RuntimeError as error:
             where = f"update {index + 1} ({self._name(update)})"
             if "second time" in str(error):
