@@ -63,7 +63,7 @@ def test_a_silent_process_is_named_sooner_where_something_happened(watches, monk
     assert first.verdict is None
     assert "process 1 (pid" in first.explain()
     assert "stopped answering: it was killed, ran out of memory, or cannot be reached" in first.verdict
-    assert "the same command resumes from the last checkpoint" in first.verdict
+    assert "start the same command again: a training resumes from its last checkpoint" in first.verdict
 
 
 def test_a_process_that_has_ended_well_is_not_lost_and_the_host_of_the_store_waits_for_it(watches, monkeypatch) -> None:

@@ -206,14 +206,14 @@ class Watch:
             return "did not begin: it was killed, failed, or cannot be reached; start every process again"
         return (
             f"{who.strip()} stopped answering: it was killed, ran out of memory, or cannot be reached; "
-            "the same command resumes from the last checkpoint"
+            "start the same command again: a training resumes from its last checkpoint"
         ).strip()
 
     def _store_lost(self) -> str:
         where = "torchrun" if under_torchrun() else "process 0"
         return (
             f"{where}, through which the processes meet, cannot be reached any more: it was killed, or its machine or "
-            "network failed; the same command resumes from the last checkpoint"
+            "network failed; start the same command again: a training resumes from its last checkpoint"
         )
 
 
