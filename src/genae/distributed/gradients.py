@@ -55,7 +55,8 @@ class _Buckets:
 
     def _send(self) -> None:
         gradients = [_as_it_lies(p.grad) for p in self.members[len(self.sent)] if p.grad is not None]
-        flat = torch.cat(gradients) if gradients else torch.empty(0)
+        # A large gradient travels as it is: a copy would cost as much as an optimiser's step.
+        flat = gradients[0] if len(gradients) == 1 else torch.cat(gradients) if gradients else torch.empty(0)
         self.sent.append((flat, dist.all_reduce(flat, async_op=True) if gradients else None))
 
     def finish(self) -> None:
@@ -66,7 +67,7 @@ class _Buckets:
             if work is None:
                 continue
             work.wait()
-            first = 0
+            first = flat.storage_offset()
             for p in members:
                 if p.grad is not None:
                     p.grad = flat.as_strided(p.shape, _dense(p.grad).stride(), first)
