@@ -30,7 +30,7 @@ from genae.protocol import Autoencoder, Part
 from genae.training.loop import Loop
 
 BUILD = {
-    # The networks of stacked-wae/celeba64, and the same without batch normalisation's own communication.
+    # The networks of stacked-wae/celeba64, of ALAE's code at 64 pixels, and of alae/mnist.
     "swae": lambda: StackedWassersteinAutoencoder((3, 64, 64), width=64, batch_size=64),
     "style": lambda: StyleAdversarialLatentAutoencoder(
         (3, 64, 64), code_dim=256, width=64, most_channels=256, batch_size="16"
@@ -61,7 +61,22 @@ class Traffic:
         self.seconds += time.perf_counter() - start
         self.bytes += x.numel() * x.element_size()
         self.calls += 1
-        return work
+        return Waited(work, self) if work is not None else None
+
+
+class Waited:
+    """A collective under way; the time in which somebody waits for its end counts."""
+
+    def __init__(self, work: dist.Work, traffic: Traffic) -> None:
+        self.work, self.traffic = work, traffic
+
+    def wait(self) -> None:
+        """As PyTorch's, measured."""
+        start = time.perf_counter()
+        self.work.wait()
+        if self.traffic.timed:
+            wait_for(self.traffic.device)
+        self.traffic.seconds += time.perf_counter() - start
 
 
 def measure(name: str, rounds: int, iterations: int, device: torch.device) -> None:
