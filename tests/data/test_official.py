@@ -80,6 +80,12 @@ def test_oxford_102_is_split_as_its_tables_say(tmp_path: Path) -> None:
         for file in root.rglob("*.*"):
             archive.write(file, file.relative_to(tmp_path))
     assert set(_names(open_data(tmp_path / "flowers.zip"), "test")) == set(names[3:5])
+    savemat(root / "imagelabels.mat", {"labels": [[10, 2, 2]]})
+    with pytest.raises(GenaeError, match=r"imagelabels.mat has 3 labels and none for .*image_0000[4-6].jpg; restore"):
+        open_data(root)
+    savemat(root / "setid.mat", {"trnid": [[2, 6, 1]], "valid": [[0]], "tstid": [[5, 4]]})
+    with pytest.raises(GenaeError, match=r"setid.mat holds numbers of pictures below 1; restore or remove it"):
+        open_data(root)
     (root / "setid.mat").write_bytes(b"MATLAB 5.0, cut short")
     with pytest.raises(GenaeError, match=r"setid.mat holds no arrays trnid, valid, tstid .*; restore or remove it"):
         open_data(root)

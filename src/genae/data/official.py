@@ -110,6 +110,8 @@ def _partition(table: str, content: bytes) -> dict[str, list[str]]:
 def _flower_splits(table: str, content: bytes) -> dict[str, list[str]]:
     """Oxford-102's numbers of pictures, from 1."""
     arrays = _matlab(table, content, "trnid", "valid", "tstid")
+    if min(number for numbers in arrays for number in (1, *numbers)) < 1:
+        raise GenaeError(f"{table} holds numbers of pictures below 1; restore or remove it")
     return {
         part: [f"image_{number:05d}.jpg" for number in numbers]
         for part, numbers in zip(_PARTS, arrays, strict=True)
@@ -124,7 +126,9 @@ def _flower_classes(tables: Sequence[str], read: Read) -> Callable[[str], str]:
 
     def class_of(name: str) -> str:
         number = int(_stem(name).removeprefix("image_"))
-        return f"{labels[number - 1]:03d}" if number <= len(labels) else ""
+        if labels and number > len(labels):
+            raise GenaeError(f"{FLOWER_LABELS} has {len(labels)} labels and none for {name}; restore or remove it")
+        return f"{labels[number - 1]:03d}" if labels else ""
 
     return class_of
 
