@@ -306,19 +306,16 @@ def _loaded_ahead(items: Iterable[S], load: Callable[[S], T], compute: Callable[
             yield compute(waiting.result())
 
 
-def average(x: Tensor) -> Tensor:
-    """Mean of a tensor over the processes, in place."""
-    if active():
-        dist.all_reduce(x)
-        x /= world_size()
-    return x
-
-
 def summed(x: Tensor) -> Tensor:
     """Sum of a tensor over the processes, in place."""
     if active():
         dist.all_reduce(x)
     return x
+
+
+def average(x: Tensor) -> Tensor:
+    """Mean of a tensor over the processes, in place."""
+    return summed(x).div_(world_size()) if active() else x
 
 
 def gathered(x: Tensor) -> Tensor:
@@ -334,9 +331,7 @@ def look(flag: bool, following: int, device: torch.device) -> tuple[bool, int]:
     """Whether ``flag`` is set in any process, and process 0's ``following``, in every process: one small all_reduce."""
     if not active():
         return flag, following
-    numbers = torch.tensor([float(flag), following * (rank() == 0)], device=device)
-    dist.all_reduce(numbers)
-    flags, following = numbers.tolist()
+    flags, following = summed(torch.tensor([float(flag), following * (rank() == 0)], device=device)).tolist()
     return flags > 0, int(following)
 
 
