@@ -95,7 +95,7 @@ def lively(model: nn.Module) -> nn.Module:
 def random_batches(images: int, part: Part, whole: int = 8, total: int = 64) -> Iterator[torch.Tensor]:
     """Batches of fixed random images, cut to this part, as the run's sampler gives them."""
     data = torch.rand(total, *SHAPE, generator=torch.Generator().manual_seed(1)) * 2 - 1
-    rows = slice(part.number * whole // part.parts, (part.number + 1) * whole // part.parts)
+    rows = part.rows(whole)
     draw = 0
     while True:
         yield data[shuffled(images, whole, total, 0, draw)[rows]]
