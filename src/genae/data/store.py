@@ -1,0 +1,91 @@
+"""Where the pixels of a data set are: in memory, in a file, or in pictures that are decoded when asked for."""
+
+import hashlib
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+
+CHUNK = 32_000_000
+"""Bytes of pixels that are read at a time where all are needed once."""
+
+
+class Store(ABC):
+    """The pixels of N images of one shape, read by their numbers. May be read from several threads at once."""
+
+    shape: tuple[int, int, int]
+    """(C, H, W)."""
+    dtype: torch.dtype
+    """Of what is read: uint8, or float32 for sources deeper than 8 bits."""
+    in_memory = False
+    """Whether reading takes neither a file nor a decoder, so that nothing is gained by reading ahead."""
+    levels = 0
+    """How often halved images are kept beside the full size."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """N."""
+
+    @abstractmethod
+    def read(self, indices: Tensor, halvings: int = 0) -> Tensor:
+        """Images [B, C, H, W] with these numbers [B], in their order, in memory of their own.
+
+        With ``halvings``, up to `levels`: [B, C, H / 2^halvings, W / 2^halvings], each value the mean of its pixels,
+        rounded as it is stored. Raises `GenaeError` for what cannot be read.
+        """
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that all images of full size take in memory."""
+        return len(self) * self.row_bytes
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes that one image of full size takes in memory."""
+        channels, height, width = self.shape
+        return channels * height * width * self.dtype.itemsize
+
+    def chunks(self) -> tuple[Tensor, ...]:
+        """All numbers, in order, in parts of about `CHUNK` bytes of pixels."""
+        return torch.arange(len(self)).split(max(1, CHUNK // max(1, self.row_bytes)))
+
+    def range(self) -> tuple[float, float]:
+        """The lowest and the highest value of all images."""
+        pairs = [self.read(part).aminmax() for part in self.chunks()]
+        return min(float(low) for low, _ in pairs), max(float(high) for _, high in pairs)
+
+    def digest(self, before: bytes, after: bytes) -> str:
+        """Hash of all pixels, between what else identifies a data set."""
+        sha = hashlib.sha256(before)
+        for part in self.chunks():
+            sha.update(self.read(part).cpu().reshape(-1).numpy().data)
+        sha.update(after)
+        return sha.hexdigest()[:16]
+
+
+class MemoryStore(Store):
+    """Pixels [N, C, H, W], uint8 or float32, on any device."""
+
+    in_memory = True
+
+    def __init__(self, pixels: Tensor) -> None:
+        self._pixels = pixels
+        channels, height, width = pixels.shape[1:]
+        self.shape = channels, height, width
+        self.dtype = pixels.dtype
+
+    def __len__(self) -> int:
+        return len(self._pixels)
+
+    @property
+    def device(self) -> torch.device:
+        """Where they are, and where what is read is."""
+        return self._pixels.device
+
+    def read(self, indices: Tensor, halvings: int = 0) -> Tensor:
+        """Images [B, C, H, W] on `device`."""
+        return self._pixels.index_select(0, indices.to(self.device))
+
+    def to(self, device: torch.device) -> "MemoryStore":
+        """The same pixels on another device."""
+        return MemoryStore(self._pixels.to(device))
