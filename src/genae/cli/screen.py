@@ -18,6 +18,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from genae.cli.processes import rank
+from genae.progress import screen
 
 if TYPE_CHECKING:
     from genae.data.stream import ImageStream
@@ -232,3 +233,6 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for row in rows:
         table.add_row(*map(escape, row))
     console.print(table)
+
+
+screen.note, screen.work = note, Work
