@@ -7,10 +7,9 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from contextvars import ContextVar, copy_context
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from contextvars import ContextVar
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, TypeVar
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 from torch.distributed.distributed_c10d import PrefixStore
 
 from genae.distributed import liveness
+from genae.distributed.ahead import loaded_ahead
 from genae.distributed.liveness import Watch, watch_group
 from genae.errors import GenaeError, reason, told
 from genae.version import VERSION
@@ -273,11 +273,17 @@ def in_order(items: Sequence[S], load: Callable[[S], T], compute: Callable[[T], 
     results come in the same order, what is summed over them is the same to the last bit. ``U`` is tensors on the CPU,
     or containers of them. What one process raises, the others raise as `GenaeError`.
     """
-    results = _loaded_ahead(items[rank() :: world_size()], load, compute)
-    if not active():
-        yield from results
-        return
-    for first in range(0, len(items), world_size()):
+    with closing(loaded_ahead(items[rank() :: world_size()], load)) as loaded:
+        results = map(compute, loaded)
+        if active():
+            yield from _of_every_process(results, len(items))
+        else:
+            yield from results
+
+
+def _of_every_process(results: Iterator[U], count: int) -> Iterator[U]:
+    """``count`` results in the order of one process, each of them one of the ``results`` of one of the processes."""
+    for first in range(0, count, world_size()):
         gathered: list[Any] = [None] * world_size()
         failure: BaseException | None = None
         mine: tuple[U | None, str | None]
@@ -291,19 +297,7 @@ def in_order(items: Sequence[S], load: Callable[[S], T], compute: Callable[[T], 
         for _, sentence in gathered:
             if sentence is not None:
                 raise GenaeError(sentence)
-        yield from (result for result, _ in gathered[: len(items) - first])
-
-
-def _loaded_ahead(items: Iterable[S], load: Callable[[S], T], compute: Callable[[T], U]) -> Iterator[U]:
-    with ThreadPoolExecutor(1) as loader:
-        waiting: Future[T] | None = None
-        for item in items:
-            following = loader.submit(copy_context().run, load, item)
-            if waiting:
-                yield compute(waiting.result())
-            waiting = following
-        if waiting:
-            yield compute(waiting.result())
+        yield from (result for result, _ in gathered[: count - first])
 
 
 def summed(x: Tensor) -> Tensor:
