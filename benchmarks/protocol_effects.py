@@ -81,7 +81,7 @@ def main() -> None:
     except GenaeError as error:
         sys.exit(f"skipped: {error}")
     networks = [classifier_for(data, torch.device("cpu")), open_network("pixels", torch.device("cpu"))]
-    test, train = data.pixels[data.split("test")], data.pixels[data.split("train")[: len(data.split("test"))]]
+    test, train = data.stored(data.split("test")), data.stored(data.split("train")[: len(data.split("test"))])
     print(f"{len(test)} test images of {data.name}; networks: {', '.join(n.name for n in networks)}\n")
 
     def table(title: str, reference: Tensor, others: dict[str, Tensor]) -> None:

@@ -187,7 +187,7 @@ def our_loop(
 
 def measure(name: str, data: ImageData, rounds: int, iterations: int, folder: str, device: str) -> None:
     """Print a table: medians, and the ratio of each side to pythae, round by round."""
-    images = data.pixels[data.split("train")[: BATCH * iterations]].float().cpu() / 255
+    images = data.stored(data.split("train")[: BATCH * iterations]).float().cpu() / 255
 
     def fresh(kind: type[Loop] = Loop, *, convolutions: bool = True, **options: Any) -> Run:
         return our_loop(ours(name, convolutions=convolutions).to(device), data, kind, **options)

@@ -40,7 +40,7 @@ class Pictures(Dataset):
     """MNIST as a person would serve it: one image at a time, with transforms."""
 
     def __init__(self, data: ImageData) -> None:
-        self.pictures = [v2.functional.to_pil_image(p) for p in data.pixels[data.split("train")]]
+        self.pictures = [v2.functional.to_pil_image(p) for p in data.stored(data.split("train"))]
         self.transform = v2.Compose(
             [v2.Pad(2), v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize([0.5], [0.5])]
         )

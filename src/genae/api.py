@@ -14,8 +14,8 @@ from torch import nn
 
 from genae import distributed
 from genae.autoencoders import AUTOENCODERS
-from genae.data.sources import ImageData
-from genae.data.stream import ImageStream, open_stream
+from genae.data.sources import ImageData, Wanted
+from genae.data.stream import ImageStream, look_at
 from genae.errors import GenaeError, nearest
 from genae.metrics import IMAGE_METRICS, RUN_METRICS
 from genae.metrics.backbones import Networks, check_network
@@ -106,10 +106,10 @@ def train_with_prior(
 
 
 def image_stream(config: Config) -> ImageStream:
-    """All of the run's images, whose pixels are not loaded from folders. Raises `GenaeError`."""
+    """All of the run's images; pictures are not decoded. Raises `GenaeError`."""
     options = config.data_options()
-    wanted = ("size", "fit", "channels", "value_range", "data_root")
-    return open_stream(config.data, **{key: options[key] for key in wanted})
+    del options["attributes"]
+    return look_at(config.data, Wanted(**options))
 
 
 def footprint(config: Config, shape: tuple[int, int, int]) -> list[Footprint]:

@@ -303,7 +303,7 @@ class Model:
             settings |= {"size": tuple(size), "channels": channels, "attributes": None, "value_range": None}
         settings |= {key: value for key, value in options.items() if value is not None}
         data = open_data(self.config.data if source is None else source, **settings)
-        if other and self.config.value_range and data.pixels.is_floating_point():
+        if other and self.config.value_range and data.store.dtype.is_floating_point:
             low, high = parse_range(self.config.value_range)
             data = replace(data, low=low, high=high)
         if source is None and data.digest != self.trained_on:

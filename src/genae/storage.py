@@ -229,10 +229,13 @@ def is_ours(path: Path) -> bool:
     return content.startswith(b"image,name,score")  # a table of `genae anomaly`
 
 
-def load_numpy(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of an ``.npz``, or of an ``.npy`` as ``images``; anything else, and pickles, raise `GenaeError`."""
+def load_numpy(path: Path, mapped: bool = False) -> dict[str, np.ndarray]:
+    """The arrays of an ``.npz``, or of an ``.npy`` as ``images``; anything else, and pickles, raise `GenaeError`.
+
+    An ``.npy`` that is ``mapped`` stays in its file, read-only.
+    """
     try:
-        loaded = np.load(path, allow_pickle=False)
+        loaded = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
         return dict(loaded) if isinstance(loaded, np.lib.npyio.NpzFile) else {"images": loaded}
     except FileNotFoundError:
         raise GenaeError(f"{path} is not a readable NumPy file: there is no such file") from None

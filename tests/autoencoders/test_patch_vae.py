@@ -33,6 +33,7 @@ from genae.reports import figures, tables
 from genae.training.config import resolve
 from genae.training.memory import footprints
 from genae.training.start import build_model, train
+from tests.reading import pixels_of
 
 SHAPE = (3, 32, 32)
 SMALL = {"parts": 3, "part_dim": 2, "width": 4}
@@ -575,7 +576,7 @@ def test_true_places_of_shapes_are_where_the_images_differ_from_their_ground() -
     places = shape_places(8, count=40)
     assert places.shape == (40, 3, 8, 8)
     for i in range(40):
-        pixels = raw.pixels[i].float()
+        pixels = pixels_of(raw)[i].float()
         drawn = (pixels - pixels[:, :1, :1]).abs().amax(0) > 8
         share = F.avg_pool2d(drawn[None].float(), 8)[0]
         kind = int(raw.labels[i])

@@ -8,6 +8,7 @@ import torch
 from genae.data.attributes import read_attributes
 from genae.data.sources import open_data
 from genae.errors import GenaeError
+from tests.reading import pixels_of
 
 
 def test_attribute_tables(tmp_path: Path) -> None:
@@ -79,7 +80,7 @@ def test_images_without_a_row_can_be_left_out(folder_of_images: Path, tmp_path: 
     assert sorted(torch.cat(list(data.splits.values())).tolist()) == [0, 1, 2]
     assert any(note.startswith("21 images without a row in ") for note in data.notes)
     whole = open_data(str(folder_of_images))
-    assert torch.equal(data.pixels, whole.pixels[[whole.names.index(name) for name in data.names]])
+    assert torch.equal(pixels_of(data), pixels_of(whole)[[whole.names.index(name) for name in data.names]])
     (tmp_path / "b.csv").write_text("file,smile\nnobody.png,1\n")
     with pytest.raises(GenaeError, match=r"no row for 24 of 24 images .*expected file names as in the data"):
         open_data(str(folder_of_images), attributes=str(tmp_path / "b.csv"), skip_bad=True)

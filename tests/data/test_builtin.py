@@ -12,13 +12,14 @@ import torchvision
 from genae.data import builtin
 from genae.data.sources import open_data
 from genae.errors import GenaeError
+from tests.reading import pixels_of
 
 
 def test_digits() -> None:
     data = open_data("digits")
     assert data.image_shape == (1, 8, 8)
-    assert data.pixels.dtype == torch.uint8
-    assert len(data.pixels) == 1797
+    assert pixels_of(data).dtype == torch.uint8
+    assert len(data) == 1797
     x = data.images(data.split("train"))
     assert x.min() == -1
     assert x.max() == 1
@@ -31,11 +32,11 @@ def test_digits() -> None:
 def test_shapes_have_the_attributes_that_they_say() -> None:
     data = open_data("shapes")
     assert data.image_shape == (3, 64, 64)
-    corner = data.pixels[:, :, 0, 0].float().mean(1)
+    corner = pixels_of(data)[:, :, 0, 0].float().mean(1)
     dark = data.attributes["dark ground"]
     assert corner[dark].max() < corner[~dark].min()
     assert set(data.directions()) == {"large", "warm", "dark ground", "left", "high", "circle", "square", "triangle"}
-    ink = (data.pixels.float() - data.pixels[:, :, :1, :1].float()).abs().sum(1)
+    ink = (pixels_of(data).float() - pixels_of(data)[:, :, :1, :1].float()).abs().sum(1)
     columns = torch.arange(64.0) + 0.5
     centre = (ink.sum(1) * columns).sum(1) / ink.sum((1, 2)) / 64
     assert ((centre < 0.5) == data.attributes["left"]).float().mean() > 0.97
@@ -44,7 +45,7 @@ def test_shapes_have_the_attributes_that_they_say() -> None:
 def test_the_writers_protocols_of_mnist(tmp_path: Path, mnist_copy: Callable[..., Path]) -> None:
     mnist_copy(tmp_path)
     official = open_data("mnist", data_root=str(tmp_path))
-    train = len(official.pixels) - len(official.split("test"))
+    train = len(official) - len(official.split("test"))
     same, different = (open_data(name, data_root=str(tmp_path)) for name in ("mnist-sw", "mnist-dw"))
     parts = [set(same.split(name).tolist()) for name in ("train", "test")]
     assert not parts[0] & parts[1]
@@ -77,7 +78,7 @@ def test_downloads_come_from_torchvisions_mirrors(
         data = open_data("mnist")
     finally:
         server.shutdown()
-    assert len(data.pixels) == 25
+    assert len(data) == 25
     assert (tmp_path / "cache" / "data" / "MNIST" / "raw").is_dir()
 
 
@@ -99,7 +100,7 @@ def test_digits_are_those_of_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> No
     slow = builtin.digits()
     assert slow.labels is not None
     assert quick.labels is not None
-    assert torch.equal(quick.pixels, slow.pixels)
+    assert torch.equal(pixels_of(quick), pixels_of(slow))
     assert torch.equal(quick.labels, slow.labels)
 
 
@@ -109,7 +110,8 @@ def test_places_of_shapes_are_where_their_ink_is() -> None:
     assert places.shape == (64, 3, 8, 8)
     assert drawn.labels is not None
     assert torch.equal(places.sum((2, 3)).argmax(1), drawn.labels)
-    ink = (drawn.pixels.float() - drawn.pixels[:, :, :1, :1].float()).abs().sum(1).unfold(1, 8, 8).unfold(2, 8, 8)
+    pixels = pixels_of(drawn).float()
+    ink = (pixels - pixels[:, :, :1, :1]).abs().sum(1).unfold(1, 8, 8).unfold(2, 8, 8)
     assert torch.equal(ink.sum((3, 4)) > 0, places.sum(1) > 0)
 
 

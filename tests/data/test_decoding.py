@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from genae.data.sources import open_data
+from tests.reading import pixels_of
 
 
 def test_sixteen_bit_and_rgba_files(tmp_path: Path) -> None:
@@ -39,7 +40,7 @@ def test_sixteen_bit_colour_keeps_its_depth(tmp_path: Path, png16: Callable[[np.
         (tmp_path / "deep" / f"{i}.png").write_bytes(png16(np.full((4, 5, 3), 4000 + i, np.uint16)))
     data = open_data(str(tmp_path / "deep"))
     assert (data.low, data.high) == (0, 65535)
-    assert data.pixels[1].unique().tolist() == [4001]
+    assert pixels_of(data)[1].unique().tolist() == [4001]
 
 
 def test_pictures_are_turned_upright(tmp_path: Path) -> None:

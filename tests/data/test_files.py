@@ -11,6 +11,7 @@ from PIL import Image
 from genae.data.files import in_threads
 from genae.data.sources import open_data
 from genae.errors import GenaeError
+from tests.reading import pixels_of
 
 
 def test_folder(folder_of_images: Path) -> None:
@@ -22,7 +23,7 @@ def test_folder(folder_of_images: Path) -> None:
         "train": 20, "validation": 2, "test": 2,
     }  # fmt: skip
     first = torch.from_numpy(np.array(Image.open(folder_of_images / "cat" / "0.png"))).permute(2, 0, 1)
-    assert torch.equal(data.pixels[0], first)
+    assert torch.equal(pixels_of(data)[0], first)
 
 
 def test_zip_of_a_folder_is_the_folder(folder_of_images: Path, tmp_path: Path) -> None:
@@ -30,7 +31,7 @@ def test_zip_of_a_folder_is_the_folder(folder_of_images: Path, tmp_path: Path) -
         for file in sorted(folder_of_images.rglob("*.png")):
             archive.write(file, file.relative_to(folder_of_images))
     zipped, folder = open_data(str(tmp_path / "pictures.zip")), open_data(str(folder_of_images))
-    assert torch.equal(zipped.pixels, folder.pixels)
+    assert torch.equal(pixels_of(zipped), pixels_of(folder))
     assert zipped.digest == folder.digest
 
 
@@ -88,7 +89,7 @@ def test_folders_that_cannot_be_used(files: dict[str, object], message: str, tmp
 def test_skipping_bad_files_names_and_counts_them(tmp_path: Path) -> None:
     files = {"a": (4, 4), "b": b"not a picture", "c": (4, 4), "d": (4, 4)}
     data = open_data(folder_with(tmp_path, **files), skip_bad=True)
-    assert len(data.pixels) == 3
+    assert len(data) == 3
     assert any("1 unreadable files skipped: b.png" in note for note in data.notes)
 
 
@@ -133,8 +134,8 @@ def test_mixed_pictures_are_brought_to_the_channels(odd_one: Path) -> None:
                            (1, "4 of 5 images converted to 1 channels (4 with 3)"),
                            (4, "5 of 5 images converted to 4 channels (1 with 1 and 4 with 3)")):  # fmt: skip
         data = open_data(str(odd_one), channels=channels)
-        assert data.pixels.dtype == torch.uint8
-        assert data.pixels[:, 0, 0, 0].tolist() == [200, 0, 10, 20, 30]
+        assert pixels_of(data).dtype == torch.uint8
+        assert pixels_of(data)[:, 0, 0, 0].tolist() == [200, 0, 10, 20, 30]
         assert data.conversions == ("1 of 5 images scaled from 16 to 8 bits", kept)
         assert set(data.conversions) < set(data.describe())
 
@@ -146,7 +147,7 @@ def test_mixed_depths_name_the_odd_file(odd_one: Path) -> None:
     with pytest.raises(GenaeError, match=message):
         open_data(str(odd_one))
     data = open_data(str(odd_one), channels=1)
-    assert data.pixels[:, 0, 0, 0].tolist() == [200, 0, 1, 2, 3]
+    assert pixels_of(data)[:, 0, 0, 0].tolist() == [200, 0, 1, 2, 3]
     assert data.conversions == ("1 of 5 images scaled from 16 to 8 bits",)
     Image.fromarray(np.full((4, 5), 100_000, np.int32)).save(odd_one / "wide.tif")
     with pytest.raises(GenaeError, match=r"wide.tif in .* cannot be brought to 8 bits: it holds 32-bit integers"):
@@ -161,7 +162,7 @@ def test_pictures_all_deep_keep_their_depth_with_channels(tmp_path: Path) -> Non
         Image.fromarray(np.full((4, 5), 1000 + i, np.uint16)).save(tmp_path / f"{i}.png")
     data = open_data(str(tmp_path), channels=3)
     assert data.image_shape == (3, 4, 5)
-    assert (data.high, data.pixels.dtype) == (65535, torch.float32)
+    assert (data.high, pixels_of(data).dtype) == (65535, torch.float32)
     assert data.conversions == ("converted from 1 to 3 channels",)
     Image.fromarray(np.full((4, 5), 100_000, np.int32)).save(tmp_path / "wide.tif")
     wide = open_data(str(tmp_path))
@@ -176,23 +177,25 @@ def test_resizing_may_exceed_the_range_of_16_bits(tmp_path: Path) -> None:
     for i in range(3):
         Image.fromarray(edge).save(tmp_path / f"{i}.png")
     data = open_data(str(tmp_path), size=20)
-    assert data.pixels.max() > 65535
+    assert pixels_of(data).max() > 65535
     assert (data.low, data.high) == (0, 65535)
     Image.fromarray(np.full((9, 9), 7, np.uint8)).save(tmp_path / "8.png")
     mixed = open_data(str(tmp_path), size=20, channels=1)
-    assert torch.equal(mixed.pixels[0].float(), (data.pixels[0].clamp(0, 65535) / 257).round())
+    assert torch.equal(pixels_of(mixed)[0].float(), (pixels_of(data)[0].clamp(0, 65535) / 257).round())
 
 
 def test_pictures_and_paths_in_lists(folder_of_images: Path) -> None:
     paths = [folder_of_images / "dog" / "1.png", str(folder_of_images / "cat" / "0.png")]
     data = open_data(paths)
     whole = open_data(str(folder_of_images))
-    assert torch.equal(data.pixels, whole.pixels[[whole.names.index("dog/1.png"), whole.names.index("cat/0.png")]])
+    assert torch.equal(
+        pixels_of(data), pixels_of(whole)[[whole.names.index("dog/1.png"), whole.names.index("cat/0.png")]]
+    )
     assert data.names == (str(paths[0]), paths[1])
     assert data.labels is None
     with Image.open(paths[1]) as picture:
-        assert torch.equal(open_data([picture, paths[0]]).pixels, data.pixels.flip(0))
-        assert torch.equal(open_data(picture, channels=1).pixels, open_data(paths[1], channels=1).pixels)
+        assert torch.equal(pixels_of(open_data([picture, paths[0]])), pixels_of(data).flip(0))
+        assert torch.equal(pixels_of(open_data(picture, channels=1)), pixels_of(open_data(paths[1], channels=1)))
     with pytest.raises(GenaeError, match="names 1 of them twice"):
         open_data([paths[1], paths[1]])
     with pytest.raises(GenaeError, match=r"nobody.png \(No such file or directory\)"):
@@ -209,7 +212,7 @@ def test_folders_named_like_pictures_and_hidden_files_are_passed_over(folder_of_
     (folder_of_images / ".trash").mkdir()
     (folder_of_images / ".trash" / "a.png").write_text("no picture")
     (folder_of_images / "cat" / "._0.png").write_text("no picture")
-    assert len(open_data(str(folder_of_images)).pixels) == 24
+    assert len(open_data(str(folder_of_images))) == 24
 
 
 def test_splits_that_lose_every_picture_are_held_out_anew(folder_of_images: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from genae.data.sources import open_data
 from genae.errors import GenaeError
+from tests.reading import pixels_of
 
 
 def test_local_copy_of_mnist_without_unpacking(tmp_path: Path, mnist_copy: Callable[..., Path]) -> None:
@@ -14,8 +15,8 @@ def test_local_copy_of_mnist_without_unpacking(tmp_path: Path, mnist_copy: Calla
     data = open_data("mnist", data_root=str(tmp_path), size=32, fit="pad")
     assert data.image_shape == (1, 32, 32)
     assert data.split("test").tolist() == list(range(20, 25))
-    assert not data.pixels[:, :, :2].any()
-    assert data.pixels[0, 0, 2, 2:30].tolist() == list(range(28))
+    assert not pixels_of(data)[:, :, :2].any()
+    assert pixels_of(data)[0, 0, 2, 2:30].tolist() == list(range(28))
 
 
 def test_a_damaged_copy_is_named(tmp_path: Path, mnist_copy: Callable[..., Path]) -> None:
@@ -32,17 +33,17 @@ def test_files_are_found_in_any_layout(
     layout: str, dot: str, ending: str, tmp_path: Path, mnist_copy: Callable[..., Path]
 ) -> None:
     mnist_copy(tmp_path, layout, dot, ending)
-    assert len(open_data("mnist", data_root=str(tmp_path)).pixels) == 25
+    assert len(open_data("mnist", data_root=str(tmp_path))) == 25
 
 
 def test_a_folder_that_names_the_data_set_is_preferred(tmp_path: Path, mnist_copy: Callable[..., Path]) -> None:
     mnist_copy(tmp_path, "a", first=1)
     mnist_copy(tmp_path, "z/dataset-fashion-mnist", first=2)
-    assert open_data("fashion-mnist", data_root=tmp_path).pixels[0, 0, 0, 0] == 2
-    assert open_data("mnist", data_root=tmp_path).pixels[0, 0, 0, 0] == 1, "of no name, but not of another"
+    assert pixels_of(open_data("fashion-mnist", data_root=tmp_path))[0, 0, 0, 0] == 2
+    assert pixels_of(open_data("mnist", data_root=tmp_path))[0, 0, 0, 0] == 1, "of no name, but not of another"
     mnist_copy(tmp_path, "z/mnist", first=3)
-    assert open_data("mnist", data_root=tmp_path).pixels[0, 0, 0, 0] == 3
-    assert open_data("fashion-mnist", data_root=tmp_path / "z" / "dataset-fashion-mnist").pixels[0, 0, 0, 0] == 2
+    assert pixels_of(open_data("mnist", data_root=tmp_path))[0, 0, 0, 0] == 3
+    assert pixels_of(open_data("fashion-mnist", data_root=tmp_path / "z" / "dataset-fashion-mnist"))[0, 0, 0, 0] == 2
     with pytest.raises(GenaeError, match="mnist is not below .*none is there"):
         open_data("mnist", data_root=tmp_path / "z" / "dataset-fashion-mnist")
 
@@ -52,7 +53,7 @@ def test_links_are_followed_once(tmp_path: Path, mnist_copy: Callable[..., Path]
     (tmp_path / "root").mkdir()
     (tmp_path / "root" / "link").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "root" / "loop").symlink_to(tmp_path / "root")
-    assert len(open_data("mnist", data_root=tmp_path / "root").pixels) == 25
+    assert len(open_data("mnist", data_root=tmp_path / "root")) == 25
 
 
 @pytest.mark.parametrize("name", ["mnist", "mnist-dw", "fashion-mnist", "cifar10"])

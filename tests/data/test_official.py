@@ -12,6 +12,7 @@ from genae.data.official import official
 from genae.data.sources import ImageData, open_data
 from genae.data.stream import open_stream
 from genae.errors import GenaeError
+from tests.reading import pixels_of
 
 
 def _pictures(folder: Path, names: list[str], size: tuple[int, int] = (8, 8)) -> Path:
@@ -146,7 +147,7 @@ def test_aligned_faces_are_cut_as_by_the_authors(tmp_path: Path) -> None:
     picture = np.random.default_rng(0).integers(0, 256, (218, 178, 3), dtype=np.uint8)
     (tmp_path / "faces").mkdir()
     Image.fromarray(picture).save(tmp_path / "faces" / "1.png")
-    pixels = open_data(tmp_path / "faces", size=128, fit="celeba").pixels[0]
+    pixels = pixels_of(open_data(tmp_path / "faces", size=128, fit="celeba"))[0]
     assert np.array_equal(pixels.permute(1, 2, 0).numpy(), picture[60:188, 25:153])
     _pictures(tmp_path / "others", ["1.png"])
     with pytest.raises(GenaeError, match="8x8 pixels; --fit celeba expects CelebA's aligned 218x178"):

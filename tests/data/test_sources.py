@@ -10,6 +10,7 @@ from torch import Tensor
 from genae.data.sources import open_data
 from genae.data.transforms import parse_size
 from genae.errors import GenaeError
+from tests.reading import pixels_of
 
 
 def test_value_range_of_floats_is_that_of_padding_too(tmp_path: Path) -> None:
@@ -61,10 +62,10 @@ def test_empty_files_are_refused(tmp_path: Path) -> None:
 def test_arrays_and_tensors_are_sources() -> None:
     images = np.arange(9 * 48, dtype=np.int64).reshape(9, 4, 4, 3).astype(np.uint8)
     data = open_data(images)
-    assert torch.equal(data.pixels, torch.from_numpy(images).permute(0, 3, 1, 2))
-    assert torch.equal(open_data(torch.from_numpy(images)).pixels, data.pixels)
+    assert torch.equal(pixels_of(data), torch.from_numpy(images).permute(0, 3, 1, 2))
+    assert torch.equal(pixels_of(open_data(torch.from_numpy(images))), pixels_of(data))
     half = torch.rand(9, 3, 8, 8, requires_grad=True).bfloat16()
-    assert torch.equal(open_data(half).pixels, half.detach().float())
+    assert torch.equal(pixels_of(open_data(half)), half.detach().float())
     assert open_data(torch.rand(9, 8, 8).double()).image_shape == (1, 8, 8)
     with pytest.raises(GenaeError, match=r"the array has shape \[4, 4\]; expected \[N, H, W\]"):
         open_data(images[0, :, :, 0])

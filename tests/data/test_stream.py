@@ -9,9 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
-from genae.data.sources import open_data
-from genae.data.stream import open_stream
+from genae.data.sources import Wanted, open_data
+from genae.data.stream import look_at, open_stream
 from genae.errors import GenaeError
+from tests.reading import pixels_of
 
 
 def test_every_kind_of_source_gives_the_same_stream(tmp_path: Path, pictures: Callable[..., Path]) -> None:
@@ -72,7 +73,7 @@ def test_a_deep_grey_picture_becomes_colour_where_that_is_asked(tmp_path: Path) 
 def test_streams_give_the_pixels_of_the_data_in_memory(folder_of_images: Path) -> None:
     stream, data = open_stream(str(folder_of_images), size="8"), open_data(str(folder_of_images), size=8)
     indices = torch.tensor([3, 0, 20])
-    assert torch.equal(stream.read(indices), data.pixels[indices])
+    assert torch.equal(stream.read(indices), pixels_of(data)[indices])
     assert (len(stream), stream.image_shape, stream.resize) == (24, (3, 8, 8), data.resize)
     assert stream.conversions == data.conversions == ()
     assert stream.names == data.names
@@ -81,7 +82,7 @@ def test_streams_give_the_pixels_of_the_data_in_memory(folder_of_images: Path) -
 def test_a_stream_says_what_it_converted(folder_of_images: Path) -> None:
     grey = open_stream(str(folder_of_images), channels=1)
     assert grey.conversions == ("converted from 3 to 1 channels",)
-    assert torch.equal(grey.read(torch.arange(3)), open_data(str(folder_of_images), channels=1).pixels[:3])
+    assert torch.equal(grey.read(torch.arange(3)), pixels_of(open_data(str(folder_of_images), channels=1))[:3])
     Image.fromarray(np.full((12, 16), 257 * 9, np.uint16)).save(folder_of_images / "cat" / "99.tif")
     with pytest.raises(GenaeError, match=r"mixes channel counts .*--channels 1, 3 or 4 \(cat/99.tif differs\)"):
         open_stream(str(folder_of_images))
@@ -116,20 +117,20 @@ def test_indices_are_checked(folder_of_images: Path) -> None:
 
 
 def test_what_cannot_be_a_stream(tmp_path: Path) -> None:
-    for name, array in {"float": np.zeros((4, 4), np.float32), "wide": np.zeros((4, 4), np.int32)}.items():
+    for name, array in {"float": np.zeros((4, 4), np.float32), "wide": np.full((4, 4), 100_000, np.int32)}.items():
         (tmp_path / name).mkdir()
         Image.fromarray(array).save(tmp_path / name / "a.tif")
     with pytest.raises(GenaeError, match="a.tif in .* holds floats; expected 8 or 16 bits"):
         open_stream(str(tmp_path / "float"))
-    with pytest.raises(GenaeError, match=r"a.tif in .* is unreadable \(it holds 32-bit integers"):
+    with pytest.raises(GenaeError, match=r"1 of 1 files in .* unreadable: a.tif \(it holds 32-bit integers"):
         open_stream(str(tmp_path / "wide"))
     (tmp_path / "wide" / "a.tif").write_text("no picture")
-    with pytest.raises(GenaeError, match=r"a.tif in .* is unreadable \(not a picture\); repair or remove it"):
+    with pytest.raises(GenaeError, match=r"unreadable: a.tif \(not a picture\); repair or remove them"):
         open_stream(str(tmp_path / "wide"))
 
 
 def test_a_file_that_is_damaged_later_is_named(folder_of_images: Path) -> None:
-    stream = open_stream(str(folder_of_images))
+    stream = look_at(str(folder_of_images), Wanted())
     file = folder_of_images / "cat" / "0.png"
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(GenaeError, match="cat/0.png in .* is unreadable"):

@@ -9,6 +9,7 @@ from torch.overrides import TorchFunctionMode
 
 from genae.data.sources import ImageData, open_data
 from genae.data.transfer import has_room, rows_sent, sent
+from tests.reading import pixels_of
 
 GPU = torch.device("cuda", 0)
 
@@ -64,10 +65,10 @@ def test_images_are_converted_where_they_arrive(dtype: torch.dtype) -> None:
 
 def test_a_data_set_moves_to_a_gpu_if_it_takes_at_most_half_of_the_free_memory(monkeypatch) -> None:
     data = open_data(torch.zeros(10, 1, 8, 8, dtype=torch.uint8))
-    free = 2 * data.pixels.nbytes
+    free = 2 * pixels_of(data).nbytes
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 10 * free))
-    assert has_room(GPU, data.pixels.nbytes)
-    assert not has_room(GPU, data.pixels.nbytes + 1)
+    assert has_room(GPU, pixels_of(data).nbytes)
+    assert not has_room(GPU, pixels_of(data).nbytes + 1)
     with Copies() as copies:
         assert data.to(GPU) is not data
         free -= 1

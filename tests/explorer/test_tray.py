@@ -15,6 +15,7 @@ from genae.data.sources import open_data
 from genae.errors import GenaeError
 from genae.explorer.tray import MOST_BYTES, Tray
 from genae.model import load
+from tests.reading import pixels_of
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF"])
@@ -37,7 +38,7 @@ def test_exported_pictures_are_the_same_pictures(
     content = client.post("/api/export/pictures", json={"operation": "reconstruct", "pictures": names}).content
     (tmp_path / "pictures.zip").write_bytes(content)
     data = open_data(str(tmp_path / "pictures.zip"), size=(8, 8), channels=1)
-    for pixels, name in zip(data.pixels, names, strict=True):
+    for pixels, name in zip(pixels_of(data), names, strict=True):
         shown = np.array(Image.open(io.BytesIO(client.get(f"/api/pictures/{name}.png").content)))
         assert np.array_equal(pixels[0].numpy(), shown)
 

@@ -15,6 +15,7 @@ from genae.data.sources import open_data
 from genae.data.stream import open_stream
 from genae.errors import GenaeError
 from genae.metrics.frechet import moments
+from tests.reading import pixels_of
 
 
 def measure(images: Path | str, reference: Path | str, **options: Any) -> dict[str, float]:
@@ -115,12 +116,12 @@ def faulty(tmp_path: Path, kind: str, pictures: Callable[..., Path]) -> Path:
     [
         ("empty", "holds no images; expected files ending in"),
         ("one", "has 1 image; fd: expected at least 2 on either side"),
-        ("mixed", "holds images of 2 sizes (8x8, 8x9); choose one with --size"),
-        ("channels", "mixes channel counts ([1, 3]); choose one with --channels"),
-        ("text", "000.png in"),
-        ("cut", "000.png in"),
+        ("mixed", "holds images of 2 sizes (most often 8x8); choose one with --size"),
+        ("channels", "mixes channel counts (1 with 1, 1 with 3); choose one with --channels"),
+        ("text", "unreadable: in/000.png"),
+        ("cut", "unreadable: in/000.png"),
         ("float", "holds floats; expected 8 or 16 bits"),
-        ("crc", "is unreadable (Bad CRC-32 for file"),
+        ("crc", "unreadable: 000.png (Bad CRC-32 for file"),
         ("integers", "it holds 32-bit integers, whose white is not known"),
         ("unknown range", "say with --value-range LOW,HIGH which values are black and white"),
         ("nan", "1 images hold NaN or infinite values (the first is number 4)"),
@@ -150,7 +151,7 @@ def test_bad_images_are_refused_in_one_sentence(
 def test_a_classifier_judges_images_of_labelled_data(tmp_path: Path) -> None:
     data = open_data("digits")
     some = data.split("test")
-    np.save(tmp_path / "digits.npy", data.pixels[some].numpy())
+    np.save(tmp_path / "digits.npy", pixels_of(data)[some].numpy())
     found = api.evaluate_images(
         open_stream(str(tmp_path / "digits.npy")), open_stream("digits"), labelled=lambda: data,
         metrics=["icp", "fd"], networks=["classifier"],

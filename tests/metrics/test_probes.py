@@ -10,12 +10,14 @@ import torch
 
 from genae import api
 from genae.data.sources import ImageData, open_data
+from genae.data.store import MemoryStore
 from genae.errors import GenaeError
 from genae.metrics.neighbours import nearest
 from genae.metrics.probes import linear_svm, logistic, one_nn
 from genae.model import load
 from genae.reports import tables
 from tests.metrics.vectors import VECTORS, normal, t
+from tests.reading import pixels_of
 
 
 def test_probes_of_several_layers_have_names_of_their_own(small_run: Path) -> None:
@@ -65,7 +67,7 @@ def test_probes_are_not_tested_on_what_they_learnt(small_run: Path) -> None:
         accuracy(small_run, digits, split="all")
     with pytest.raises(GenaeError, match=r"179 of the 179 .* are in the split test of digits"):
         accuracy(small_run, digits, train_data=open_data("digits"), train_split="test")
-    copied = replace(digits, name="copied", pixels=digits.pixels.float())
+    copied = replace(digits, name="copied", store=MemoryStore(pixels_of(digits).float()))
     with pytest.raises(GenaeError, match=r"179 of the 179 .* are in the split all of copied"):
         accuracy(small_run, digits, train_data=copied, train_split="all")
     assert accuracy(small_run, digits, train_data=copied)[0] == accuracy(small_run, digits)[0], (
@@ -81,7 +83,7 @@ def test_probes_are_not_tested_on_what_they_learnt(small_run: Path) -> None:
     with pytest.raises(GenaeError, match="small has no labels; expected labelled images for 1nn"):
         accuracy(small_run, digits, train_data=replace(digits, name="small", labels=None))
     with pytest.raises(GenaeError, match=r"digits has images of \(1, 4, 8\), digits of \(1, 8, 8\)"):
-        accuracy(small_run, digits, train_data=replace(digits, pixels=digits.pixels[:, :, :4]))
+        accuracy(small_run, digits, train_data=replace(digits, store=MemoryStore(pixels_of(digits)[:, :, :4])))
     with pytest.raises(GenaeError, match="metrics that learn from labels"):
         api.evaluate(small_run, digits, metrics=["mse"], train_data=digits)
 

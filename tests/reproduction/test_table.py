@@ -12,11 +12,13 @@ from PIL import Image
 
 from genae import api
 from genae.data.sources import open_data
+from genae.data.store import MemoryStore
 from genae.errors import GenaeError
 from genae.reproduction.budgets import BUDGETS, DATA, SAMPLES, SMOKE_FIT
 from genae.reproduction.published import TABLES
 from genae.reproduction.table import reproduce
 from genae.storage import read_lines
+from tests.reading import pixels_of
 
 
 def test_a_table_is_trained_measured_and_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,7 +205,7 @@ def test_probes_of_features_are_in_per_cent(tmp_path: Path) -> None:
     # What was learnt from other images is not the table's.
     run = tmp_path / "runs" / "smoke" / "sw" / "alae-seed0"
     digits = open_data("digits")
-    turned = replace(digits, pixels=255 - digits.pixels)
+    turned = replace(digits, store=MemoryStore(255 - pixels_of(digits)))
     (foreign,) = api.evaluate(run, digits, metrics=["1nn"], train_data=turned)
     again = reproduce("alae/table2", budget="smoke", rows=["alae"], columns=columns[:1], runs=tmp_path / "runs",
                       out=tmp_path / "again")  # fmt: skip

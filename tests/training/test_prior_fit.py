@@ -11,6 +11,7 @@ import torch
 
 from genae import api
 from genae.data.sources import open_data
+from genae.data.store import MemoryStore
 from genae.errors import GenaeError
 from genae.model import Model, load
 from genae.priors import PRIORS
@@ -21,6 +22,7 @@ from genae.training import prior_fit
 from genae.training.config import Config
 from genae.training.prior_fit import Fit, fit_to_codes
 from genae.training.start import train
+from tests.reading import pixels_of
 
 
 def test_a_preset_may_fit_a_prior_after_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_options) -> None:
@@ -175,7 +177,7 @@ def test_what_is_fitted_is_fitted_again_only_for_other_settings_or_codes(run: Pa
     assert stamp(temperature=0.8, components=2) != first
     second = stamp(components=2)
     data = load(run).open_data()
-    assert stamp(components=2, data=replace(data, pixels=data.pixels.max() - data.pixels)) != second
+    assert stamp(components=2, data=replace(data, store=MemoryStore(pixels_of(data).max() - pixels_of(data)))) != second
 
 
 def test_a_prior_that_cannot_be_read_says_how_to_mend_it(run: Path, tmp_path: Path) -> None:

@@ -22,13 +22,12 @@ def inspect(
     data = open_source(source, context.args)
     channels, height, width = data.image_shape
     console.print(
-        f"[bold]{escape(source)}[/bold]: {len(data.pixels)} images, {channels} x {height} x {width} (C x H x W)",
+        f"[bold]{escape(source)}[/bold]: {len(data)} images, {channels} x {height} x {width} (C x H x W)",
         soft_wrap=True,
     )
-    stored = f"{data.pixels.dtype}".removeprefix("torch.")
-    lowest, highest = (value.item() for value in data.pixels.aminmax())
+    lowest, highest = data.store.range()
     console.print(
-        f"  in memory as {stored}, {data.pixels.nbytes / 1e6:.1f} MB; stored values {lowest:g} to {highest:g}"
+        f"  {data.store.described}, {data.store.nbytes / 1e6:.1f} MB; stored values {lowest:g} to {highest:g}"
     )
     if data.labels is not None:
         counts = data.labels.bincount(minlength=len(data.classes)).tolist()

@@ -217,7 +217,7 @@ def _evaluate_images(flags: EvaluateFlags) -> "Sequence[Record]":
         "value_range": parse_range(flags.value_range) if flags.value_range else None,
     }  # fmt: skip
     with Work() as progress:
-        progress("reading headers", 0, 1)
+        progress("opening the images", 0, 1)
         return api.evaluate_images(
             open_stream(flags.subject, **shape), open_stream(reference, split=split, **shape),
             labelled=lambda: open_data(reference, **shape), metrics=metrics, networks=networks,

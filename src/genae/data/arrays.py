@@ -1,21 +1,28 @@
-"""Images from NumPy arrays."""
+"""Images from NumPy arrays, in memory or in a file that is mapped into it."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from genae.data.raw import Raw
+from genae.data.raw import Raw, in_memory
+from genae.data.store import CHUNK, Store
 from genae.errors import GenaeError
 from genae.storage import load_numpy
 
 LAYOUTS = ("NCHW", "NHWC")
+MAPPED = 32_000_000
+"""Bytes of a ``.npy`` file from which on it is not read at once."""
 
 
 def read_array(path: Path, layout: str | None) -> Raw:
-    """``.npy`` of images [N, H, W], [N, H, W, C] or [N, C, H, W]; ``.npz`` of ``images`` and perhaps ``labels`` [N]."""
-    arrays = load_numpy(path)
+    """``.npy`` of images [N, H, W], [N, H, W, C] or [N, C, H, W]; ``.npz`` of ``images`` and perhaps ``labels`` [N].
+
+    A large ``.npy`` stays in its file, and images are read when they are asked for.
+    """
+    arrays = load_numpy(path, mapped=path.suffix.lower() == ".npy" and path.stat().st_size >= MAPPED)
     pictures = [key for key, array in arrays.items() if array.ndim in (3, 4)]
     key = "images" if "images" in arrays else pictures[0] if len(pictures) == 1 else None
     if key is None or arrays[key].ndim not in (3, 4):
@@ -37,24 +44,73 @@ def raw_of_array(array: np.ndarray, layout: str | None, where: str, labels: np.n
         raise GenaeError(f"{where} is of type {array.dtype}; expected integers or floats")
     if array.size == 0:
         raise GenaeError(f"{where} holds no images (shape {list(array.shape)})")
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        bad = np.flatnonzero(~np.isfinite(array).reshape(len(array), -1).all(1))
-        raise GenaeError(f"{where}: {len(bad)} images hold NaN or infinite values (the first is number {bad[0]})")
+    values = _values(array)
+    if values.bad:
+        raise GenaeError(
+            f"{where}: {len(values.bad)} images hold NaN or infinite values (the first is number {values.bad[0]})"
+        )
     if array.ndim == 3:
         array = array[:, None]
     elif (layout or _layout(where, array.shape)) == "NHWC":
         array = array.transpose(0, 3, 1, 2)
-    pixels, depth = _stored(array)
+    store = ArrayStore(array, values)
     numbers, classes = _labels(where, labels, len(array))
-    return Raw(pixels, numbers, classes, depth=depth, notes=(f"array of {len(array)} images, {array.dtype}",))
+    return Raw(
+        store if isinstance(array, np.memmap) else in_memory(store, where), numbers, classes, depth=store.depth,
+        notes=(f"array of {len(array)} images, {array.dtype}",),
+    )  # fmt: skip
 
 
-def _stored(array: np.ndarray) -> tuple[Tensor, int | None]:
-    """As uint8 where the values fit, else float32; and the largest value of the type that they fit."""
-    depth = None
-    if array.dtype.kind in "iu" and array.min() >= 0 and array.max() <= 65535:
-        depth = 255 if array.dtype == np.uint8 or (array.dtype != np.uint16 and array.max() <= 255) else 65535
-    return torch.from_numpy(np.ascontiguousarray(array, np.uint8 if depth == 255 else np.float32)), depth
+class _Values(NamedTuple):
+    """What an array's numbers are, found in one pass."""
+
+    low: float
+    high: float
+    bad: list[int]
+    """Numbers of the images with NaN or infinite values."""
+
+
+def _values(array: np.ndarray) -> _Values:
+    """The range of an array [N, ...] and its images that are not finite; bytes need no pass."""
+    if array.dtype == np.uint8:
+        return _Values(0, 255, [])
+    lows, highs, bad = [], [], list[int]()
+    step = max(1, CHUNK // max(1, array[0].nbytes))
+    for start in range(0, len(array), step):
+        part = array[start : start + step].reshape(len(array[start : start + step]), -1)
+        finite = np.isfinite(part).all(1)
+        bad += (np.flatnonzero(~finite) + start).tolist()
+        if finite.any():
+            lows.append(part[finite].min())
+            highs.append(part[finite].max())
+    return _Values(min(lows, default=0), max(highs, default=0), bad)
+
+
+class ArrayStore(Store):
+    """Images of an array [N, C, H, W] of integers or floats: uint8 where the values fit, else float32."""
+
+    def __init__(self, array: np.ndarray, values: _Values) -> None:
+        self._array, self._values = array, values
+        self.depth: int | None = None
+        """The largest value of the integer type that the values fit, if they are integers of up to 16 bits."""
+        if array.dtype.kind in "iu" and values.low >= 0 and values.high <= 65535:
+            small = array.dtype == np.uint8 or (array.dtype != np.uint16 and values.high <= 255)
+            self.depth = 255 if small else 65535
+        channels, height, width = array.shape[1:]
+        self.shape = channels, height, width
+        self.dtype = torch.uint8 if self.depth == 255 else torch.float32
+
+    def __len__(self) -> int:
+        return len(self._array)
+
+    def read(self, indices: Tensor, halvings: int = 0) -> Tensor:
+        """Images [B, C, H, W]."""
+        dtype = np.uint8 if self.dtype == torch.uint8 else np.float32
+        return torch.from_numpy(np.ascontiguousarray(self._array[indices.numpy()], dtype))
+
+    def range(self) -> tuple[float, float]:
+        """The lowest and the highest value of all images."""
+        return super().range() if self.dtype == torch.uint8 else (float(self._values.low), float(self._values.high))
 
 
 def _labels(where: str, labels: np.ndarray | None, count: int) -> tuple[Tensor | None, tuple[str, ...]]:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from genae.data.idx import find_idx, read_idx
 from genae.data.raw import Raw
+from genae.data.store import MemoryStore
 from genae.errors import GenaeError
 
 
@@ -35,7 +36,9 @@ def digits() -> Raw:
         images, target = bunch.images, bunch.target
     pixels = torch.from_numpy(np.rint(images * (255 / 16)).astype(np.uint8))[:, None]
     labels = torch.from_numpy(target.astype(np.int64))
-    return Raw(pixels, labels, tuple("0123456789"), notes=("1,797 handwritten digits of scikit-learn, CC BY 4.0",))
+    return Raw(
+        MemoryStore(pixels), labels, tuple("0123456789"), notes=("1,797 handwritten digits of scikit-learn, CC BY 4.0",)
+    )
 
 
 class _Shapes(NamedTuple):
@@ -100,7 +103,7 @@ def shapes(count: int = 4096, side: int = 64) -> Raw:
         "high": torch.from_numpy(drawn.centre[:, 1] < 0.5),
     }
     return Raw(
-        torch.from_numpy(pixels),
+        MemoryStore(torch.from_numpy(pixels)),
         torch.from_numpy(drawn.kind.astype(np.int64)),
         SHAPES,
         attributes=attributes,
@@ -191,7 +194,7 @@ def _official(pixels: Tensor, labels: Tensor, train: int, classes: tuple[str, ..
     order = torch.arange(len(pixels))
     splits = {"train": order[:train], "test": order[train:]}
     return Raw(
-        pixels,
+        MemoryStore(pixels),
         labels.long(),
         classes,
         splits,

@@ -38,6 +38,8 @@ class Header(NamedTuple):
     width: int
     dtype: torch.dtype
     format: str
+    wide: bool = False
+    """Whether its integers exceed 16 bits."""
 
 
 def read_picture(source: bytes | Image.Image, channels: int | None = None) -> Picture:
@@ -55,29 +57,27 @@ def read_picture(source: bytes | Image.Image, channels: int | None = None) -> Pi
         return _decoded(opened, channels)
 
 
-def decode(data: bytes, channels: int | None) -> Tensor:
-    """The pixels of `read_picture`."""
-    return read_picture(data, channels).pixels
-
-
-def read_header(data: bytes) -> Header:
+def read_header(source: bytes | Image.Image) -> Header:
     """The shape, depth and format of a file; pictures that need more than their header are decoded.
 
-    Raises what `read_picture` raises, and ValueError for 32-bit integers.
+    Raises what `read_picture` raises.
     """
-    with Image.open(io.BytesIO(data)) as opened:
+    if isinstance(source, Image.Image):
+        return _header_of(_decoded(source, None))
+    with Image.open(io.BytesIO(source)) as opened:
         name = file_format(opened)
-        if opened.mode == "I" and opened.format != "PNG":
-            raise ValueError(WIDE)
-        if _is_deep_png(opened, data):
+        if _is_deep_png(opened, source):
             return Header(len(opened.getbands()), opened.height, opened.width, torch.int32, name)
         deep = opened.mode.startswith("I;16")
         if (deep or opened.mode in _PLAIN) and opened.getexif().get(_ORIENTATION, 1) == 1:
             dtype = torch.int32 if deep else torch.float32 if opened.mode == "F" else torch.uint8
             return Header(len(opened.getbands()), opened.height, opened.width, dtype, name)
-        picture = _decoded(opened, None)
-        _, height, width = picture.pixels.shape
-        return Header(picture.channels, height, width, picture.pixels.dtype, name)
+        return _header_of(_decoded(opened, None))
+
+
+def _header_of(picture: Picture) -> Header:
+    pixels, (_, height, width) = picture.pixels, picture.pixels.shape
+    return Header(picture.channels, height, width, pixels.dtype, picture.format, exceeds_16_bits(pixels))
 
 
 def _is_deep_png(opened: Image.Image, data: bytes) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from genae.data.store import MemoryStore, Store, SubsetStore
 from genae.errors import GenaeError
 
 
@@ -14,8 +15,7 @@ from genae.errors import GenaeError
 class Raw:
     """Images as a source holds them."""
 
-    pixels: Tensor
-    """[N, C, H, W], uint8 or float32."""
+    store: Store
     labels: Tensor | None = None
     classes: tuple[str, ...] = ()
     splits: dict[str, Tensor] = field(default_factory=dict)
@@ -34,12 +34,13 @@ class Raw:
 
     def subset(self, indices: Tensor) -> "Raw":
         """The images with these indices [M], in this order; splits that lose every image are dropped."""
-        place = torch.full((len(self.pixels),), -1)
+        place = torch.full((len(self.store),), -1)
         place[indices] = torch.arange(len(indices))
+        some = SubsetStore(self.store, indices)
         splits = {name: place[members][place[members] >= 0] for name, members in self.splits.items()}
         return replace(
             self,
-            pixels=self.pixels[indices],
+            store=in_memory(some, "the source") if self.store.in_memory else some,
             labels=None if self.labels is None else self.labels[indices],
             splits={name: members for name, members in splits.items() if len(members)},
             attributes={name: values[indices] for name, values in self.attributes.items()},
@@ -51,6 +52,14 @@ def allocate(count: int, shape: Sequence[int], dtype: torch.dtype, where: str) -
     """Room for ``count`` images [N, *shape]; more than the machine's memory raises `GenaeError`."""
     expect_room(count, shape, dtype.itemsize, where)
     return torch.empty(count, *shape, dtype=dtype)
+
+
+def in_memory(store: Store, where: str) -> MemoryStore:
+    """All images of a store in memory; a part at a time, so that little else is there beside them."""
+    pixels = allocate(len(store), store.shape, store.dtype, where)
+    for part in store.chunks():
+        pixels[part[0] : part[-1] + 1] = store.read(part)
+    return MemoryStore(pixels)
 
 
 def expect_room(count: int, shape: Sequence[int], bytes_per_value: int, where: str) -> None:

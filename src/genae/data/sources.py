@@ -1,6 +1,5 @@
 """Images from wherever a user has them: a name, a folder, a zip of it, or arrays."""
 
-import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -15,22 +14,14 @@ from torch import Tensor
 from genae.data import builtin
 from genae.data.arrays import raw_of_array, read_array
 from genae.data.attributes import read_attributes
-from genae.data.files import cause, find_pictures, is_picture, listed_pictures, read_pictures
+from genae.data.files import cause, find_pictures, is_picture, listed_pictures
 from genae.data.names import NAMES
-from genae.data.raw import Raw, allocate
+from genae.data.decoded import REMOVE, SKIP, DecodedStore, decoded, open_pictures
+from genae.data.raw import Raw, expect_room, in_memory
 from genae.data.sampler import mix_seed
-from genae.data.transfer import has_room, rows_sent
-from genae.data.transforms import (
-    FITS,
-    RESIZE,
-    convert_channels,
-    parse_size,
-    resize,
-    resize_name,
-    size_of,
-    to_uint8,
-    to_unit_range,
-)
+from genae.data.store import MemoryStore, PreparedStore, Store
+from genae.data.transfer import has_room
+from genae.data.transforms import FITS, RESIZE, parse_size, resize_name, to_uint8, to_unit_range
 from genae.errors import GenaeError, nearest
 
 SPLITS = ("train", "validation", "test")
@@ -38,11 +29,11 @@ SPLITS = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class ImageData:
-    """A data set in memory."""
+    """A data set: its images, wherever they are, and what is known of them."""
 
     name: str
-    pixels: Tensor
-    """[N, C, H, W]: uint8, or float32 for sources deeper than 8 bits."""
+    store: Store
+    """Its pixels, uint8, or float32 for sources deeper than 8 bits."""
     low: float
     high: float
     """The stored values that become -1 and 1 inside models."""
@@ -64,19 +55,23 @@ class ImageData:
     conversions: tuple[str, ...] = ()
     """Changes of channels and depth, one clause each; empty if the source has what was wanted."""
 
+    def __len__(self) -> int:
+        return len(self.store)
+
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """(C, H, W)."""
-        channels, height, width = self.pixels.shape[1:]
-        return channels, height, width
+        return self.store.shape
 
-    def stored(self, indices: Tensor, device: torch.device | None = None) -> Tensor:
-        """Images as they are stored [B, C, H, W], uint8 or float32, on ``device``: by default that of the pixels.
+    def stored(self, indices: Tensor, device: torch.device | None = None, halvings: int = 0) -> Tensor:
+        """Images as they are stored [B, C, H, W], uint8 or float32, on ``device``: by default where they are read.
 
-        ``indices`` [B] count from 0; others raise `GenaeError`.
+        ``indices`` [B] count from 0; others raise `GenaeError`. ``halvings``: see `Store.read`.
         """
-        check_indices(indices, len(self.pixels), self.name)
-        return rows_sent(self.pixels, indices, device or self.pixels.device)
+        check_indices(indices, len(self), self.name)
+        if device is None:
+            return self.store.read(indices, halvings)
+        return self.store.send(indices, device, halvings)
 
     def converted(self, stored: Tensor) -> Tensor:
         """Images as they are stored -> float32 in [-1, 1], where they are; values outside the range are clamped."""
@@ -93,7 +88,7 @@ class ImageData:
     def split(self, name: str) -> Tensor:
         """The indices of ``train``, ``validation``, ``test`` or ``all``."""
         if name == "all":
-            return torch.arange(len(self.pixels))
+            return torch.arange(len(self))
         if name not in self.splits:
             raise GenaeError(f"{self.name} has no split {name!r}; {nearest(str(name), (*self.splits, 'all'))}")
         return self.splits[name]
@@ -112,18 +107,17 @@ class ImageData:
     def digest(self) -> str:
         """Hash of pixels, value range, labels and splits: equal for equal data, whatever file it came from."""
         labels = None if self.labels is None else self.labels.tolist()
-        digest = hashlib.sha256(repr((self.pixels.shape, self.low, self.high, self.classes, labels)).encode())
-        digest.update(self.pixels.cpu().reshape(-1).numpy().data)
-        for name in SPLITS:
-            digest.update(self.splits[name].numpy().tobytes())
-        return digest.hexdigest()[:16]
+        shape = torch.Size((len(self), *self.image_shape))
+        about = repr((shape, self.low, self.high, self.classes, labels)).encode()
+        splits = [self.splits[name].numpy().tobytes() for name in SPLITS if name in self.splits]
+        return self.store.digest(about, b"".join(splits))
 
     def to(self, device: torch.device) -> "ImageData":
         """The same data with its pixels on ``device``, if they have room there (`transfer.has_room`); else as it is,
-        and batches are sent one by one."""
-        if self.pixels.device == device or not has_room(device, self.pixels.nbytes):
+        and batches are sent one by one. On the CPU, what is in a file stays there."""
+        if not isinstance(self.store, MemoryStore) or self.store.device == device:
             return self
-        return replace(self, pixels=self.pixels.to(device))
+        return replace(self, store=self.store.to(device)) if has_room(device, self.store.nbytes) else self
 
 
 Source = str | Path | np.ndarray | Tensor | Sequence[str | Path | Image.Image]
@@ -169,33 +163,106 @@ def open_data(
     """
     if isinstance(source, Image.Image):
         source = [source]
-    target = parse_size(size) if size is not None else None
-    _check_options(fit, channels, value_range, data_root)
-    name = name_of(source)
-    raw = _read(source, name, data_root, target, fit, channels, layout, skip_bad)
-    notes = list(raw.notes)
+    wanted = Wanted(size, fit, channels, value_range, layout, skip_bad, data_root)
+    raw = read_source(source, wanted)
     if attributes is not None:
-        table, described = read_attributes(str(attributes), raw.names, len(raw.pixels), skip_bad)
-        if len(described) < len(raw.pixels):
-            notes.append(f"{len(raw.pixels) - len(described)} images without a row in {attributes} skipped")
-            raw = raw.subset(described)
+        table, described = read_attributes(str(attributes), raw.names, len(raw.store), skip_bad)
+        if len(described) < len(raw.store):
+            note = f"{len(raw.store) - len(described)} images without a row in {attributes} skipped"
+            raw = replace(raw.subset(described), notes=(*raw.notes, note))
         raw = replace(raw, attributes=table)
+    data = prepared(raw, name_of(source), wanted)
+    splits, note = with_held_out(raw, data.name)
+    return replace(data, splits=splits, notes=(*data.notes, note))
 
-    pixels, conversions, resized = raw.pixels, raw.conversions, raw.resize
-    low, high = value_range or _value_range(raw)
+
+@dataclass(frozen=True)
+class Wanted:
+    """How a source is to be opened, as `open_data` describes; what cannot be meant raises `GenaeError`."""
+
+    size: str | int | tuple[int, int] | None = None
+    fit: str = "crop"
+    channels: int | None = None
+    value_range: tuple[float, float] | None = None
+    layout: str | None = None
+    skip_bad: bool = False
+    data_root: str | Path | None = None
+    eight_bits: bool = False
+    """Whether pictures of 16 bits are scaled to 8."""
+
+    def __post_init__(self) -> None:
+        if self.fit not in FITS:
+            raise GenaeError(f"fit is {self.fit!r}; {nearest(str(self.fit), FITS)}")
+        if self.channels is not None and (type(self.channels) is not int or self.channels < 1):
+            raise GenaeError(f"channels is {self.channels!r}; expected 1 (grey), 3 (RGB) or 4 (RGBA)")
+        if self.data_root is not None and not isinstance(self.data_root, (str, Path)):
+            raise GenaeError(f"data_root is {self.data_root!r}; expected the path of a folder")
+        limits = self.value_range
+        pair = isinstance(limits, (tuple, list)) and [isinstance(v, (int, float)) for v in limits] == [True, True]
+        if limits is not None and not pair:
+            raise GenaeError(f"value_range is {limits!r}; expected two numbers (low, high), such as (0, 4095)")
+        _ = self.sides
+
+    @property
+    def sides(self) -> tuple[int, int] | None:
+        """(H, W)."""
+        return parse_size(self.size) if self.size is not None else None
+
+
+def read_source(source: Source, wanted: Wanted) -> Raw:
+    """The images of a source, pictures decoded. Raises `GenaeError`."""
+    raw = find_source(source, wanted)
+    if not isinstance(raw.store, DecodedStore):
+        return raw
+    return decoded(raw, wanted.skip_bad, REMOVE if wanted.eight_bits else SKIP)
+
+
+def find_source(source: Source, wanted: Wanted) -> Raw:
+    """The images of a source; of pictures only the headers are read, and each is decoded when it is asked for.
+
+    Pictures are brought to their size and channels one by one. Raises `GenaeError`.
+    """
+    name = name_of(source)
+    if isinstance(source, (np.ndarray, Tensor)):
+        return raw_of_array(_to_numpy(source), wanted.layout, "the array")
+    if isinstance(source, (str, Path)) and name in NAMES:
+        return builtin.load(name, Path(wanted.data_root).expanduser() if wanted.data_root else None)
+    if isinstance(source, (str, Path)):
+        path = existing(source)
+        if path.suffix.lower() in (".npz", ".npy"):
+            return read_array(path, wanted.layout)
+        files = find_pictures(path)
+    else:
+        files = listed_pictures(source)
+    return open_pictures(
+        files, wanted.sides, wanted.fit, wanted.channels, skip_bad=wanted.skip_bad, eight_bits=wanted.eight_bits
+    )
+
+
+def prepared(raw: Raw, name: str, wanted: Wanted) -> ImageData:
+    """Images of a source with their value range, brought to the size and channels that are wanted; without splits.
+
+    Raises `GenaeError`.
+    """
+    store, notes, conversions, resized = raw.store, list(raw.notes), raw.conversions, raw.resize
+    low, high = wanted.value_range or _value_range(raw)
     if not -math.inf < low < high < math.inf:
         raise GenaeError(f"the value range of {name} is {low:g} to {high:g}; expected low < high (see --value-range)")
-    if target and tuple(pixels.shape[-2:]) != target:
-        notes.append(f"resized from {size_of(pixels)} to {target[0]}x{target[1]} ({RESIZE}): {FITS[fit]}")
-        resized = resize_name(target, fit)
-        pixels = _resized(pixels, target, fit, low, name)
-    if channels is not None and pixels.shape[1] != channels:
-        pixels = convert_channels(pixels, channels, high)
-        conversions = (*conversions, f"converted from {raw.pixels.shape[1]} to {channels} channels")
-    splits, note = _splits(raw, len(pixels), name)
+    channels, *size = store.shape
+    sides = wanted.sides or (size[0], size[1])
+    if sides != tuple(size):
+        notes.append(f"resized from {size[0]}x{size[1]} to {sides[0]}x{sides[1]} ({RESIZE}): {FITS[wanted.fit]}")
+        resized = resize_name(sides, wanted.fit)
+    if wanted.channels is not None and channels != wanted.channels:
+        conversions = (*conversions, f"converted from {channels} to {wanted.channels} channels")
+    shape = (wanted.channels or channels, *sides)
+    if shape != store.shape:
+        expect_room(len(store) if store.in_memory else 1, shape, store.dtype.itemsize, name)
+        brought = PreparedStore(store, sides, wanted.fit, shape[0], black=low, white=high)
+        store = in_memory(brought, name) if store.in_memory else brought
     return ImageData(
-        name, pixels, low, high, splits, raw.labels, raw.classes, raw.attributes, raw.names, (*notes, note),
-        raw.format, resized, conversions,
+        name, store, low, high, {}, raw.labels, raw.classes, raw.attributes, raw.names, tuple(notes), raw.format,
+        resized, conversions,
     )  # fmt: skip
 
 
@@ -216,41 +283,6 @@ def name_of(source: object) -> str:
         f"the source of images is {given}; expected a built-in name, the path of a folder, zip, picture or array, "
         "a NumPy array or tensor, or a list of paths or pictures"
     )
-
-
-def _check_options(fit: str, channels: int | None, value_range: object, data_root: object) -> None:
-    if fit not in FITS:
-        raise GenaeError(f"fit is {fit!r}; {nearest(str(fit), FITS)}")
-    if channels is not None and (type(channels) is not int or channels < 1):
-        raise GenaeError(f"channels is {channels!r}; expected 1 (grey), 3 (RGB) or 4 (RGBA)")
-    if data_root is not None and not isinstance(data_root, (str, Path)):
-        raise GenaeError(f"data_root is {data_root!r}; expected the path of a folder")
-    pair = isinstance(value_range, (tuple, list)) and [isinstance(v, (int, float)) for v in value_range] == [True, True]
-    if value_range is not None and not pair:
-        raise GenaeError(f"value_range is {value_range!r}; expected two numbers (low, high), such as (0, 4095)")
-
-
-def _read(
-    source: Source,
-    name: str,
-    data_root: str | Path | None,
-    size: tuple[int, int] | None,
-    fit: str,
-    channels: int | None,
-    layout: str | None,
-    skip_bad: bool,
-) -> Raw:
-    """The images of a source; pictures are brought to ``size`` and ``channels`` one by one."""
-    if isinstance(source, (np.ndarray, Tensor)):
-        return raw_of_array(_to_numpy(source), layout, "the array")
-    if not isinstance(source, (str, Path)):
-        return read_pictures(listed_pictures(source), size, fit, channels, skip_bad)
-    if name in NAMES:
-        return builtin.load(name, Path(data_root).expanduser() if data_root else None)
-    path = existing(source)
-    if path.suffix.lower() in (".npz", ".npy"):
-        return read_array(path, layout)
-    return read_pictures(find_pictures(path), size, fit, channels, skip_bad)
 
 
 def existing(source: str | Path) -> Path:
@@ -275,31 +307,24 @@ def _to_numpy(array: np.ndarray | Tensor) -> np.ndarray:
     return (array.float() if array.is_floating_point() else array).numpy()
 
 
-def _resized(pixels: Tensor, size: tuple[int, int], fit: str, black: float, name: str) -> Tensor:
-    """All images [N, C, *size]; a part at a time, so that the old and the new ones are all that is in memory."""
-    images = allocate(len(pixels), (pixels.shape[1], *size), pixels.dtype, name)
-    for old, new in zip(pixels.split(1024), images.split(1024), strict=True):
-        new.copy_(resize(old, size, fit, fill=black))
-    return images
-
-
 def _value_range(raw: Raw) -> tuple[float, float]:
-    if raw.pixels.dtype == torch.uint8:
+    if raw.store.dtype == torch.uint8:
         return 0.0, 255.0
     if raw.depth is not None:
         return 0.0, float(raw.depth)
-    low, high = float(raw.pixels.min()), float(raw.pixels.max())
+    low, high = raw.store.range()
     if low >= -1 and high <= 1:
         return (0.0 if low >= 0 else -1.0), 1.0
     return low, high
 
 
-def _splits(raw: Raw, total: int, name: str) -> tuple[dict[str, Tensor], str]:
+def with_held_out(raw: Raw, name: str) -> tuple[dict[str, Tensor], str]:
     """Official splits where the source has them; the rest is held out at random, the same for everybody.
 
     A tenth, at most 5,000 and at least 1, is validation; likewise test. One or two images are in every split: enough
-    to encode them, and refused by training.
+    to encode them, and refused by training. Raises `GenaeError`.
     """
+    total = len(raw.store)
     if total < 3:
         return dict.fromkeys(SPLITS, torch.arange(total)), "too few images to split"
     splits = dict(raw.splits) or {"train": torch.arange(total)}

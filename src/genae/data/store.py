@@ -6,6 +6,9 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
+from genae.data.transfer import rows_sent, sent
+from genae.data.transforms import convert_channels, resize
+
 CHUNK = 32_000_000
 """Bytes of pixels that are read at a time where all are needed once."""
 
@@ -19,6 +22,8 @@ class Store(ABC):
     """Of what is read: uint8, or float32 for sources deeper than 8 bits."""
     in_memory = False
     """Whether reading takes neither a file nor a decoder, so that nothing is gained by reading ahead."""
+    place = "in files"
+    """Where the pixels are, in words."""
     levels = 0
     """How often halved images are kept beside the full size."""
 
@@ -33,6 +38,15 @@ class Store(ABC):
         With ``halvings``, up to `levels`: [B, C, H / 2^halvings, W / 2^halvings], each value the mean of its pixels,
         rounded as it is stored. Raises `GenaeError` for what cannot be read.
         """
+
+    def send(self, indices: Tensor, device: torch.device, halvings: int = 0) -> Tensor:
+        """What `read` gives, on ``device``; a GPU's host does not wait for its arrival."""
+        return sent(self.read(indices, halvings), device)
+
+    @property
+    def described(self) -> str:
+        """Where the pixels are, and as what: ``in memory as uint8``."""
+        return f"{self.place} as {str(self.dtype).removeprefix('torch.')}"
 
     @property
     def nbytes(self) -> int:
@@ -67,6 +81,7 @@ class MemoryStore(Store):
     """Pixels [N, C, H, W], uint8 or float32, on any device."""
 
     in_memory = True
+    place = "in memory"
 
     def __init__(self, pixels: Tensor) -> None:
         self._pixels = pixels
@@ -86,6 +101,45 @@ class MemoryStore(Store):
         """Images [B, C, H, W] on `device`."""
         return self._pixels.index_select(0, indices.to(self.device))
 
+    def send(self, indices: Tensor, device: torch.device, halvings: int = 0) -> Tensor:
+        """Images [B, C, H, W] on ``device``, gathered in the memory that they are sent from."""
+        return rows_sent(self._pixels, indices, device)
+
     def to(self, device: torch.device) -> "MemoryStore":
         """The same pixels on another device."""
         return MemoryStore(self._pixels.to(device))
+
+
+class SubsetStore(Store):
+    """Some of another store's images, in any order."""
+
+    def __init__(self, store: Store, indices: Tensor) -> None:
+        self._store, self._indices = store, indices
+        self.shape, self.dtype, self.levels = store.shape, store.dtype, store.levels
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def read(self, indices: Tensor, halvings: int = 0) -> Tensor:
+        """Images [B, C, H, W]."""
+        return self._store.read(self._indices[indices], halvings)
+
+
+class PreparedStore(Store):
+    """Another store's images, brought to a size and a number of channels as they are read."""
+
+    def __init__(
+        self, store: Store, size: tuple[int, int], fit: str, channels: int, *, black: float, white: float
+    ) -> None:
+        self._store, self._size, self._fit, self._channels = store, size, fit, channels
+        self._black, self._white = black, white
+        self.shape, self.dtype = (channels, *size), store.dtype
+        self.read(torch.arange(min(1, len(store))))  # what cannot be done is refused now
+
+    def __len__(self) -> int:
+        return len(self._store)
+
+    def read(self, indices: Tensor, halvings: int = 0) -> Tensor:
+        """Images [B, C, H, W]."""
+        pixels = resize(self._store.read(indices), self._size, self._fit, fill=self._black)
+        return pixels if pixels.shape[1] == self._channels else convert_channels(pixels, self._channels, self._white)

@@ -69,7 +69,7 @@ class Explorer:
 
     def _data_images(self, indices: object) -> Tensor:
         data = self.session.data
-        return data.images(torch.tensor(checked_indices(indices, len(data.pixels)), dtype=torch.long))
+        return data.images(torch.tensor(checked_indices(indices, len(data)), dtype=torch.long))
 
     # Operations: each raises `GenaeError` for what the user can mend
 

@@ -11,7 +11,7 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from genae.data.decoding import decode
+from genae.data.decoding import read_picture
 from genae.data.transforms import convert_channels, resize, to_uint8, to_unit_range
 from genae.errors import GenaeError
 from genae.explorer.encoding import png
@@ -37,7 +37,7 @@ class Tray:
         _check_size(content)
         channels, height, width = self.model.image_shape
         try:
-            pixels = decode(content, channels)
+            pixels = read_picture(content, channels).pixels
         except Exception as error:  # whatever a damaged file makes of Pillow
             why = str(error).splitlines()[0] if str(error) else repr(error)
             raise GenaeError(f"the picture is damaged: {why}") from None

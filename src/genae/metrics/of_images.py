@@ -96,9 +96,10 @@ def _pairs(images: ImageStream, reference: ImageStream) -> Tensor:
             f"one of {images.name} and {reference.name} has file names, the other has none: "
             "pairs need two folders (or zips), or two arrays"
         )
-    if not images.names and images.total != reference.total:
+    if not images.names and len(images.data) != len(reference.data):
         raise GenaeError(
-            f"{images.name} has {images.total} images and {reference.name} {reference.total}; pairs need equal numbers"
+            f"{images.name} has {len(images.data)} images and {reference.name} {len(reference.data)}; "
+            "pairs need equal numbers"
         )
     keys: list[list[str | int]] = [
         [s.names[i].rpartition(".")[0] if s.names else i for i in s.indices.tolist()] for s in (images, reference)

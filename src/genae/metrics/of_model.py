@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from genae.data.sources import ImageData
-from genae.data.stream import stream_of
+from genae.data.stream import ImageStream
 from genae.data.transfer import sent
 from genae.data.transforms import to_uint8
 from genae.errors import GenaeError
@@ -56,7 +56,7 @@ class ModelEvaluation(Evaluation):
         networks: Networks,
         progress: Progress = silent,
     ) -> None:
-        reference = stream_of(data, data.split(request.split))
+        reference = ImageStream(data, data.split(request.split))
         if request.real is not None:
             reference = reference.take(request.real, request.seed)
         super().__init__(metrics, request, reference, networks, progress)
@@ -70,7 +70,7 @@ class ModelEvaluation(Evaluation):
         if request.real is not None:
             self.base["real"] = request.real
         if other := OTHER_SPLIT.get(request.split):
-            self.others = stream_of(data, data.split(other)).take(request.samples, request.seed)
+            self.others = ImageStream(data, data.split(other)).take(request.samples, request.seed)
             self.others_split = other
 
     @property

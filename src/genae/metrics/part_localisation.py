@@ -48,7 +48,7 @@ class Localised(ModelMetric):
             raise GenaeError(
                 f"localisation needs square images of shapes; this model has a grid of {height} x {width} cells"
             )
-        kinds = shape_places(height, len(data.pixels))
+        kinds = shape_places(height, len(data))
         places = torch.cat([kinds, kinds.sum(1, keepdim=True)], 1)
         precisions = localisation((maps[0], places[learn]), (maps[1], places[indices]))
         for kind, name in enumerate((*SHAPES, "any")):

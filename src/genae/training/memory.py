@@ -11,6 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from genae.data.sources import ImageData
+from genae.data.store import MemoryStore
 from genae.metrics.reconstruction import mse, reconstructions
 from genae.networks.layers import batch_norm_explained
 from genae.protocol import Autoencoder, Part, Stage, evaluating, working_on
@@ -78,7 +79,7 @@ def footprints(
         dtype=torch.uint8,
         device="meta",
     )
-    data = ImageData("shapes alone", pixels, 0, 255, {"train": torch.arange(len(pixels))})
+    data = ImageData("shapes alone", MemoryStore(pixels), 0, 255, {"train": torch.arange(len(pixels))})
     feed = Feed(data, ghost, 0, True, parts)
     for begins in ghost.changes():
         stage = ghost.stage(begins)

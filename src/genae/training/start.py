@@ -54,7 +54,7 @@ def train(
     distributed.expect_same(
         {f"images of {config.data} with the hash": data.digest}, "every process must read the same images and splits"
     )
-    if config.value_range is None and data.pixels.is_floating_point():
+    if config.value_range is None and data.store.dtype.is_floating_point:
         config = replace(config, value_range=f"{data.low!r},{data.high!r}")  # other data will be read in the same range
     stored = folder.config
     if stored:
@@ -134,10 +134,8 @@ def _check_patience(config: Config, model: Autoencoder) -> None:
 
 def _check_batch(config: Config, model: Autoencoder, data: ImageData) -> None:
     train = len(data.split("train"))
-    if len(data.pixels) < 3:
-        raise GenaeError(
-            f"{config.data} holds {len(data.pixels)} images; training, validation and test need at least 3"
-        )
+    if len(data) < 3:
+        raise GenaeError(f"{config.data} holds {len(data)} images; training, validation and test need at least 3")
     parts = config.accumulate * distributed.world_size()
     for batch in dict.fromkeys(model.stage(images).batch_size for images in model.changes()):
         if batch > train:
