@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from genae import api
-from genae.data.stream import stream_of
+from genae.data.stream import ImageStream
 from genae.errors import GenaeError
 from genae.metrics import METRICS, explain, kind_of
 from genae.metrics.frechet import moments
@@ -117,7 +117,7 @@ def test_settings_that_do_not_exist_are_refused(small_run: Path) -> None:
 def test_real_data_are_compared_with_those_of_another_split(small_run: Path, tmp_path: Path) -> None:
     """The "true data" of the papers' tables: training images against test images, as many as samples."""
     data = load(small_run).open_data()
-    drawn = stream_of(data, data.split("train")).take(300, 3)
+    drawn = ImageStream(data, data.split("train")).take(300, 3)
     for split, other, others in (("test", "train", drawn.indices), ("train", "test", data.split("test"))):
         records = api.evaluate(
             small_run, metrics=["fd", "prdc", "swd", "vendi"], networks=["pixels"], split=split, samples=300,
@@ -149,7 +149,7 @@ def test_as_many_training_images_as_samples_are_compared(small_run: Path, tmp_pa
     for record in records:
         fingerprint = record["fingerprint"]
         assert (fingerprint["split"], fingerprint["count"], fingerprint["real"]) == ("train", 60, 60)
-    some = stream_of(data, data.split("train")).take(60, 1)
+    some = ImageStream(data, data.split("train")).take(60, 1)
     real = moments(data.images(some.indices).flatten(1))
     samples = load(small_run).sample(60, 1, "normal").clamp(-1, 1)
     rounded = moments((samples.add(1).mul(127.5).round() / 127.5 - 1).flatten(1))

@@ -14,9 +14,9 @@ from torch import Tensor
 from genae.data import builtin
 from genae.data.arrays import raw_of_array, read_array
 from genae.data.attributes import read_attributes
+from genae.data.decoded import REMOVE, SKIP, DecodedStore, decoded, open_pictures
 from genae.data.files import cause, find_pictures, is_picture, listed_pictures
 from genae.data.names import NAMES
-from genae.data.decoded import REMOVE, SKIP, DecodedStore, decoded, open_pictures
 from genae.data.raw import Raw, expect_room, in_memory
 from genae.data.sampler import mix_seed
 from genae.data.store import MemoryStore, PreparedStore, Store
