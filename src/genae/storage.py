@@ -8,7 +8,9 @@ import io
 import json
 import os
 import re
+import threading
 import time
+import weakref
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -174,20 +176,75 @@ def locked(folder: Path) -> Iterator[None]:
     The system releases the lock when the process ends, however it ends. The number stands in a file of its own,
     `OWNER`, because nobody can read a locked file on Windows; it stays there, as the lock's file does elsewhere.
     """
-    lock = FileLock(folder / LOCK, timeout=0)
+    with held(folder / LOCK, folder / OWNER, f"{folder} is being written by process {{}}; choose another --run"):
+        yield
+
+
+@contextmanager
+def held(lock_file: Path, owner_file: Path, refusal: str) -> Iterator[None]:
+    """Hold a lock for this process, or raise ``refusal`` with the number of the process that holds it; see `locked`."""
+    lock = FileLock(lock_file, timeout=0)
     try:
         lock.acquire()
     except Timeout:
         try:
-            owner = (folder / OWNER).read_text(encoding="utf-8")
+            owner = owner_file.read_text(encoding="utf-8")
         except OSError:  # it has the lock, and has not said so yet
             owner = "of an unknown number"
-        raise GenaeError(f"{folder} is being written by process {owner}; choose another --run") from None
+        raise GenaeError(refusal.format(owner)) from None
     try:
-        write_atomically(folder / OWNER, str(os.getpid()))
+        write_atomically(owner_file, str(os.getpid()))
         yield
     finally:
         lock.release()
+
+
+class PlacedFile:
+    """A file of which several threads read bytes at places of their own. It is not mapped into memory, where what was
+    read would count as this process's."""
+
+    def __init__(self, path: Path) -> None:
+        """Open it; raises OSError."""
+        self.path = path
+        self._handle = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        weakref.finalize(self, os.close, self._handle)
+        self._lock = threading.Lock()
+        self._at_once = getattr(os, "RWF_NOWAIT", None)
+        """Flag of Linux: read only what is in memory. None where that cannot be asked."""
+
+    def size(self) -> int:
+        """Bytes."""
+        return os.fstat(self._handle).st_size
+
+    def fill(self, memory: memoryview, offset: int) -> None:
+        """Read as many bytes as ``memory`` has from ``offset`` on; EOFError where the file ends before."""
+        done = 0
+        while done < len(memory):
+            read = self._read(memory[done:], offset + done)
+            if not read:
+                raise EOFError
+            done += read
+
+    def fill_from_cache(self, memory: memoryview, offset: int) -> int:
+        """Read the first bytes that the system has in memory, without a disk; how many they were, perhaps none."""
+        if self._at_once is None:
+            return 0
+        try:
+            return os.preadv(self._handle, [memory], offset, self._at_once)
+        except BlockingIOError:
+            return 0
+        except OSError:  # this file system knows no such flag
+            self._at_once = None
+            return 0
+
+    def _read(self, memory: memoryview, offset: int) -> int:
+        if hasattr(os, "preadv"):
+            return os.preadv(self._handle, [memory], offset)
+        with self._lock:  # Windows: the place is the handle's, so one thread at a time
+            os.lseek(self._handle, offset, os.SEEK_SET)
+            data = os.read(self._handle, len(memory))
+        memory[: len(data)] = data
+        return len(data)
 
 
 def save_arrays(path: Path, arrays: Mapping[str, Tensor], **texts: str | Sequence[str]) -> None:

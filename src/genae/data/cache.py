@@ -2,9 +2,7 @@
 
 `sources` calls `cached` for pictures that take at least `SMALLEST` bytes decoded:
 
-    key = key_of(files.where, facts, options)
-    path = cached(key, files.where, nbytes, make)
-    raw = open_packed(path) if path else ...    # decoded when asked for
+    packed = cached(key_of(files.where, facts, options), files.where, nbytes, make)
 
 ``facts`` is what tells files apart without reading them, ``make(path, progress)`` packs the decoded pictures to
 ``path``: `packing.pack` with the key as their identity, so that it resumes what a killed process began.
@@ -12,17 +10,28 @@
 
 import hashlib
 import json
+import math
 import os
-from collections.abc import Callable, Iterable, Mapping
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from genae.progress import Progress
+from filelock import FileLock, Timeout
+
+from genae.data.builtin import cache_folder
+from genae.data.packed import ENDING, VERSION, Contents, PackedStore, open_packed
+from genae.data.packing import NoRoomError
+from genae.errors import GenaeError
+from genae.progress import Progress, screen
 
 SMALLEST = 32_000_000
 """Bytes of decoded pixels from which on pictures are worth a file in the cache."""
 LIMIT_GB = 20.0
 """Of all files in the cache together, unless ``GENAE_CACHE_GB`` says another."""
+SHARE = 0.5
+"""Of what is free on the disk without the cache, that it may take."""
 
 
 class Fact(NamedTuple):
@@ -42,17 +51,118 @@ def key_of(where: str, facts: Iterable[Fact], options: Mapping[str, object]) -> 
     """
     from PIL import __version__ as decoder
 
-    said = [os.path.abspath(where), dict(options), decoder]
+    said = [VERSION, decoder, os.path.abspath(where), dict(options)]
     sha = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
     for fact in facts:
         sha.update(json.dumps(fact).encode())
     return sha.hexdigest()[:24]
 
 
-def cached(key: str, where: str, nbytes: int, make: Callable[[Path, Progress], None]) -> Path | None:
+def cached(
+    key: str, where: str, nbytes: int, make: Callable[[Path, Progress], object]
+) -> tuple[PackedStore, Contents] | None:
     """The packed file of ``key``, made by ``make`` if it is not there; None if the cache has no room for ``nbytes``.
 
-    Both are said aloud (`progress.screen`). One process makes it, others wait for it. Errors of ``make`` are raised,
-    except a full disk, which is no room. Room is made by removing the files that were not used for longest.
+    Both are said aloud (`progress.screen`). One process makes it, others wait for it. Room is made by removing files
+    that were not used for longest. Errors of ``make`` are raised, but for a full disk, which is no room.
     """
-    raise NotImplementedError
+    path = cache_folder() / "decoded" / f"{key}{ENDING}"
+    if packed := _opened(path):
+        return packed
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _turn(path.parent, key, where):
+            if packed := _opened(path):  # by the process that was waited for
+                return packed
+            limit = _make_room(path.parent, key, nbytes)
+            if nbytes > limit:
+                raise NoRoomError(f"{nbytes / 1e9:,.1f} GB decoded, and the cache may take {limit / 1e9:,.1f} GB")
+            screen.note(f"{where} is decoded once into {path} ({nbytes / 1e6:,.0f} MB); --no-cache leaves it out")
+            with screen.work() as progress:
+                make(path, progress)
+        return _opened(path)
+    except (NoRoomError, OSError) as error:
+        for file in path.parent.glob(f"{key}*"):
+            with suppress(OSError):
+                file.unlink()
+        screen.note(
+            f"{where} is decoded whenever it is needed, because the cache has no room ({error}); "
+            f"genae pack {where} --out NAME{ENDING} decodes it once"
+        )
+        return None
+
+
+def _opened(path: Path) -> tuple[PackedStore, Contents] | None:
+    """What the cache has, which counts as used now; a damaged file is removed."""
+    if not path.exists():
+        return None
+    try:
+        packed = open_packed(path, remedy="remove it, and it is made again")
+        os.utime(path)
+    except GenaeError:
+        path.unlink(missing_ok=True)
+        return None
+    except OSError:  # of another user: it can be read, and is not marked as used
+        pass
+    return packed
+
+
+@contextmanager
+def _turn(folder: Path, key: str, where: str) -> Iterator[None]:
+    """While this process alone makes a file of the cache."""
+    lock = FileLock(folder / f"{key}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        screen.note(f"another process is decoding {where}; waiting for it")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _make_room(folder: Path, key: str, nbytes: int) -> float:
+    """Remove the files that were used longest ago until ``nbytes`` have room; the most that all may take, in bytes."""
+    others: dict[str, list[Path]] = {}
+    for file in folder.iterdir():
+        if file.name.split(".")[0] != key:
+            others.setdefault(file.name.split(".")[0], []).append(file)
+    sizes = {other: sum(map(_allocated, files)) for other, files in others.items()}
+    own = sum(map(_allocated, folder.glob(f"{key}*")))
+    limit = min(_limit(), SHARE * (shutil.disk_usage(folder).free + own + sum(sizes.values())))
+    for other in sorted(others, key=lambda other: max(map(_used, others[other]))):
+        if nbytes > limit or sum(sizes.values()) + nbytes <= limit:
+            break
+        with suppress(Timeout, OSError), FileLock(folder / f"{other}.lock", timeout=0):  # unless it is being made
+            for file in (*others[other], folder / f"{other}.lock"):
+                file.unlink(missing_ok=True)
+            del sizes[other]
+    return limit
+
+
+def _limit() -> float:
+    """Bytes that the cache may have."""
+    text = os.environ.get("GENAE_CACHE_GB") or str(LIMIT_GB)
+    try:
+        limit = float(text)
+    except ValueError:
+        limit = math.nan
+    if not 0 <= limit < math.inf:
+        raise GenaeError(f"GENAE_CACHE_GB is {text!r} in the environment; expected gigabytes such as 20, or 0 for none")
+    return limit * 1e9
+
+
+def _allocated(file: Path) -> int:
+    """Bytes that a file takes on the disk; one that is being packed has its full length from the start."""
+    with suppress(OSError):
+        stat = file.stat()
+        return min(stat.st_size, getattr(stat, "st_blocks", stat.st_size) * 512)
+    return 0
+
+
+def _used(file: Path) -> float:
+    """When a file was used last."""
+    with suppress(OSError):
+        return file.stat().st_mtime
+    return 0.0

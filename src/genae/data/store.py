@@ -2,6 +2,7 @@
 
 import hashlib
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -62,6 +63,12 @@ class Store(ABC):
     def chunks(self) -> tuple[Tensor, ...]:
         """All numbers, in order, in parts of about `CHUNK` bytes of pixels."""
         return torch.arange(len(self)).split(max(1, CHUNK // max(1, self.row_bytes)))
+
+    def rows(self, start: int = 0) -> Iterator[Tensor | str]:
+        """From number ``start`` on, each image [C, H, W] on the CPU, or why it is unreadable."""
+        for part in self.chunks():
+            if part[-1] >= start:
+                yield from self.read(part[part >= start]).cpu()
 
     def range(self) -> tuple[float, float]:
         """The lowest and the highest value of all images."""
