@@ -21,8 +21,9 @@ from typing import NamedTuple
 from filelock import FileLock, Timeout
 
 from genae.data.builtin import cache_folder
-from genae.data.packed import ENDING, VERSION, Contents, PackedStore, open_packed
+from genae.data.packed import ENDING, VERSION, open_packed
 from genae.data.packing import NoRoomError
+from genae.data.raw import Raw
 from genae.errors import GenaeError
 from genae.progress import Progress, screen
 
@@ -58,9 +59,7 @@ def key_of(where: str, facts: Iterable[Fact], options: Mapping[str, object]) -> 
     return sha.hexdigest()[:24]
 
 
-def cached(
-    key: str, where: str, nbytes: int, make: Callable[[Path, Progress], object]
-) -> tuple[PackedStore, Contents] | None:
+def cached(key: str, where: str, nbytes: int, make: Callable[[Path, Progress], object]) -> Raw | None:
     """The packed file of ``key``, made by ``make`` if it is not there; None if the cache has no room for ``nbytes``.
 
     Both are said aloud (`progress.screen`). One process makes it, others wait for it. Room is made by removing files
@@ -92,7 +91,7 @@ def cached(
         return None
 
 
-def _opened(path: Path) -> tuple[PackedStore, Contents] | None:
+def _opened(path: Path) -> Raw | None:
     """What the cache has, which counts as used now; a damaged file is removed."""
     if not path.exists():
         return None

@@ -75,6 +75,16 @@ class DecodedStore(Store):
         """From number ``start`` on, each image [C, H, W], or why its file is unreadable; decoded ahead by threads."""
         return in_threads(self.picture, self.names[start:])
 
+    def subset(self, indices: Tensor) -> "DecodedStore":
+        """The pictures with these numbers [M], in this order."""
+        names = [self.names[index] for index in indices.tolist()]
+        return DecodedStore(self.files, names, self.shape, self.dtype, self.how)
+
+    def range(self) -> tuple[float, float]:
+        """The lowest and the highest value of all readable pictures; 0 and 0 where there is none."""
+        pairs = [row.aminmax() for row in self.rows() if not isinstance(row, str)]
+        return min((float(low) for low, _ in pairs), default=0), max((float(high) for _, high in pairs), default=0)
+
     def picture(self, name: str) -> Tensor | str:
         """The pixels [C, H, W] of a file, or why it is unreadable."""
         how = self.how

@@ -13,7 +13,7 @@ import os
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from genae.data.raw import Raw
 from genae.data.store import Store
 from genae.errors import GenaeError
 from genae.progress import Progress, silent
@@ -45,32 +46,21 @@ KINDS = {"uint8": "U8", "uint16": "U16", "float32": "F32"}
 """How values are stored: NumPy's name -> safetensors' name."""
 
 
-@dataclass(frozen=True)
-class Contents:
-    """What is known about images beside their pixels; see `sources.ImageData`."""
+TEXTS = ("value_range", "depth", "classes", "names", "notes", "conversions", "format", "resize")
+"""Fields of `Raw` that are no arrays."""
 
-    low: float
-    high: float
-    splits: dict[str, Tensor]
-    labels: Tensor | None = None
-    classes: tuple[str, ...] = ()
-    attributes: dict[str, Tensor] = field(default_factory=dict)
-    names: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    conversions: tuple[str, ...] = ()
-    format: str = "lossless"
-    resize: str = "none"
 
-    def texts(self) -> bytes:
-        """What is no array, as JSON."""
-        keys = ("low", "high", "classes", "names", "notes", "conversions", "format", "resize")
-        return json.dumps({key: getattr(self, key) for key in keys}).encode()
+def texts_of(raw: Raw) -> bytes:
+    """What is known about images and is no array, as JSON."""
+    return json.dumps({key: getattr(raw, key) for key in TEXTS}).encode()
 
-    def arrays(self) -> dict[str, np.ndarray]:
-        """What is one, by its tensor's name."""
-        labels = {} if self.labels is None else {"labels": self.labels.numpy()}
-        splits = {f"splits/{name}": members.numpy() for name, members in self.splits.items()}
-        return labels | splits | {f"attributes/{name}": values.numpy() for name, values in self.attributes.items()}
+
+def arrays_of(raw: Raw) -> dict[str, np.ndarray]:
+    """What is known about images and is an array, by its tensor's name."""
+    labels = {} if raw.labels is None else {"labels": raw.labels}
+    tensors = labels | {f"splits/{name}": members for name, members in raw.splits.items()}
+    tensors |= {f"attributes/{name}": values for name, values in raw.attributes.items()}
+    return {name: tensor.numpy() for name, tensor in tensors.items()}
 
 
 class Place(NamedTuple):
@@ -105,15 +95,12 @@ class Layout:
     """Bytes."""
 
     @classmethod
-    def of(
-        cls, contents: Contents, count: int, room: int, shape: tuple[int, int, int], kind: str, levels: int
-    ) -> "Layout":
-        """The layout of ``count`` images of ``shape`` with their ``contents``."""
-        splits = {name: len(members) for name, members in contents.splits.items()}
+    def of(cls, raw: Raw, count: int, room: int, shape: tuple[int, int, int], kind: str, levels: int) -> "Layout":
+        """The layout of ``count`` images of ``shape`` with what ``raw`` says about them."""
+        splits = {name: len(members) for name, members in raw.splits.items()}
         return cls(
-            count, room, shape, kind, levels, contents.labels is not None, splits, tuple(contents.attributes),
-            len(contents.texts()),
-        )  # fmt: skip
+            count, room, shape, kind, levels, raw.labels is not None, splits, tuple(raw.attributes), len(texts_of(raw))
+        )
 
     @classmethod
     def from_json(cls, text: str) -> "Layout":
@@ -368,8 +355,8 @@ def _runs(indices: Tensor) -> Iterator[tuple[int, int, int]]:
         yield begin, end, int(rows[begin])
 
 
-def open_packed(path: Path, remedy: str = REMEDY) -> tuple[PackedStore, Contents]:
-    """The images of a packed file, and what is known about them.
+def open_packed(path: Path, remedy: str = REMEDY) -> Raw:
+    """The images of a packed file.
 
     Raises `GenaeError` for other files, files of a newer genae, and damaged or cut ones. Images are not read.
     """
@@ -383,7 +370,7 @@ def open_packed(path: Path, remedy: str = REMEDY) -> tuple[PackedStore, Contents
     said = {key: metadata[key] for key in ("range", "frame", "digest")}
     if tail_hash(layout, said, bytes(tail)) != metadata.get("tail"):
         raise GenaeError(f"the labels, names or splits of {path} are not what was packed; pack it again")
-    return PackedStore(file, start, layout, metadata, bytes(tail), remedy), _contents(layout, bytes(tail))
+    return _described(PackedStore(file, start, layout, metadata, bytes(tail), remedy), bytes(tail))
 
 
 def _read_header(file: PlacedFile) -> tuple[int, Layout, dict[str, str]]:
@@ -440,8 +427,9 @@ def _check_size(path: Path, size: int, start: int, layout: Layout) -> None:
     )
 
 
-def _contents(layout: Layout, tail: bytes) -> Contents:
-    """What is known about the images; the tail's hash has told that it is what was written."""
+def _described(store: PackedStore, tail: bytes) -> Raw:
+    """Images with what is known about them; the tail's hash has told that it is what was written."""
+    layout = store.layout
     arrays = {}
     for name, place in layout.tensors().items():
         if place.dtype in ("I64", "BOOL"):
@@ -453,4 +441,4 @@ def _contents(layout: Layout, tail: bytes) -> Contents:
     lists: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in texts.items()}
     splits = {name: arrays[f"splits/{name}"] for name in layout.splits}
     attributes = {name: arrays[f"attributes/{name}"] for name in layout.attributes}
-    return Contents(splits=splits, labels=arrays.get("labels"), attributes=attributes, **lists)
+    return Raw(store, splits=splits, labels=arrays.get("labels"), attributes=attributes, **lists)

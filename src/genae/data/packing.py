@@ -22,18 +22,20 @@ import torch
 from torch import Tensor
 
 from genae import storage
+from genae.data.decoded import refuse_or_note
 from genae.data.packed import (
     ENDING,
     PAGE,
     VERSION,
-    Contents,
     Layout,
+    arrays_of,
     frame_hash,
     levels_of,
     padded,
     tail_hash,
+    texts_of,
 )
-from genae.data.pictures import refuse_or_note
+from genae.data.raw import Raw
 from genae.data.store import Store
 from genae.errors import GenaeError
 from genae.progress import Progress, screen, silent
@@ -50,7 +52,8 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 class Described(NamedTuple):
     """What is known about images, and what their digest takes in beside the pixels; see `Store.digest`."""
 
-    contents: Contents
+    raw: Raw
+    """Its store is not looked at."""
     before: bytes
     after: bytes
 
@@ -59,8 +62,8 @@ class Packable(NamedTuple):
     """Images that can be packed."""
 
     store: Store
-    describe: Callable[[Tensor, float, float], Described]
-    """Numbers of the readable images, the lowest and the highest value -> what is known about them."""
+    describe: Callable[[Tensor], Described]
+    """Numbers of the readable images -> what is known about them."""
     identity: str
     """Changes with the images and with what is done to them: what was begun for another one is not continued."""
     where: str
@@ -188,8 +191,8 @@ class _Packing:
         self.source, self.path = source, path
         store = source.store
         self.total = len(store)
-        expected = source.describe(torch.arange(self.total), 0.0, 1.0)
-        self.layout = Layout.of(expected.contents, self.total, self.total, store.shape, kind, levels)
+        expected = source.describe(torch.arange(self.total))
+        self.layout = Layout.of(expected.raw, self.total, self.total, store.shape, kind, levels)
         """If every image is readable; the rows lie at the same places if not."""
         self.header = -(-(8 + len(self.layout.header({})) + SPARE) // PAGE) * PAGE
         self.rows = [
@@ -198,7 +201,7 @@ class _Packing:
         ]
         self.before = expected.before
         self.digest = hashlib.sha256(self.before)
-        self.names = expected.contents.names
+        self.names = expected.raw.names
         self.low, self.high = np.inf, -np.inf
         self.read = 0
         """Images of the source whose blocks are written."""
@@ -376,12 +379,10 @@ class _Packing:
         notes = refuse_or_note(reasons, self.total, self.source.where, skip_bad)
         good = torch.ones(self.total, dtype=torch.bool)
         good[[number for number, _ in self.bad]] = False
-        described = self.source.describe(good.nonzero().flatten(), float(self.low), float(self.high))
-        contents = replace(described.contents, notes=(*described.contents.notes, *notes))
-        layout = Layout.of(
-            contents, self.rows[0].count, self.total, self.layout.shape, self.layout.kind, self.layout.levels
-        )
-        tail = self._tail(layout, contents)
+        described = self.source.describe(good.nonzero().flatten())
+        raw = replace(described.raw, notes=(*described.raw.notes, *notes))
+        layout = Layout.of(raw, self.rows[0].count, self.total, self.layout.shape, self.layout.kind, self.layout.levels)
+        tail = self._tail(layout, raw)
         for place in [place for name, place in layout.tensors().items() if name.startswith("unused")]:
             _write(self.file, self.header + place.start, memoryview(bytes(place.end - place.start)))
         _write(self.file, self.header + layout.tail(), memoryview(tail))
@@ -402,9 +403,9 @@ class _Packing:
         self.journal.unlink(missing_ok=True)
         return layout
 
-    def _tail(self, layout: Layout, contents: Contents) -> bytes:
+    def _tail(self, layout: Layout, raw: Raw) -> bytes:
         """The bytes behind the images."""
-        arrays = contents.arrays() | {"texts": np.frombuffer(contents.texts(), np.uint8)}
+        arrays = arrays_of(raw) | {"texts": np.frombuffer(texts_of(raw), np.uint8)}
         for level, rows in enumerate(self.rows):
             arrays[f"hashes{layout.name_of(level)}"] = np.frombuffer(b"".join(rows.hashes), np.uint8)
         return b"".join(arrays[name].tobytes() for name in layout.tensors() if name in arrays)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from genae.data.store import MemoryStore, Store, SubsetStore
+from genae.data.store import MemoryStore, Store
 from genae.errors import GenaeError
 
 
@@ -22,6 +22,8 @@ class Raw:
     """The source's own splits; empty where it has none."""
     depth: int | None = None
     """Largest value of an integer type deeper than 8 bits."""
+    value_range: tuple[float, float] | None = None
+    """The stored values that become -1 and 1, where the source says so."""
     attributes: dict[str, Tensor] = field(default_factory=dict)
     names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -36,7 +38,7 @@ class Raw:
         """The images with these indices [M], in this order; splits that lose every image are dropped."""
         place = torch.full((len(self.store),), -1)
         place[indices] = torch.arange(len(indices))
-        some = SubsetStore(self.store, indices)
+        some = self.store.subset(indices)
         splits = {name: place[members][place[members] >= 0] for name, members in self.splits.items()}
         return replace(
             self,

@@ -70,6 +70,10 @@ class Store(ABC):
             if part[-1] >= start:
                 yield from self.read(part[part >= start]).cpu()
 
+    def subset(self, indices: Tensor) -> "Store":
+        """The images with these numbers [M], in this order."""
+        return SubsetStore(self, indices)
+
     def range(self) -> tuple[float, float]:
         """The lowest and the highest value of all images."""
         pairs = [self.read(part).aminmax() for part in self.chunks()]
@@ -148,5 +152,13 @@ class PreparedStore(Store):
 
     def read(self, indices: Tensor, halvings: int = 0) -> Tensor:
         """Images [B, C, H, W]."""
-        pixels = resize(self._store.read(indices), self._size, self._fit, fill=self._black)
+        return self._brought(self._store.read(indices))
+
+    def rows(self, start: int = 0) -> Iterator[Tensor | str]:
+        """Every image [C, H, W], or why it is unreadable."""
+        for row in self._store.rows(start):
+            yield row if isinstance(row, str) else self._brought(row[None])[0]
+
+    def _brought(self, pixels: Tensor) -> Tensor:
+        pixels = resize(pixels, self._size, self._fit, fill=self._black)
         return pixels if pixels.shape[1] == self._channels else convert_channels(pixels, self._channels, self._white)
