@@ -1,7 +1,7 @@
 """What commands read: runs, and images."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from genae.cli.arguments import settings_of
 from genae.cli.screen import note
@@ -24,6 +24,12 @@ def load_run(run: str, checkpoint: str | None = None) -> "Model":
 def open_source(source: str, arguments: Sequence[str]) -> "ImageData":
     """Open a source with the flags that are arguments of `open_data`."""
     from genae.data.sources import open_data
+
+    return open_data(source, **source_options("genae data", source, arguments))
+
+
+def source_options(command: str, source: str, arguments: Sequence[str]) -> dict[str, Any]:
+    """The flags that are arguments of `open_data`, as its arguments; any other is refused."""
     from genae.settings.parser import parse_settings
     from genae.training.config import Config, run_settings
 
@@ -33,8 +39,8 @@ def open_source(source: str, arguments: Sequence[str]) -> "ImageData":
     for flag in (key.replace("_", "-") for key in settings):
         if flag not in flags:
             raise GenaeError(f"there is no flag --{flag}; {nearest(flag, flags)}")
-    options = parse_settings("genae data", settings, run_settings())
-    return open_data(source, **Config(model="", data=source, **options).data_options())
+    options = parse_settings(command, settings, run_settings())
+    return Config(model="", data=source, **options).data_options()
 
 
 def default_split(model: "Model", data: str | None, own: str = "test") -> str:

@@ -1,14 +1,16 @@
-"""Commands that show what is available."""
+"""Commands about what there is: data, models, metrics; and packing data."""
 
+import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
 from genae.cli.app import app
-from genae.cli.inputs import open_source
-from genae.cli.screen import console
+from genae.cli.inputs import open_source, source_options
+from genae.cli.screen import Work, console, duration, note
 
 if TYPE_CHECKING:
     from genae.settings.presets import Preset
@@ -19,6 +21,8 @@ def inspect(
     context: typer.Context, source: Annotated[str, typer.Argument(help="A name, folder, .zip, picture or array.")]
 ) -> None:
     """Show what a source holds and how it will be prepared. Flags: --size, --fit, --channels, --skip-bad, ..."""
+    from genae.data.packed import PackedStore
+
     data = open_source(source, context.args)
     channels, height, width = data.image_shape
     console.print(
@@ -38,6 +42,41 @@ def inspect(
         console.print(f"  attributes: {escape(', '.join(data.attributes))}", soft_wrap=True)
     for fact in data.describe():
         console.print(f"  {escape(fact)}", soft_wrap=True)
+    if isinstance(data.store, PackedStore):
+        with Work() as progress:
+            blocks = data.store.check(progress)
+        console.print(f"  all {blocks:,} blocks are as they were packed", soft_wrap=True)
+
+
+@app.command("pack", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def pack_source(
+    context: typer.Context,
+    source: Annotated[str, typer.Argument(help="A name, folder, .zip, picture or array.")],
+    out: Annotated[str, typer.Option(help="The packed file, NAME.genae.")],
+    levels: Annotated[
+        bool, typer.Option("--levels", help="Add halved images, down to 4 pixels, for models that grow.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+) -> None:
+    """Decode a source once into a file that opens at once and needs no memory. Flags: those of genae data.
+
+    If it is interrupted, the same command goes on where it was.
+    """
+    from genae.data.sources import pack
+
+    begun = time.monotonic()
+    options = source_options("genae pack", source, context.args)
+    with Work("images") as progress:
+        data = pack(source, out, levels=levels, force=force, progress=progress, **options)
+    channels, height, width = data.image_shape
+    halved = f", halved {data.store.levels} times" if levels else ""
+    size, seconds = Path(out).stat().st_size, time.monotonic() - begun
+    console.print(
+        f"{escape(out)}: {len(data):,} images, {channels} x {height} x {width}{halved}, {size / 1e6:,.1f} MB, "
+        f"packed in {duration(seconds)}",
+        soft_wrap=True,
+    )
+    note(f"train with it: genae train MODEL --data {out}")
 
 
 @app.command("list")

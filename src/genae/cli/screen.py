@@ -207,20 +207,26 @@ class Progress(_Line):
 
 
 class Work(_Line):
-    """Of anything else: what is being done, how far, time left."""
+    """Of anything else: what is being done, how far, time left; and how many ``units`` a second, if they are named."""
 
-    def __init__(self) -> None:
-        super().__init__("{task.description}", "{task.completed:,.0f} / {task.total:,.0f}", total=1)
-        self.message = ""
+    def __init__(self, units: str = "") -> None:
+        super().__init__("{task.description}", "{task.completed:,.0f} / {task.total:,.0f}{task.fields[rate]}", total=1)
+        self.message, self.units = "", units
+        self.begun = (0, 0.0)
+        """What was done of this message's work when it began, and when."""
 
     def __call__(self, message: str, done: int, total: int) -> None:
         """Show that ``done`` of ``total`` is done; another message begins another bar."""
         if message != self.message:
-            self.message = message
+            self.message, self.begun = message, (done, time.monotonic())
             self.bar.reset(self.task, total=total, description=escape(message))
-        self.bar.update(self.task, completed=done)
+        rate = ""
+        if self.units:
+            first, since = self.begun
+            rate = f"{(done - first) / max(time.monotonic() - since, 1e-3):,.0f} {self.units}/s"
+        self.bar.update(self.task, completed=done, rate=rate and f"  {rate}")
         if self.log:
-            self.log.update(message, done, total)
+            self.log.update(message, done, total, rate)
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

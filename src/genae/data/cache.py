@@ -42,7 +42,19 @@ class Fact(NamedTuple):
     size: int
     """Bytes."""
     changed: int
-    """Time of its last change, in nanoseconds; 0 inside archives, which have a fact of their own."""
+    """Time of its last change, in nanoseconds."""
+
+
+def facts_of(paths: Iterable[str]) -> list[Fact]:
+    """Of files on the disk; one that cannot be looked at has no size."""
+    facts = []
+    for path in paths:
+        try:
+            stat = os.stat(path)
+            facts.append(Fact(path, stat.st_size, stat.st_mtime_ns))
+        except OSError:
+            facts.append(Fact(path, -1, 0))
+    return facts
 
 
 def key_of(where: str, facts: Iterable[Fact], options: Mapping[str, object]) -> str:

@@ -30,6 +30,8 @@ class Files:
     """The contents of a file, or a picture in memory."""
     lists: list[str] = field(default_factory=list)
     """Files that may be lists or tables of splits."""
+    on_disk: Callable[[], Sequence[str]] | None = None
+    """Paths of the files that hold them and their lists: their names, sizes and times tell pictures from others."""
     in_folders: bool = True
     """Whether the folders in names are splits and classes."""
 
@@ -59,16 +61,21 @@ def find_pictures(path: Path) -> Files:
     In a zip, a folder that holds all of them is opened, as unpacking and entering it would. Raises `GenaeError` where
     there are none.
     """
+    if is_picture(path.name) and not path.is_dir():
+        return Files(
+            str(path), [path.name], lambda name: (path.parent / name).read_bytes(), on_disk=lambda: [str(path)],
+            in_folders=False,
+        )  # fmt: skip
     if path.is_dir():
         names, read = [*_below(path), *_beside(path)], lambda name: (path / name).read_bytes()
-    elif is_picture(path.name):
-        return Files(str(path), [path.name], lambda name: (path.parent / name).read_bytes(), in_folders=False)
     else:
         names, read = _in_zip(path)
     pictures = sorted(filter(is_picture, names))
     if not pictures:
         raise GenaeError(f"{path} holds no images; expected files ending in {', '.join(sorted(EXTENSIONS))}")
-    return Files(str(path), pictures, read, sorted(name for name in names if not is_picture(name)))
+    tables = sorted(name for name in names if not is_picture(name))
+    on_disk = [f"{path}/{name}" for name in (*pictures, *tables)] if path.is_dir() else [str(path)]
+    return Files(str(path), pictures, read, tables, lambda: on_disk)
 
 
 def listed_pictures(items: Sequence[str | Path | Image.Image]) -> Files:
@@ -83,7 +90,9 @@ def listed_pictures(items: Sequence[str | Path | Image.Image]) -> Files:
         item = contents[name]
         return item if isinstance(item, Image.Image) else Path(item).expanduser().read_bytes()
 
-    return Files(f"the list of {len(items)} pictures", list(contents), read, in_folders=False)
+    paths = [name for name, item in contents.items() if not isinstance(item, Image.Image)]
+    on_disk = (lambda: [os.path.expanduser(name) for name in paths]) if len(paths) == len(contents) else None
+    return Files(f"the list of {len(items)} pictures", list(contents), read, on_disk=on_disk, in_folders=False)
 
 
 def cause(error: Exception) -> str:

@@ -232,6 +232,7 @@ class PackedStore(Store):
     ) -> None:
         self.path, self.layout, self.remedy = file.path, layout, remedy
         self.shape, self.levels = layout.shape, layout.levels
+        self.place = f"packed{f' and halved {self.levels} times' if self.levels else ''} in {self.path}, read"
         self.dtype = torch.uint8 if layout.kind == "uint8" else torch.float32
         self._file, self._start, self._metadata = file, start, metadata
         offset, places = layout.tail(), layout.tensors()
@@ -269,13 +270,17 @@ class PackedStore(Store):
             return self._metadata["digest"]
         return super().digest(before, after)
 
-    def check(self, progress: Progress = silent) -> None:
-        """Read everything and compare it with the hashes; `GenaeError` names the first block that differs."""
+    def check(self, progress: Progress = silent) -> int:
+        """Read everything and compare it with the hashes; how many blocks there are.
+
+        Raises `GenaeError` that names the first block that differs.
+        """
         blocks = [(level, block) for level in range(self.levels + 1) for block in range(self.layout.blocks(level))]
         for done, error in enumerate(self._threads().map(lambda one: self._error_of(*one), blocks)):
             if error:
                 raise error
-            progress(f"checking {self.path.name}", done + 1, len(blocks))
+            progress(f"checking the blocks of {self.path.name}", done + 1, len(blocks))
+        return len(blocks)
 
     def _threads(self) -> ThreadPoolExecutor:
         """Of this process: those of a process that was copied by a fork did not come with it."""

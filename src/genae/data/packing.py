@@ -97,10 +97,10 @@ def pack(
 
     The same call goes on where an earlier one was interrupted, if the source is the same. Raises `GenaeError`.
     """
-    _expect_free(path, force)
+    expect_free(path, force)
     path.parent.mkdir(parents=True, exist_ok=True)
     with _alone(path):
-        _expect_free(path, force)  # the process that had the lock may have packed it
+        expect_free(path, force)  # the process that had the lock may have packed it
         for kind in _kinds(source, path):
             try:
                 with _Packing(source, path, kind, levels_of(source.store.shape) if levels else 0) as packing:
@@ -110,7 +110,8 @@ def pack(
     raise AssertionError("float32 holds every value")
 
 
-def _expect_free(path: Path, force: bool) -> None:
+def expect_free(path: Path, force: bool) -> None:
+    """Refuse a name of another kind, and a file that is there unless it may be replaced."""
     if path.suffix != ENDING:
         raise GenaeError(f"--out is {str(path)!r}; expected a name that ends in {ENDING}")
     if path.is_dir() or (path.exists() and not force):

@@ -5,26 +5,31 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from genae.data import builtin
+from genae.data import builtin, packing
 from genae.data.arrays import raw_of_array, read_array
 from genae.data.attributes import read_attributes
+from genae.data.cache import facts_of, key_of
 from genae.data.decoded import REMOVE, SKIP, DecodedStore, decoded, open_pictures
 from genae.data.files import cause, find_pictures, is_picture, listed_pictures
 from genae.data.names import NAMES
+from genae.data.packed import ENDING, open_packed
 from genae.data.raw import Raw, expect_room, in_memory
 from genae.data.sampler import mix_seed
 from genae.data.store import MemoryStore, PreparedStore, Store
 from genae.data.transfer import has_room
 from genae.data.transforms import FITS, RESIZE, parse_size, resize_name, to_uint8, to_unit_range
 from genae.errors import GenaeError, nearest
+from genae.progress import Progress, silent
 
 SPLITS = ("train", "validation", "test")
+COUNTED = "split into "
 
 
 @dataclass(frozen=True)
@@ -106,11 +111,15 @@ class ImageData:
     @cached_property
     def digest(self) -> str:
         """Hash of pixels, value range, labels and splits: equal for equal data, whatever file it came from."""
+        return self.store.digest(*self.digest_frame())
+
+    def digest_frame(self) -> tuple[bytes, bytes]:
+        """What `digest` takes in before the pixels, and behind them."""
         labels = None if self.labels is None else self.labels.tolist()
         shape = torch.Size((len(self), *self.image_shape))
         about = repr((shape, self.low, self.high, self.classes, labels)).encode()
         splits = [self.splits[name].numpy().tobytes() for name in SPLITS if name in self.splits]
-        return self.store.digest(about, b"".join(splits))
+        return about, b"".join(splits)
 
     def to(self, device: torch.device) -> "ImageData":
         """The same data with its pixels on ``device``, if they have room there (`transfer.has_room`); else as it is,
@@ -147,9 +156,9 @@ def open_data(
 ) -> ImageData:
     """Open images from a built-in name, files, or memory.
 
-    source: a name of `names.NAMES`; a folder of pictures, a ``.zip`` of one, a picture, or an ``.npz`` or ``.npy``
-        array; or a NumPy array or tensor (as `arrays.raw_of_array` describes), or one of Pillow's pictures or a list of
-        them or of paths.
+    source: a name of `names.NAMES`; a folder of pictures, a ``.zip`` of one, a picture, a packed file (see `pack`), or
+        an ``.npz`` or ``.npy`` array; or a NumPy array or tensor (as `arrays.raw_of_array` describes), or one of
+        Pillow's pictures or a list of them or of paths.
     data_root: folder below which the files of a built-in data set are looked for; nothing is written there.
     size: pixels or (height, width); without it images keep theirs, and must all have the same.
     fit: how an image of another aspect is brought to ``size``, see `transforms.FITS`.
@@ -166,14 +175,85 @@ def open_data(
     wanted = Wanted(size, fit, channels, value_range, layout, skip_bad, data_root)
     raw = read_source(source, wanted)
     if attributes is not None:
-        table, described = read_attributes(str(attributes), raw.names, len(raw.store), skip_bad)
-        if len(described) < len(raw.store):
-            note = f"{len(raw.store) - len(described)} images without a row in {attributes} skipped"
-            raw = replace(raw.subset(described), notes=(*raw.notes, note))
-        raw = replace(raw, attributes=table)
-    data = prepared(raw, name_of(source), wanted)
-    splits, note = with_held_out(raw, data.name)
-    return replace(data, splits=splits, notes=(*data.notes, note))
+        raw = _with_attributes(raw, attributes, skip_bad)
+    return _split(raw, name_of(source), wanted)
+
+
+class Options(TypedDict, total=False):
+    """Of `open_data`, for `pack`."""
+
+    data_root: str | Path | None
+    size: str | int | tuple[int, int] | None
+    fit: str
+    channels: int | None
+    value_range: tuple[float, float] | None
+    layout: str | None
+    skip_bad: bool
+
+
+def pack(
+    source: Source,
+    out: str | Path,
+    *,
+    attributes: str | Path | None = None,
+    levels: bool = False,
+    force: bool = False,
+    progress: Progress = silent,
+    **options: Unpack[Options],
+) -> ImageData:
+    """Decode a source once into a packed file, which opens at once and needs no memory; returns it opened.
+
+    out: the file, whose name ends in ``.genae``.
+    attributes, options: as for `open_data`.
+    levels: add halved images, down to 4 pixels, for models that grow.
+    force: replace a file that is there.
+
+    If it is interrupted, the same call goes on where it was, and gives the same file. Raises `GenaeError`.
+    """
+    packing.expect_free(Path(out), force)
+    wanted, name = Wanted(**options), name_of(source)
+    raw = find_source(source, wanted)
+    said = {key: getattr(wanted, key) for key in ("sides", "fit", "channels", "value_range", "layout")} | {
+        "attributes": attributes and facts_of([str(attributes)])
+    }
+    if isinstance(raw.store, DecodedStore) and raw.store.files.on_disk:
+        identity = key_of(name, facts_of(raw.store.files.on_disk()), said)
+    elif isinstance(source, (str, Path)) and name not in NAMES:
+        identity = key_of(name, facts_of([str(existing(source))]), said)
+    else:
+        identity = key_of("", [], said | {"digest": raw.store.digest(b"", b"")})
+    if attributes is not None:
+        raw = _with_attributes(raw, attributes, wanted.skip_bad)
+
+    def describe(good: Tensor) -> packing.Described:
+        some = raw if len(good) == len(raw.store) else raw.subset(good)
+        data = _split(some, name, wanted)
+        notes = tuple(note for note in data.notes if not note.startswith(COUNTED))  # said again when it is opened
+        described = replace(
+            some, splits=data.splits, notes=notes, conversions=data.conversions, resize=data.resize,
+            value_range=(data.low, data.high),
+        )  # fmt: skip
+        return packing.Described(described, *data.digest_frame())
+
+    packable = packing.Packable(prepared(raw, name, wanted).store, describe, identity, name, raw.depth is not None)
+    packing.pack(packable, Path(out), levels=levels, skip_bad=wanted.skip_bad, force=force, progress=progress)
+    return open_data(out)
+
+
+def _with_attributes(raw: Raw, attributes: str | Path, skip_bad: bool) -> Raw:
+    """The images that a table describes, with its attributes; all must be described unless others are skipped."""
+    table, described = read_attributes(str(attributes), raw.names, len(raw.store), skip_bad)
+    if len(described) < len(raw.store):
+        note = f"{len(raw.store) - len(described)} images without a row in {attributes} skipped"
+        raw = replace(raw.subset(described), notes=(*raw.notes, note))
+    return replace(raw, attributes=table)
+
+
+def _split(raw: Raw, name: str, wanted: "Wanted") -> ImageData:
+    """`prepared` images with all splits."""
+    data = prepared(raw, name, wanted)
+    splits, notes = with_held_out(raw, name)
+    return replace(data, splits=splits, notes=(*data.notes, *notes))
 
 
 @dataclass(frozen=True)
@@ -231,6 +311,8 @@ def find_source(source: Source, wanted: Wanted) -> Raw:
         path = existing(source)
         if path.suffix.lower() in (".npz", ".npy"):
             return read_array(path, wanted.layout)
+        if path.suffix.lower() == ENDING:
+            return open_packed(path)
         files = find_pictures(path)
     else:
         files = listed_pictures(source)
@@ -245,7 +327,7 @@ def prepared(raw: Raw, name: str, wanted: Wanted) -> ImageData:
     Raises `GenaeError`.
     """
     store, notes, conversions, resized = raw.store, list(raw.notes), raw.conversions, raw.resize
-    low, high = wanted.value_range or _value_range(raw)
+    low, high = wanted.value_range or raw.value_range or _value_range(raw)
     if not -math.inf < low < high < math.inf:
         raise GenaeError(f"the value range of {name} is {low:g} to {high:g}; expected low < high (see --value-range)")
     channels, *size = store.shape
@@ -295,9 +377,12 @@ def existing(source: str | Path) -> Path:
     if not there:
         near = nearest(str(source), NAMES)
         raise GenaeError(f"no data at {str(source)!r}: neither a path that exists nor a built-in name ({near})")
-    if path.is_dir() or path.suffix.lower() in (".zip", ".npz", ".npy") or is_picture(path.name):
+    if path.is_dir() or path.suffix.lower() in (".zip", ".npz", ".npy", ENDING) or is_picture(path.name):
         return path
-    raise GenaeError(f"{source} is neither a folder of images, a .zip of one, a picture, nor an .npz or .npy array")
+    raise GenaeError(
+        f"{source} is neither a folder of images, a .zip of one, a picture, an .npz or .npy array, nor a packed "
+        f"{ENDING} file"
+    )
 
 
 def _to_numpy(array: np.ndarray | Tensor) -> np.ndarray:
@@ -318,7 +403,7 @@ def _value_range(raw: Raw) -> tuple[float, float]:
     return low, high
 
 
-def with_held_out(raw: Raw, name: str) -> tuple[dict[str, Tensor], str]:
+def with_held_out(raw: Raw, name: str) -> tuple[dict[str, Tensor], list[str]]:
     """Official splits where the source has them; the rest is held out at random, the same for everybody.
 
     A tenth, at most 5,000 and at least 1, is validation; likewise test. One or two images are in every split: enough
@@ -326,7 +411,7 @@ def with_held_out(raw: Raw, name: str) -> tuple[dict[str, Tensor], str]:
     """
     total = len(raw.store)
     if total < 3:
-        return dict.fromkeys(SPLITS, torch.arange(total)), "too few images to split"
+        return dict.fromkeys(SPLITS, torch.arange(total)), [f"{COUNTED}nothing: {total} images are too few"]
     splits = dict(raw.splits) or {"train": torch.arange(total)}
     if "train" not in splits:
         raise GenaeError(
@@ -348,6 +433,5 @@ def with_held_out(raw: Raw, name: str) -> tuple[dict[str, Tensor], str]:
         splits[part] = train[order[:count]].sort().values
         splits["train"] = train[order[count:]].sort().values
         made.append(part)
-    counts = ", ".join(f"{len(splits[part])} {part}" for part in SPLITS)
-    note = f"split into {counts}" + (f" ({' and '.join(made)} held out from train at random)" if made else "")
-    return splits, note
+    notes = [COUNTED + ", ".join(f"{len(splits[part])} {part}" for part in SPLITS)]
+    return splits, notes + ([f"{' and '.join(made)} held out from train at random"] if made else [])

@@ -145,7 +145,7 @@ class PreparedStore(Store):
         self._store, self._size, self._fit, self._channels = store, size, fit, channels
         self._black, self._white = black, white
         self.shape, self.dtype = (channels, *size), store.dtype
-        self.read(torch.arange(min(1, len(store))))  # what cannot be done is refused now
+        self._brought(torch.zeros(1, *store.shape, dtype=store.dtype))  # what cannot be done is refused now
 
     def __len__(self) -> int:
         return len(self._store)
