@@ -7,7 +7,7 @@ import io
 import os
 import sys
 
-from genae.cli.app import app
+from genae.cli.app import NO_CACHE, app
 from genae.cli.processes import said, take_roles, together
 from genae.errors import GenaeError, told
 
@@ -20,7 +20,9 @@ def main() -> None:
     """Entry point: exit status 0, 2 with one sentence for what the user can mend, 130 after Ctrl-C."""
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":  # where it is not UTF-8: Windows
         sys.stdout.reconfigure(errors="backslashreplace")
-    arguments = [a for a in sys.argv[1:] if a != "--debug"]
+    arguments = [a for a in sys.argv[1:] if a not in ("--debug", NO_CACHE)]
+    if NO_CACHE in sys.argv:
+        os.environ["GENAE_CACHE_GB"] = "0"
     try:
         take_roles(arguments)
         with together(arguments):

@@ -1,11 +1,7 @@
 """Pictures decoded once: packed files in genae's cache, limited in size, that all commands and processes share.
 
-`sources` calls `cached` for pictures that take at least `SMALLEST` bytes decoded:
-
-    packed = cached(key_of(files.where, facts, options), files.where, nbytes, make)
-
-``facts`` is what tells files apart without reading them, ``make(path, progress)`` packs the decoded pictures to
-``path``: `packing.pack` with the key as their identity, so that it resumes what a killed process began.
+`sources` asks `opened` before it reads a single picture, and calls `cached` where they take `SMALLEST` bytes or more.
+``make(path, progress)`` packs them, with the key as their identity, so that it goes on where a killed process stopped.
 """
 
 import hashlib
@@ -77,13 +73,13 @@ def cached(key: str, where: str, nbytes: int, make: Callable[[Path, Progress], o
     Both are said aloud (`progress.screen`). One process makes it, others wait for it. Room is made by removing files
     that were not used for longest. Errors of ``make`` are raised, but for a full disk, which is no room.
     """
-    path = cache_folder() / "decoded" / f"{key}{ENDING}"
-    if packed := _opened(path):
-        return packed
+    path = _path(key)
+    if not _limit():
+        return None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _turn(path.parent, key, where):
-            if packed := _opened(path):  # by the process that was waited for
+            if packed := opened(key):  # by the process that was waited for
                 return packed
             limit = _make_room(path.parent, key, nbytes)
             if nbytes > limit:
@@ -91,21 +87,22 @@ def cached(key: str, where: str, nbytes: int, make: Callable[[Path, Progress], o
             screen.note(f"{where} is decoded once into {path} ({nbytes / 1e6:,.0f} MB); --no-cache leaves it out")
             with screen.work() as progress:
                 make(path, progress)
-        return _opened(path)
+        return opened(key)
     except (NoRoomError, OSError) as error:
         for file in path.parent.glob(f"{key}*"):
             with suppress(OSError):
                 file.unlink()
         screen.note(
-            f"{where} is decoded whenever it is needed, because the cache has no room ({error}); "
+            f"{where} is decoded by every command, because the cache has no room ({error}); "
             f"genae pack {where} --out NAME{ENDING} decodes it once"
         )
         return None
 
 
-def _opened(path: Path) -> Raw | None:
-    """What the cache has, which counts as used now; a damaged file is removed."""
-    if not path.exists():
+def opened(key: str) -> Raw | None:
+    """The packed file that the cache has, which counts as used now; a damaged file is removed. None without a cache."""
+    path = _path(key)
+    if not _limit() or not path.exists():
         return None
     try:
         packed = open_packed(path, remedy="remove it, and it is made again")
@@ -116,6 +113,10 @@ def _opened(path: Path) -> Raw | None:
     except OSError:  # of another user: it can be read, and is not marked as used
         pass
     return packed
+
+
+def _path(key: str) -> Path:
+    return cache_folder() / "decoded" / f"{key}{ENDING}"
 
 
 @contextmanager

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from genae import storage
-from genae.data.decoded import refuse_or_note
+from genae.data.decoded import SKIP, refuse_or_note
 from genae.data.packed import (
     ENDING,
     PAGE,
@@ -70,6 +70,8 @@ class Packable(NamedTuple):
     """What they are called in messages."""
     integers: bool = False
     """Whether the values are probably whole numbers of 16 bits, where the store has float32."""
+    advice: str = SKIP
+    """What to do with unreadable files."""
 
 
 class NoRoomError(GenaeError):
@@ -377,7 +379,7 @@ class _Packing:
         """Write what is known about the images and the header, and give the file its name."""
         assert self.file
         reasons = [f"{self.names[number]} ({why})" for number, why in self.bad]
-        notes = refuse_or_note(reasons, self.total, self.source.where, skip_bad)
+        notes = refuse_or_note(reasons, self.total, self.source.where, skip_bad, self.source.advice)
         good = torch.ones(self.total, dtype=torch.bool)
         good[[number for number, _ in self.bad]] = False
         described = self.source.describe(good.nonzero().flatten())

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TypedDict, Unpack
 
@@ -15,12 +15,12 @@ from torch import Tensor
 from genae.data import builtin, packing
 from genae.data.arrays import raw_of_array, read_array
 from genae.data.attributes import read_attributes
-from genae.data.cache import facts_of, key_of
+from genae.data.cache import SMALLEST, cached, facts_of, key_of, opened
 from genae.data.decoded import REMOVE, SKIP, DecodedStore, decoded, open_pictures
-from genae.data.files import cause, find_pictures, is_picture, listed_pictures
+from genae.data.files import Files, cause, find_pictures, is_picture, listed_pictures
 from genae.data.names import NAMES
 from genae.data.packed import ENDING, open_packed
-from genae.data.raw import Raw, expect_room, in_memory
+from genae.data.raw import Raw, expect_room, in_memory, physical_memory
 from genae.data.sampler import mix_seed
 from genae.data.store import MemoryStore, PreparedStore, Store
 from genae.data.transfer import has_room
@@ -284,17 +284,52 @@ class Wanted:
         _ = self.sides
 
     @property
+    def advice(self) -> str:
+        """What to do with unreadable files."""
+        return REMOVE if self.eight_bits else SKIP
+
+    @property
     def sides(self) -> tuple[int, int] | None:
         """(H, W)."""
         return parse_size(self.size) if self.size is not None else None
 
 
 def read_source(source: Source, wanted: Wanted) -> Raw:
-    """The images of a source, pictures decoded. Raises `GenaeError`."""
-    raw = find_source(source, wanted)
-    if not isinstance(raw.store, DecodedStore):
+    """The images of a source, pictures decoded: many of them in a file of the cache, few in memory.
+
+    Where they have room in neither, they are decoded when they are asked for. Raises `GenaeError`.
+    """
+    found = _found(source, wanted)
+    if isinstance(found, Raw):
+        return found
+    said = {key: getattr(wanted, key) for key in ("sides", "fit", "channels", "skip_bad", "eight_bits")}
+    key = key_of(found.where, facts_of(found.on_disk()), said) if found.on_disk else ""
+    if key and (raw := opened(key)):
         return raw
-    return decoded(raw, wanted.skip_bad, REMOVE if wanted.eight_bits else SKIP)
+    raw = _surveyed(found, wanted)
+    if key and raw.store.nbytes >= SMALLEST:
+
+        def make(path: Path, progress: Progress) -> None:
+            packable = packing.Packable(
+                raw.store, partial(_described, raw, wanted), key, found.where, raw.depth is not None, wanted.advice
+            )
+            packing.pack(packable, path, skip_bad=wanted.skip_bad, progress=progress)
+
+        if packed := cached(key, found.where, raw.store.nbytes, make):
+            return packed
+    if raw.store.nbytes > (physical_memory() or math.inf) / 2:
+        return raw
+    return decoded(raw, wanted.skip_bad, wanted.advice)
+
+
+def _described(raw: Raw, wanted: Wanted, good: Tensor) -> packing.Described:
+    """Pictures as they are put into the cache, and what the digest of their data set takes in beside the pixels."""
+    some = raw if len(good) == len(raw.store) else raw.subset(good)
+    try:
+        data = prepared(some, "pictures", wanted) if wanted.eight_bits else _split(some, "pictures", wanted)
+    except GenaeError:  # whoever opens them is told
+        return packing.Described(some, b"", b"")
+    return packing.Described(some, *replace(data, splits=data.splits or some.splits).digest_frame())
 
 
 def find_source(source: Source, wanted: Wanted) -> Raw:
@@ -302,23 +337,31 @@ def find_source(source: Source, wanted: Wanted) -> Raw:
 
     Pictures are brought to their size and channels one by one. Raises `GenaeError`.
     """
-    name = name_of(source)
-    if isinstance(source, (np.ndarray, Tensor)):
-        return raw_of_array(_to_numpy(source), wanted.layout, "the array")
-    if isinstance(source, (str, Path)) and name in NAMES:
-        return builtin.load(name, Path(wanted.data_root).expanduser() if wanted.data_root else None)
-    if isinstance(source, (str, Path)):
-        path = existing(source)
-        if path.suffix.lower() in (".npz", ".npy"):
-            return read_array(path, wanted.layout)
-        if path.suffix.lower() == ENDING:
-            return open_packed(path)
-        files = find_pictures(path)
-    else:
-        files = listed_pictures(source)
+    found = _found(source, wanted)
+    return found if isinstance(found, Raw) else _surveyed(found, wanted)
+
+
+def _surveyed(files: Files, wanted: Wanted) -> Raw:
     return open_pictures(
         files, wanted.sides, wanted.fit, wanted.channels, skip_bad=wanted.skip_bad, eight_bits=wanted.eight_bits
     )
+
+
+def _found(source: Source, wanted: Wanted) -> Raw | Files:
+    """The images of a source, or the pictures that it holds."""
+    name = name_of(source)
+    if isinstance(source, (np.ndarray, Tensor)):
+        return raw_of_array(_to_numpy(source), wanted.layout, "the array")
+    if not isinstance(source, (str, Path)):
+        return listed_pictures(source)
+    if name in NAMES:
+        return builtin.load(name, Path(wanted.data_root).expanduser() if wanted.data_root else None)
+    path = existing(source)
+    if path.suffix.lower() in (".npz", ".npy"):
+        return read_array(path, wanted.layout)
+    if path.suffix.lower() == ENDING:
+        return open_packed(path)
+    return find_pictures(path)
 
 
 def prepared(raw: Raw, name: str, wanted: Wanted) -> ImageData:
