@@ -331,13 +331,17 @@ class PackedStore(Store):
     def _error_of(self, level: int, block: int) -> GenaeError | None:
         """What is wrong with a block of rows."""
         rows, row = self.layout.rows_per_block(level), self.layout.row_bytes(level)
-        memory = memoryview(bytearray((min(self.layout.count, (block + 1) * rows) - block * rows) * row))
+        start, first = self._start + self.layout.start(level), block * rows
+        end = start + min(self.layout.count, first + rows) * row
+        memory, sha = memoryview(bytearray(PIECE)), hashlib.sha256()
         try:
-            self._fill_part(memory, self._start + self.layout.start(level) + block * rows * row, level)
+            for place in range(start + first * row, end, PIECE):
+                part = memory[: end - place]
+                self._fill_part(part, place, level)
+                sha.update(part)
         except GenaeError as error:
             return error
-        sha = hashlib.sha256(memory).digest()
-        if sha == self._hashes[level][block * len(sha) : (block + 1) * len(sha)].tobytes():
+        if sha.digest() == self._hashes[level][block * sha.digest_size : (block + 1) * sha.digest_size].tobytes():
             return None
         return GenaeError(f"{self._called(level, block)} of {self.path} is not what was packed; {self.remedy}")
 

@@ -259,7 +259,9 @@ class _Packing:
                 screen.note(f"{self.part} was begun from other images or with other settings; it is begun anew")
             lines = []
         new = not lines or not self.part.exists()
-        self.file = open(self.part, "w+b" if new else "r+b", buffering=0)  # noqa: SIM115 (closed by __exit__)
+        if new:
+            self.part.write_bytes(b"")
+        self.file = open(self.part, "r+b", buffering=0)  # noqa: SIM115 (closed by __exit__)
         taken = [] if new else list(self._taken_over(lines[1:], skip_bad, progress))
         storage.write_atomically(self.journal, "".join(json.dumps(line) + "\n" for line in (plan, *taken)))
         self.noted = len(self.bad)

@@ -342,9 +342,11 @@ def find_source(source: Source, wanted: Wanted) -> Raw:
 
 
 def _surveyed(files: Files, wanted: Wanted) -> Raw:
-    return open_pictures(
+    raw = open_pictures(
         files, wanted.sides, wanted.fit, wanted.channels, skip_bad=wanted.skip_bad, eight_bits=wanted.eight_bits
     )
+    expect_room(1, raw.store.shape, raw.store.dtype.itemsize, files.where)
+    return raw
 
 
 def _found(source: Source, wanted: Wanted) -> Raw | Files:
