@@ -8,7 +8,6 @@ import pytest
 import torch
 from PIL import Image
 
-from genae.data.files import in_threads
 from genae.data.sources import open_data
 from genae.errors import GenaeError
 from tests.reading import pixels_of
@@ -200,11 +199,6 @@ def test_pictures_and_paths_in_lists(folder_of_images: Path) -> None:
         open_data([paths[1], paths[1]])
     with pytest.raises(GenaeError, match=r"nobody.png \(No such file or directory\)"):
         open_data([paths[1], "nobody.png"])
-
-
-def test_threads_keep_the_order(tmp_path: Path) -> None:
-    names = [str(number) for number in range(2500)]
-    assert list(in_threads(lambda name: int(name) * 2, names)) == list(range(0, 5000, 2))
 
 
 def test_folders_named_like_pictures_and_hidden_files_are_passed_over(folder_of_images: Path) -> None:

@@ -82,7 +82,7 @@ def test_arrays_and_tensors_are_sources() -> None:
         ([None], "is of type list"),
         ([np.zeros((4, 4))], "is a list of arrays; stack them"),
         ("x" * 300, "cannot be a path: File name too long"),
-        ("/dev/null", "is neither a folder of images, a .zip of one, a picture"),
+        ("/dev/null", "is neither a folder of images, a .zip or .tar of one"),
     ],
 )
 def test_what_cannot_be_a_source(source: object, message: str) -> None:

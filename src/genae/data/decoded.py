@@ -1,11 +1,11 @@
 """Picture files as images of one shape: what their headers say, and their pixels, decoded when they are asked for."""
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property
+from itertools import chain
 from typing import NamedTuple
 
 import torch
@@ -22,10 +22,11 @@ from genae.data.decoding import (
     read_picture,
     to_8_bits,
 )
-from genae.data.files import Files, cause, in_threads
+from genae.data.files import Files, cause
 from genae.data.official import Official
 from genae.data.raw import Raw, allocate
 from genae.data.store import MemoryStore, Store
+from genae.data.threads import WORKERS, in_threads, tasks_of
 from genae.data.transforms import FITS, RESIZE, resize, resize_name
 from genae.errors import GenaeError
 
@@ -59,13 +60,14 @@ class DecodedStore(Store):
 
     @cached_property
     def _pool(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(min(16, os.cpu_count() or 1))
+        return ThreadPoolExecutor(WORKERS)
 
     def read(self, indices: Tensor, halvings: int = 0) -> Tensor:
         """Images [B, C, H, W]. Raises `GenaeError` that names an unreadable file."""
         names = [self.names[index] for index in indices.tolist()]
         rows = allocate(len(names), self.shape, self.dtype, self.files.where)
-        for row, name, picture in zip(rows, names, self._pool.map(self.picture, names), strict=True):
+        tasks = self._pool.map(lambda task: list(map(self.picture, task)), tasks_of(names, self.row_bytes))
+        for row, name, picture in zip(rows, names, chain.from_iterable(tasks), strict=True):
             if isinstance(picture, str):
                 raise GenaeError(f"{name} in {self.files.where} is unreadable ({picture}); repair or remove it")
             row.copy_(picture)
@@ -73,7 +75,7 @@ class DecodedStore(Store):
 
     def rows(self, start: int = 0) -> Iterator[Tensor | str]:
         """From number ``start`` on, each image [C, H, W], or why its file is unreadable; decoded ahead by threads."""
-        return in_threads(self.picture, self.names[start:])
+        return in_threads(self.picture, self.names[start:], self.row_bytes)
 
     def subset(self, indices: Tensor) -> "DecodedStore":
         """The pictures with these numbers [M], in this order."""
@@ -220,7 +222,7 @@ class _Survey:
         dtype = torch.uint8 if to_8_bits or torch.uint8 in self.types else torch.float32
         store = DecodedStore(self.files, self.names, (channels, *(self.size or first)), dtype, how)
         resized = bool(self.size) and set(self.sizes) != {self.size}
-        labels, classes = _labels([self.layout.class_of(name) for name in self.names])
+        labels, classes = _labels([self.layout.class_of(name) for name in self.names], self.layout.classes)
         deep = self.types.keys() == {torch.int32} and not to_8_bits
         return Raw(
             store, labels, classes, self._splits(), depth=65535 if deep else None, names=tuple(self.names),
@@ -278,9 +280,9 @@ class _Survey:
         return next(name for name, header in zip(self.names, self.headers, strict=True) if is_odd(header))
 
 
-def _labels(folders: Sequence[str]) -> tuple[Tensor | None, tuple[str, ...]]:
-    """A class number for every picture, if each is in a folder and there are at least two."""
-    classes = tuple(sorted(set(folders)))
+def _labels(folders: Sequence[str], known: Sequence[str]) -> tuple[Tensor | None, tuple[str, ...]]:
+    """A class number for every picture, if each has a class and there are at least two; ``known`` gives their order."""
+    classes = tuple(known or sorted(set(folders)))
     if not all(folders) or len(classes) < 2:
         return None, ()
     number = {name: i for i, name in enumerate(classes)}

@@ -36,6 +36,8 @@ class Official(NamedTuple):
     """A picture's class, empty where it has none."""
     source: str = ""
     """What says so, as a clause, where it is not the folders: ``as list_eval_partition.txt says``."""
+    classes: Sequence[str] = ()
+    """All classes in the order of their numbers; empty for those that the pictures have, sorted."""
 
 
 def official(pictures: Sequence[str], tables: Sequence[str], read: Read) -> Official:
@@ -65,6 +67,11 @@ def official(pictures: Sequence[str], tables: Sequence[str], read: Read) -> Offi
         return Official(listed, lists.splits, lists.class_of, f"as {' and '.join(lists.splits)} lists say")
     in_folders = _in_folders(pictures)
     return in_folders if in_folders.splits else _numbered(pictures) or in_folders
+
+
+def unrelated(pictures: Sequence[str]) -> Official:
+    """Pictures without splits and classes, whatever their folders are."""
+    return Official(pictures, {}, lambda name: "")
 
 
 def is_table(name: str) -> bool:

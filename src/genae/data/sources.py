@@ -16,8 +16,9 @@ from genae.data import builtin, packing
 from genae.data.arrays import raw_of_array, read_array
 from genae.data.attributes import read_attributes
 from genae.data.cache import SMALLEST, cached, facts_of, key_of, opened
+from genae.data.containers import ARRAYS, existing, find_pictures
 from genae.data.decoded import REMOVE, SKIP, DecodedStore, decoded, open_pictures
-from genae.data.files import Files, cause, find_pictures, is_picture, listed_pictures
+from genae.data.files import Files, listed_pictures
 from genae.data.names import NAMES
 from genae.data.packed import ENDING, open_packed
 from genae.data.raw import Raw, expect_room, in_memory, physical_memory
@@ -359,7 +360,7 @@ def _found(source: Source, wanted: Wanted) -> Raw | Files:
     if name in NAMES:
         return builtin.load(name, Path(wanted.data_root).expanduser() if wanted.data_root else None)
     path = existing(source)
-    if path.suffix.lower() in (".npz", ".npy"):
+    if path.suffix.lower() in ARRAYS:
         return read_array(path, wanted.layout)
     if path.suffix.lower() == ENDING:
         return open_packed(path)
@@ -409,24 +410,6 @@ def name_of(source: object) -> str:
     raise GenaeError(
         f"the source of images is {given}; expected a built-in name, the path of a folder, zip, picture or array, "
         "a NumPy array or tensor, or a list of paths or pictures"
-    )
-
-
-def existing(source: str | Path) -> Path:
-    """The path of a folder, zip, picture or array; anything else raises `GenaeError`."""
-    path = Path(source).expanduser()
-    try:
-        there = path.exists()
-    except (OSError, ValueError) as error:  # a name that is too long, or holds a null
-        raise GenaeError(f"{str(source)[:60]!r} cannot be a path: {cause(error)}") from None
-    if not there:
-        near = nearest(str(source), NAMES)
-        raise GenaeError(f"no data at {str(source)!r}: neither a path that exists nor a built-in name ({near})")
-    if path.is_dir() or path.suffix.lower() in (".zip", ".npz", ".npy", ENDING) or is_picture(path.name):
-        return path
-    raise GenaeError(
-        f"{source} is neither a folder of images, a .zip of one, a picture, an .npz or .npy array, nor a packed "
-        f"{ENDING} file"
     )
 
 
