@@ -70,6 +70,7 @@ class ProbeSettings(TypedDict, total=False):
     epochs: int
     drop_every: int | None
     seeds: Sequence[int]
+    keep_features: float
 
 
 def train(model: str, run: Path | str, **settings: Any) -> Model:

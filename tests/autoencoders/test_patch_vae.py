@@ -22,7 +22,7 @@ from genae.data.builtin import shape_places, shapes
 from genae.errors import GenaeError
 from genae.latent.places import best_places, crops
 from genae.losses import bernoulli_kl, edge_weights, gaussian_kl
-from genae.metrics import recognition
+from genae.metrics import frozen_features, recognition
 from genae.metrics.metric import BATCH
 from genae.metrics.part_localisation import average_precision, localisation
 from genae.metrics.recognition import freeze, read_off, recognise, sections
@@ -433,30 +433,6 @@ def test_frozen_layers_stay_and_the_rest_learns(
     assert recognise(layers, epochs=2) == found
 
 
-@pytest.mark.cpu
-@pytest.mark.parametrize("frozen", ["none", "conv1-3"])
-def test_heads_see_mirror_images_as_the_encoder_did(frozen: str, trained: Path) -> None:
-    """Exactly: features of mirrored images, not mirrored features."""
-    model = load(trained)
-    data = model.open_data()
-    trunk = sections(model.autoencoder)
-    layers = freeze(trunk, data, frozen, flip=True)
-    train = data.split("train")
-    rows = torch.arange(60)
-    fixed = nn.Sequential(*trunk[: recognition.FROZEN[frozen]])
-    with torch.no_grad():
-        plain, mirrored = fixed(data.images(train[rows])), fixed(data.images(train[rows]).flip(-1))
-    drawn = layers.drawn(rows, 128, 0)
-    flipped = torch.tensor([torch.allclose(a, b, atol=1e-5) for a, b in zip(drawn, mirrored, strict=True)])
-    assert 15 < int(flipped.sum()) < 45
-    assert torch.allclose(drawn[~flipped], plain[~flipped], atol=1e-5)
-    assert torch.equal(layers.drawn(rows, 128, 0), drawn), "a function of the seed and the images seen"
-    assert not torch.equal(layers.drawn(rows, 128, 1), drawn)
-    assert not torch.equal(layers.drawn(rows, 256, 0), drawn)
-    without = freeze(trunk, data, frozen)
-    assert torch.equal(without.drawn(rows, 128, 0), without.features["train"][rows])
-
-
 def test_a_probe_of_a_run_with_flips_says_that_it_flips(trained: Path) -> None:
     model = load(trained)
     model.folder = None  # the run of the other tests keeps its own records
@@ -485,14 +461,13 @@ def test_probes_of_frozen_features(trained: Path) -> None:
     assert read_off(layers, "logistic") > 0.4
 
 
-def test_features_that_no_memory_holds_are_refused(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_probes_of_features_that_no_memory_holds_are_refused(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = load(trained)
-    data = model.open_data()
+    model.folder = None
     monkeypatch.setattr(recognition, "physical_memory", lambda: 10_000)
-    with pytest.raises(GenaeError, match="images take .* GB and this machine has 0.0 GB of memory"):
-        freeze(sections(model.autoencoder), data, "conv1")
-    with pytest.raises(GenaeError, match="images, mirror images among them, take"):
-        freeze(sections(model.autoencoder), data, "conv1", flip=True)
+    monkeypatch.setattr(recognition, "recognise", None)  # the refusal comes first
+    with pytest.raises(GenaeError, match="images take .* GB, and this machine has 0.0 GB of memory; a probe needs all"):
+        api.probe(model, heads=["mlp", "knn"])
 
 
 def test_the_learning_rate_drops_and_the_best_epoch_is_tested(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -515,7 +490,9 @@ def test_the_learning_rate_drops_and_the_best_epoch_is_tested(trained: Path, mon
     assert sorted(set(rates)) == pytest.approx([0.001, 0.01])
 
 
-def test_a_run_is_probed(trained: Path, capsys: pytest.CaptureFixture[str], genae) -> None:
+def test_a_run_is_probed(
+    trained: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, genae
+) -> None:
     flags = ["--epochs", "1", "--seeds", "0,1", "--frozen", "conv1-3"]
     assert genae("probe", trained, *flags, "--trunk", "random") == 0
     capsys.readouterr()
@@ -530,6 +507,16 @@ def test_a_run_is_probed(trained: Path, capsys: pytest.CaptureFixture[str], gena
     rows = tables.compare({"run": records})[1]
     assert {row[1] for row in rows} == {"code", "random trunk"}, "side by side, whatever was measured last"
     assert [r["metric"] for r in records].count("knn-conv1-3") == 1
+    monkeypatch.setattr(frozen_features, "physical_memory", lambda: 10_000)
+    for more, place in (
+        (["--keep-features", "1"], "kept on disk meanwhile, in"),
+        ([], "computed again for every batch"),
+    ):
+        assert genae("probe", trained, *flags, *more) == 0
+        assert place in " ".join(capsys.readouterr().err.split())
+    again = [json.loads(line)["value"] for line in (trained / "metrics.jsonl").read_text().splitlines()]
+    trained_before = [r["value"] for r in records if r["of"] == "code" and r["metric"].startswith("top")]
+    assert again[len(records) :] == 2 * trained_before, "wherever features are, the numbers are the same"
     for wrong, message in (
         (["--frozen", "conv2"], "frozen is 'conv2'; "),
         (["--heads", "mpl"], "head is 'mpl'; did you mean 'mlp'"),

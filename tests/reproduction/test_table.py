@@ -14,6 +14,8 @@ from genae import api
 from genae.data.sources import open_data
 from genae.data.store import MemoryStore
 from genae.errors import GenaeError
+from genae.metrics import frozen_features
+from genae.progress import screen
 from genae.reproduction.budgets import BUDGETS, DATA, SAMPLES, SMOKE_FIT
 from genae.reproduction.published import TABLES
 from genae.reproduction.table import reproduce
@@ -235,7 +237,10 @@ def test_path_lengths_and_reconstructions_of_style_models(tmp_path: Path) -> Non
 
 def test_recognition_above_frozen_layers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = ["patchvae + Lw", "imagenet pretrained", "random trunk", "supervised"]
-    options = {"budget": "smoke", "rows": rows, "runs": tmp_path / "runs", "out": tmp_path}
+    options = {"budget": "smoke", "rows": rows, "runs": tmp_path / "runs", "out": tmp_path, "keep_features": 0.5}
+    notes: list[str] = []
+    monkeypatch.setattr(screen, "note", notes.append)
+    monkeypatch.setattr(frozen_features, "physical_memory", lambda: 10_000)
     columns = ["cifar10_conv1-3", "cifar10_conv1-5"]
     reproduce("patchvae/table1", columns=columns, **options)  # type: ignore[arg-type]
     table = json.loads((tmp_path / "patchvae-table1-smoke.json").read_text())
@@ -244,6 +249,9 @@ def test_recognition_above_frozen_layers(tmp_path: Path, monkeypatch: pytest.Mon
     for row in ("patchvae + Lw", "random trunk", "supervised"):
         assert all(1 < cells[row][column]["measured"]["mean"] <= 100 for column in columns)
     assert "supervised, cifar10_conv1-5, seed 0" in table["unlike"], "nothing is frozen there"
+    assert len(notes) == 4, "nothing is kept where nothing is frozen"
+    assert all("they are kept on disk meanwhile" in note for note in notes)
+    assert "--keep-features 0.5" in (tmp_path / "patchvae-table1-smoke.md").read_text()
     assert not any(cell.startswith("random trunk") for cell in table["unlike"])
     options["rows"] = ["random trunk"]
     reproduce("patchvae/table1", columns=columns[1:], seeds=(0, 1), **options)  # type: ignore[arg-type]

@@ -32,6 +32,14 @@ Truncation = Annotated[
         help="Move codes towards the mean: 1 leaves them unchanged, 0.7 is usual, 0 gives the mean.", min=0, max=1
     ),
 ]
+KeepFeatures = Annotated[
+    float,
+    typer.Option(
+        help="GB of disk, in genae's cache, for features of frozen layers that take more than a quarter of the memory; "
+        "with less they are computed again for every batch, which changes no number.",
+        min=0,
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite a file that genae has not written.")]
 SkipBad = Annotated[
     bool, typer.Option("--skip-bad", help="Leave out unreadable files, and images that a table of attributes lacks.")

@@ -14,6 +14,7 @@ from genae.cli.arguments import (
     Data,
     DataRoot,
     Force,
+    KeepFeatures,
     Run,
     Seed,
     SkipBad,
@@ -244,6 +245,7 @@ def probe(
     trunk: Annotated[str, typer.Option(help="trained, or random: the same trunk with fresh weights.")] = "trained",
     epochs: Annotated[int, typer.Option(help="Passes over the training images.", min=1)] = 90,
     seeds: Annotated[str, typer.Option(help="Whole numbers, separated by commas.")] = "0",
+    keep_features: KeepFeatures = 0,
 ) -> None:
     """Measure recognition: freeze an encoder's first layers, train the rest and a head on labels (PatchVAE's tables).
 
@@ -261,7 +263,7 @@ def probe(
         records = api.probe(
             model, source, frozen=frozen, heads=names_of("heads", heads) or (),
             random_trunk=trunk == "random", epochs=epochs,
-            seeds=seeds_of(seeds), progress=progress,
+            seeds=seeds_of(seeds), keep_features=keep_features, progress=progress,
         )  # fmt: skip
     show_table(*tables.table(records), "table")
 

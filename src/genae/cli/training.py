@@ -10,6 +10,7 @@ from genae.cli.app import app
 from genae.cli.arguments import (
     DataRoot,
     Force,
+    KeepFeatures,
     Run,
     Seed,
     expect_ending,
@@ -117,6 +118,7 @@ def reproduce(
     data_root: DataRoot = None,
     runs: Annotated[str, typer.Option(help="Folder of the runs; runs that exist are resumed.")] = "runs/reproduce",
     out: Annotated[str, typer.Option(help="Folder to write tables to.")] = "results",
+    keep_features: KeepFeatures = 0,
 ) -> None:
     """Reproduce a paper's table: train and measure what is missing, and write results beside the paper's."""
     from genae.reproduction.table import reproduce as run_table
@@ -131,7 +133,8 @@ def reproduce(
         path = run_table(
             table, budget=budget, precision=precision, seeds=seeds_of(seeds), rows=names_of("rows", rows),
             columns=names_of("columns", columns), sources=sources, data_root=data_root, runs=runs, out=out,
-            say=lambda text: console.print(escape(text), soft_wrap=True), progress=progress,
+            keep_features=keep_features, progress=progress,
+            say=lambda text: console.print(escape(text), soft_wrap=True),
         )  # fmt: skip
     console.print(escape(str(path)), soft_wrap=True)
 

@@ -6,7 +6,8 @@ The protocol of PatchVAE's tables (Gupta, Singh, Shrivastava 2020, Section 4).
 import copy
 import itertools
 from collections.abc import Mapping
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple, Self
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +17,7 @@ from genae.data.raw import physical_memory
 from genae.data.sampler import mix_seed, shuffled
 from genae.data.sources import SPLITS, ImageData
 from genae.errors import GenaeError, nearest
+from genae.metrics.frozen_features import Features, Pick, features_of
 from genae.metrics.probes import PROBES
 from genae.networks.arithmetic import exact_float32
 from genae.networks.dcgan import ConvEncoder
@@ -30,6 +32,8 @@ The paper counts two convolutions to a stage."""
 HEADS = ("mlp", *PROBES)
 """What is put on the layers: the tables' head, which is trained with what is not frozen, or a probe of what is."""
 BATCH = 128
+REPORT = 20
+"""Batches of a training, after which progress is shown."""
 
 
 class Recognised(NamedTuple):
@@ -70,39 +74,51 @@ def calibrate(trunk: nn.ModuleList, data: ImageData, batches: int = 20) -> None:
     network.eval()
 
 
-class Layers(NamedTuple):
-    """A trunk cut in two, and what the frozen part gives."""
+@dataclass(frozen=True)
+class Layers:
+    """A trunk cut in two: what the frozen part gives for images, and the rest. A context manager, as `Features` is."""
 
-    features: Mapping[str, Tensor]
-    """Of the images of every split, in the order of their indices [M, ...]; on the CPU."""
+    features: Features
     labels: Mapping[str, Tensor]
+    """Of the images of every split, in the order of their indices."""
     classes: int
     rest: nn.Module
     """What is not frozen."""
     device: torch.device
     flip: bool = False
     """Whether every other training image is mirrored, at random."""
-    mirrored: Tensor | None = None
-    """Features of the training images' mirror images; None where nothing is frozen: features are images there."""
 
-    def drawn(self, rows: Tensor, position: int, seed: int) -> Tensor:
-        """Features of the training images ``rows`` [B], drawn at ``position`` of a training."""
-        x = self.features["train"][rows]
-        if self.flip:
-            generator = torch.Generator().manual_seed(mix_seed("flip", seed, position))
-            mirror = torch.rand(len(rows), generator=generator) < 0.5
-            x[mirror] = x[mirror].flip(-1) if self.mirrored is None else self.mirrored[rows[mirror]]
-        return x
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.features.__exit__()
+
+    def drawn(self, position: int, seed: int) -> Pick:
+        """The training images of the batch at ``position`` of a training."""
+        total = len(self.labels["train"])
+        rows = shuffled(position, min(BATCH, total), total, seed)
+        if not self.flip:
+            return Pick("train", rows)
+        generator = torch.Generator().manual_seed(mix_seed("flip", seed, position))
+        return Pick("train", rows, torch.rand(len(rows), generator=generator) < 0.5)
 
 
 @exact_float32()
 def freeze(
-    trunk: nn.ModuleList, data: ImageData, frozen: str, progress: Progress = silent, *, flip: bool = False
+    trunk: nn.ModuleList,
+    data: ImageData,
+    frozen: str,
+    progress: Progress = silent,
+    *,
+    flip: bool = False,
+    keep_features: float = 0,
 ) -> Layers:
-    """Freeze the sections of ``trunk`` that ``frozen`` names (in `FROZEN`), and compute once what they give.
+    """Freeze the sections of ``trunk`` that ``frozen`` names (in `FROZEN`), and see to what they give.
 
-    Frozen layers keep their batch statistics, so that their features do not change in training. With ``flip`` those of
-    the training images' mirror images are kept too, so that heads are trained on both. Raises `GenaeError`.
+    Frozen layers keep their batch statistics, so that their features do not change in training. With ``flip`` heads are
+    trained on mirror images too. Features are kept in memory where they take little of it, else on disk within
+    ``keep_features`` GB, else computed for every batch (`features_of`): the numbers are the same. Raises `GenaeError`.
     """
     if frozen not in FROZEN:
         raise GenaeError(f"frozen is {frozen!r}; {nearest(frozen, FROZEN)}")
@@ -112,12 +128,9 @@ def freeze(
     count = FROZEN[frozen]
     fixed = nn.Sequential(*(trunk if count is None else trunk[:count])).eval()
     rest = nn.Sequential(*([] if count is None else trunk[count:]))
-    mirrored = flip and count != 0
-    _expect_room(fixed, data, device, mirrored)
-    features = {name: _features(fixed, data, name, device, progress) for name in SPLITS}
-    mirror = _features(fixed, data, "train", device, progress, mirrored=True) if mirrored else None
     labels = {name: data.labels[data.split(name)] for name in SPLITS}
-    return Layers(features, labels, len(data.classes), rest, device, flip, mirror)
+    features = features_of(fixed, data, device, progress, flip=flip, keep_gb=keep_features)
+    return Layers(features, labels, len(data.classes), rest, device, flip)
 
 
 @exact_float32()
@@ -148,85 +161,66 @@ def _trained(
     features, labels, device = layers.features, layers.labels, layers.device
     rest = copy.deepcopy(layers.rest)
     with torch.no_grad():
-        width = rest.eval()(features["train"][:1].to(device)).numel()
+        width = rest.eval()(torch.zeros(1, *features.shape, device=device)).numel()
     head = nn.Sequential(
         nn.Flatten(), nn.Dropout(0.5), nn.Linear(width, 512), nn.ReLU(), nn.Linear(512, layers.classes)
     )
     network = nn.Sequential(rest, head).to(device)
     optimiser = torch.optim.SGD(network.parameters(), learning_rate, momentum=0.9, weight_decay=1e-4)
-    total = len(features["train"])
+    total = len(labels["train"])
     best, kept = (-1.0, 0), copy.deepcopy(network.state_dict())
     for epoch in range(epochs):
         optimiser.param_groups[0]["lr"] = learning_rate * 0.1 ** (epoch // drop_every)
         network.train()
-        for start in range(0, total - BATCH + 1 if total >= BATCH else total, BATCH):
-            chosen = shuffled(epoch * total + start, min(BATCH, total), total, seed)
-            x = layers.drawn(chosen, epoch * total + start, seed)
-            loss = F.cross_entropy(network(x.to(device)), labels["train"][chosen].to(device))
+        first = epoch * total
+        positions = range(first, first + (total - BATCH + 1 if total >= BATCH else total), BATCH)
+        batches = features.batches(positions, lambda position: layers.drawn(position, seed))
+        for step, (images, x) in enumerate(batches):
+            loss = F.cross_entropy(network(x), labels["train"][images.rows].to(device))
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
-        accuracy = _accuracies(network, features["validation"], labels["validation"], device)[0]
+            if step % REPORT == 0:
+                progress(f"training a head, seed {seed}", positions[step], epochs * total)
+        accuracy = _accuracies(network, layers, "validation")[0]
         if not loss.isfinite():
             raise GenaeError(f"recognition diverged in epoch {epoch + 1}; a lower learning rate usually helps")
         if accuracy > best[0]:
             best, kept = (accuracy, epoch + 1), copy.deepcopy(network.state_dict())
-        progress(f"training a head, seed {seed}", epoch + 1, epochs)
+        progress(f"training a head, seed {seed}", first + total, epochs * total)
     network.load_state_dict(kept)
-    return Recognised(*_accuracies(network, features["test"], labels["test"], device), best[1])
+    return Recognised(*_accuracies(network, layers, "test"), best[1])
 
 
-def read_off(layers: Layers, probe: str) -> float:
-    """Test accuracy of a probe (a name in `PROBES`) on the frozen features, trained on those of training images."""
-    train, test = (layers.features[name].flatten(1) for name in ("train", "test"))
-    return PROBES[probe](train, layers.labels["train"], test, layers.labels["test"])
-
-
-def _expect_room(fixed: nn.Module, data: ImageData, device: torch.device, mirrored: bool) -> None:
-    """Raises `GenaeError` for features that this machine cannot hold."""
-    train = data.split("train")
-    count = sum(len(data.split(name)) for name in SPLITS) + (len(train) if mirrored else 0)
-    with torch.no_grad():
-        size, there = 4 * count * fixed(data.images(train[:1], device)).numel(), physical_memory()
-    if there and size > there:
+def expect_memory(layers: Layers) -> None:
+    """Raise `GenaeError` if this machine's memory cannot hold what `read_off` needs."""
+    images = sum(len(layers.labels[name]) for name in ("train", "test"))
+    size, memory = layers.features.nbytes(images), physical_memory()
+    if memory and size > memory:
         raise GenaeError(
-            f"the features of {count} images{', mirror images among them,' if mirrored else ''} take {size / 1e9:.1f} "
-            f"GB and this machine has {there / 1e9:.1f} GB of memory; use fewer or smaller images"
+            f"the features of {images:,} images take {size / 1e9:,.1f} GB, and this machine has {memory / 1e9:,.1f} GB "
+            "of memory; a probe needs all of them at once: use fewer or smaller images, or the head mlp"
         )
 
 
-def _features(
-    fixed: nn.Module,
-    data: ImageData,
-    split: str,
-    device: torch.device,
-    progress: Progress,
-    *,
-    mirrored: bool = False,
-) -> Tensor:
-    """What the frozen layers give for the images of a split, or for their mirror images, on the CPU."""
-    indices = data.split(split)
-    features = torch.empty(0)
-    with torch.no_grad():
-        for start in range(0, len(indices), 256):
-            rows = slice(start, min(start + 256, len(indices)))
-            x = data.images(indices[rows], device)
-            part = fixed(x.flip(-1) if mirrored else x)
-            if start == 0:
-                features = torch.empty(len(indices), *part.shape[1:])
-            features[rows] = part
-            progress(f"features of the {split} images{', mirrored' if mirrored else ''}", rows.stop, len(indices))
-    return features
+def read_off(layers: Layers, probe: str) -> float:
+    """Test accuracy of a probe (a name in `PROBES`) on the frozen features, trained on those of training images.
+
+    All of them are in memory then: `expect_memory`.
+    """
+    train, test = (layers.features.together(name).flatten(1) for name in ("train", "test"))
+    return PROBES[probe](train, layers.labels["train"], test, layers.labels["test"])
 
 
-def _accuracies(network: nn.Module, features: Tensor, labels: Tensor, device: torch.device) -> tuple[float, float]:
-    """Shares of rows whose label is the likeliest, and among the five likeliest."""
+def _accuracies(network: nn.Module, layers: Layers, split: str) -> tuple[float, float]:
+    """Shares of images whose label is the likeliest, and among the five likeliest."""
     network.eval()
     hits = torch.zeros(2)
+    labels = layers.labels[split]
     with torch.no_grad():
-        for x, y in zip(features.split(512), labels.split(512), strict=True):
-            logits = network(x.to(device)).cpu()
-            order = logits.topk(min(5, logits.shape[1]), 1).indices == y[:, None]
+        for images, x in layers.features.in_order(split, 512):
+            logits = network(x).cpu()
+            order = logits.topk(min(5, logits.shape[1]), 1).indices == labels[images.rows][:, None]
             hits += torch.stack([order[:, 0].sum(), order.any(1).sum()])
     first, five = (hits / len(labels)).tolist()
     return first, five

@@ -52,6 +52,8 @@ class Request:
     data_root: str | None
     runs: Path
     precision: str = PRECISIONS[0]
+    keep_features: float = 0.0
+    """GB of disk for frozen layers' features."""
 
     @property
     def measure(self) -> Measure:
@@ -134,7 +136,7 @@ def measure_cell(request: Request, progress: Progress = silent) -> Measurement:
     """Measure a trained run, if that was not done before. Raises `GenaeError`."""
     row, measure, run = request.row, request.measure, request.run
     if measure.is_recognition:
-        sought = lookup.recognition(row, measure, request.budget, request.seed, run)
+        sought = lookup.recognition(row, measure, request.budget, request.seed, run, request.keep_features)
     else:
         sought = lookup.evaluation(row, measure, request.budget, run)
     record = sought.find_or_measure(run, progress)

@@ -67,7 +67,7 @@ def trained_model(row: Row, run: Path | str) -> Model:
     return load(run, checkpoint="last" if row.last else None)
 
 
-def recognition(row: Row, measure: Measure, budget: str, seed: int, run: Path) -> Lookup:
+def recognition(row: Row, measure: Measure, budget: str, seed: int, run: Path, keep_features: float) -> Lookup:
     """The accuracy of a head on frozen layers of the run's encoder (`api.probe`)."""
     trained = load(run)
     frozen = "none" if row.supervised else str(measure.features)
@@ -89,6 +89,7 @@ def recognition(row: Row, measure: Measure, budget: str, seed: int, run: Path) -
             epochs=epochs,
             drop_every=drop_every,
             seeds=[seed],
+            keep_features=keep_features,
             progress=progress,
         ),
         SUBJECT | {"seed"},

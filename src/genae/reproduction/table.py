@@ -41,6 +41,8 @@ class Order:
     """Folder in which runs are kept and resumed."""
     out: Path | str = "results"
     """Folder that the table is written to."""
+    keep_features: float = 0.0
+    """GB of disk for frozen layers' features while a head is trained (`ProbeRequest`)."""
 
     def __post_init__(self) -> None:
         if self.table not in TABLES:
@@ -80,7 +82,7 @@ class Order:
                 words += [word for name, source in value.items() for word in ("--data", f"{name}={source}")]
             elif value is not None and (default.name == "budget" or not _alike(value, default.default)):
                 flag = f"--{default.name.replace('_', '-')}"
-                words += [flag, value if isinstance(value, str) else ",".join(map(str, value))]
+                words += [flag, str(value) if isinstance(value, str | float) else ",".join(map(str, value))]
         return shell_line(words)
 
     def wants(self, row: str, column: str) -> bool:
@@ -105,6 +107,7 @@ class OrderSettings(TypedDict, total=False):
     data_root: str | None
     runs: Path | str
     out: Path | str
+    keep_features: float
 
 
 def reproduce(
@@ -142,7 +145,7 @@ def reproduce(
                 say(f"{name}, {column}, seed {seed}")
                 request = Request(
                     row.within(order.budget), column, order.budget, seed, order.sources, order.data_root,
-                    Path(order.runs), order.precision,
+                    Path(order.runs), order.precision, order.keep_features,
                 )  # fmt: skip
                 data = request.measure.data
                 try:
