@@ -73,6 +73,8 @@ class Tape(TorchDispatchMode):
         try:
             with self:
                 yield
+        except RuntimeError:  # CUDA's end of a failed capture raises, too, while the first error is handled
+            raise RuntimeError("operation failed due to a previous error during capture")  # noqa: B904
         finally:
             Tape.now = None
             with torch.no_grad():

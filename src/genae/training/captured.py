@@ -67,8 +67,9 @@ class CapturedLoop(Loop):
                 records = super().iteration(images, 0.0)
                 self.values = torch.stack([v.float().mean() for r in records for v in r.values.values()])
         except RuntimeError as error:
+            why = reason(error.__context__ or error)  # the end of a failed capture raises an error of its own
             raise GenaeError(
-                f"an iteration of {type(self.model).__name__} cannot be captured: {reason(error)}; leave out --capture"
+                f"an iteration of {type(self.model).__name__} cannot be captured: {why}; leave out --capture"
             ) from error
         self.reported = [(record.name, list(record.values)) for record in records]
         self.graph = graph
