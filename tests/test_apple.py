@@ -20,7 +20,8 @@ from tests.pretended import GPU, ROOM
 
 
 @pytest.mark.parametrize("device", ["mps", "mps:0", "auto"])
-def test_the_gpu_is_found(device: str, apple_gpu: list[int]) -> None:
+def test_the_gpu_is_found(device: str, apple_gpu: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)  # which `auto` would take first
     assert distributed.start(device) == GPU
 
 

@@ -28,10 +28,10 @@ import fastapi, matplotlib.pyplot, numpy, scipy.linalg, sklearn.datasets, torch,
 import genae
 
 real = builtins.__import__
-def without(name, globals=None, *rest):
+def without(name, globals=None, *rest, **named):
     if name.split(".")[0] in {MISSING} and (globals or {{}}).get("__name__", "").startswith("genae"):
         raise ModuleNotFoundError(f"No module named {{name!r}}")
-    return real(name, globals, *rest)
+    return real(name, globals, *rest, **named)
 builtins.__import__ = without
 for module in pkgutil.walk_packages(genae.__path__, "genae."):
     if module.name != "genae.__main__":

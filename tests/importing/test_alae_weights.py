@@ -153,13 +153,13 @@ def test_imported_weights_compute_what_the_authors_code_computes(mapping: str, c
     for n in range(8):
         name = mapping.format(n=n + 1, i=n)
         expected = F.leaky_relu(F.linear(expected, f[f"{name}.weight"], f[f"{name}.bias"]), 0.2)
-    assert torch.allclose(model.autoencoder.priors["mapping"].decode(z), expected, atol=1e-4)
+    assert torch.allclose(model.autoencoder.priors["mapping"].decode(z.to(model.device)).cpu(), expected, atol=1e-4)
 
     logit = w
     for n in range(3):
         name = critic.format(n=n + 1, i=n)
         logit = F.linear(logit, d[f"{name}.weight"], d[f"{name}.bias"])
-    assert torch.allclose(model.autoencoder.critic(w)[:, 0], logit[:, LATENT], atol=1e-4)
+    assert torch.allclose(model.autoencoder.critic(w.to(model.device))[:, 0].cpu(), logit[:, LATENT], atol=1e-4)
     assert model.image_shape == (3, 128, 128)
     assert model.layers == 12
     assert model.sample(2).shape == (2, 3, 128, 128)

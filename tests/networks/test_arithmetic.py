@@ -79,10 +79,11 @@ def larger_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_metric_of_a_run_is_measured_in_it(
     larger_run: Path, rounded: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lpips = Lpips().requires_grad_(False)
+    device = load(larger_run).device
+    lpips = Lpips().requires_grad_(False).to(device)
     for weight in lpips.parameters():
         nn.init.normal_(weight, std=0.05)
-    network = nn.Conv2d(1, 2, 3)
+    network = nn.Conv2d(1, 2, 3).to(device)
     features = FeatureNetwork("a", "a", "", "none", lambda images: (network(images.float()).flatten(1), None))
     monkeypatch.setattr(Networks, "lpips", lpips)
     monkeypatch.setattr(Networks, "_open", lambda *_: features)

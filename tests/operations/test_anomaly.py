@@ -31,7 +31,7 @@ def test_strange_images_are_found(
     assert noise.heat.shape == (64, 1, 8, 8)
     assert float(noise.heat.mean()) > float(test.heat.mean())
     kept = Detector.learn(model, data, run)
-    assert torch.equal(kept.judge(data.images(data.split("test")[:9])).score, test.score[:9]), "found again in the run"
+    assert torch.equal(kept.judge(data.images(data.split("test"))).score, test.score), "found again in the run"
 
     # rarity is scikit-learn's Mahalanobis distance
     from sklearn.covariance import LedoitWolf

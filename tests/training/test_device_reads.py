@@ -94,7 +94,8 @@ class Wasteful(Autoencoder):
 def test_reads_and_constants_are_seen() -> None:
     counts, _ = reads.crossings(Wasteful(), 0, "float32")
     assert counts.reads == {"_local_scalar_dense": 2, "_to_copy": 1}
-    assert counts.sent == {"_to_copy": 2, "index": 1}
+    made = counts.sent.pop("lift_fresh", 0)  # PyTorch 2.11's name for a constant that is made on the device
+    assert counts.sent == {"_to_copy": 2 - made, "index": 1}
 
 
 def test_devices_that_are_mixed_are_refused() -> None:
@@ -102,7 +103,7 @@ def test_devices_that_are_mixed_are_refused() -> None:
         def step(self, batches: Iterator[Tensor], images: int) -> Iterator[Update]:
             yield Update((self.encoder(next(batches).flatten(1)) * torch.ones(2)).sum(), [self.encoder])
 
-    with pytest.raises(RuntimeError, match="at least two devices, cuda:0 and cpu"):
+    with pytest.raises(RuntimeError, match="two (different )?devices,? cuda:0(,| and) cpu"):
         reads.crossings(Mixed(), 0, "float32")
 
 
@@ -124,7 +125,8 @@ def test_the_backward_pass_of_the_fake_device_is_pytorchs(
         gradients.append([])
         Recording(tiny_model(name), random_batches).iteration(0, 1e-3)
     for mine, its in zip(*gradients, strict=True):
-        torch.testing.assert_close(mine, its, rtol=1e-4, atol=1e-6)
+        # sums of large terms round as these do: PatchVAE's largest gradient is 19
+        torch.testing.assert_close(mine, its, rtol=1e-4, atol=1e-6 * max(1.0, float(its.abs().max())))
 
 
 def test_batch_normalisation_over_processes_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
