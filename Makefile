@@ -60,6 +60,7 @@ gpu: $(READY)
 	-$(BIN)/python benchmarks/patch_throughput.py --device cuda --iterations 50 2>&1 | tee build/gpu/patch.txt
 	-$(BIN)/python benchmarks/alae_throughput.py --device cuda --iterations 200 --data-root $(DATA) 2>&1 | tee build/gpu/alae.txt
 	-$(BIN)/python benchmarks/evaluate_throughput.py --device cuda --count 5000 2>&1 | tee build/gpu/evaluate.txt
+	-$(BIN)/python benchmarks/repeats.py --device cuda 2>&1 | tee build/gpu/repeats.txt
 	-$(BIN)/python benchmarks/scaling.py --device cuda 2>&1 | tee build/gpu/scaling.txt
 
 check: test lint types wheel house
