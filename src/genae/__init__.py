@@ -2,7 +2,7 @@
 
     model = genae.train("stacked-wae", data="digits", run="runs/first")  # or genae.load("runs/first")
 
-Train: `train`, `fit_prior`, `train_classifier`. Use a model: `load`, `Model`. Open images: `open_data`, `open_stream`.
+Train: `train`, `fit_prior`, `train_classifier`. Use a model: `load`, `Model`. Data: `open_data`, `open_stream`, `pack`.
 Measure: `evaluate`, `evaluate_images`, `probe`, `compare`, `report`, `reproduce`, `open_network`, `frechet_distance`.
 What there is, by name: `AUTOENCODERS`, `PRIORS`, `PRESETS`, `METRICS`. Write your own: `Autoencoder`, `Prior`, `Stage`,
 `Update`, `Config`. What a user can mend is a `GenaeError`.
@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; the same names as in _H
     from genae.api import train as train
     from genae.autoencoders import AUTOENCODERS as AUTOENCODERS
     from genae.data.sources import open_data as open_data
+    from genae.data.sources import pack as pack
     from genae.data.stream import open_stream as open_stream
     from genae.metrics import METRICS as METRICS
     from genae.metrics.backbones import open_network as open_network
@@ -62,6 +63,7 @@ _HOMES = {
     "open_data": "genae.data.sources",
     "open_network": "genae.metrics.backbones",
     "open_stream": "genae.data.stream",
+    "pack": "genae.data.sources",
     "probe": "genae.api",
     "report": "genae.api",
     "reproduce": "genae.reproduction.table",
