@@ -76,11 +76,11 @@ def test_pack_and_what_it_has_packed(genae, capsys, folder_of_images):
     command = ["pack", folder_of_images, "--size", "8", "--out", "x.genae", "--levels"]
     assert genae(*command) == 0
     printed = capsys.readouterr()
-    assert "x.genae: 24 images, 3 x 8 x 8, halved 1 times, 0.1 MB, packed in" in printed.out.replace("\n", " ")
+    assert "x.genae: 24 images, 3 x 8 x 8, halved once, 0.0 MB, packed in" in printed.out.replace("\n", " ")
     assert "train with it: genae train MODEL --data x.genae" in printed.err
     assert genae("data", "x.genae") == 0
     shown = " ".join(capsys.readouterr().out.split())
-    assert "x.genae: 24 images, 3 x 8 x 8 (C x H x W) packed and halved 1 times in x.genae, read as uint8" in shown
+    assert "x.genae: 24 images, 3 x 8 x 8 (C x H x W) packed in x.genae, halved once, read as uint8" in shown
     assert "all 2 blocks are as they were packed" in shown
     assert genae(*command) == 2
     assert "x.genae is already there; choose another --out, or replace it with --force" in capsys.readouterr().err
@@ -101,7 +101,7 @@ def test_a_changed_block_is_named_by_data(genae, capsys, folder_of_images):
 def test_training_from_a_packed_file_is_training_from_its_folder(genae, folder_of_images, tiny_flags):
     assert genae("pack", folder_of_images, "--size", "8", "--out", "x.genae") == 0
     flags = ["--images", "64", *tiny_flags]
-    assert genae("train", "vae", "--data", "x.genae", "--run", "packed", *flags) == 0
-    assert genae("train", "vae", "--data", folder_of_images, "--size", "8", "--run", "folder", *flags) == 0
+    assert genae("train", "stacked-wae", "--data", "x.genae", "--run", "packed", *flags) == 0
+    assert genae("train", "stacked-wae", "--data", folder_of_images, "--size", "8", "--run", "folder", *flags) == 0
     weights = [load_file(f"{run}/best.safetensors") for run in ("packed", "folder")]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[1])

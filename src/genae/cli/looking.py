@@ -62,6 +62,7 @@ def pack_source(
 
     If it is interrupted, the same command goes on where it was.
     """
+    from genae.data.packed import PackedStore
     from genae.data.sources import pack
 
     begun = time.monotonic()
@@ -69,10 +70,10 @@ def pack_source(
     with Work("images") as progress:
         data = pack(source, out, levels=levels, force=force, progress=progress, **options)
     channels, height, width = data.image_shape
-    halved = f", halved {data.store.levels} times" if levels else ""
+    assert isinstance(data.store, PackedStore)
     size, seconds = Path(out).stat().st_size, time.monotonic() - begun
     console.print(
-        f"{escape(out)}: {len(data):,} images, {channels} x {height} x {width}{halved}, {size / 1e6:,.1f} MB, "
+        f"{escape(out)}: {len(data):,} images, {channels} x {height} x {width}{data.store.halved}, {size / 1e6:,.1f} MB, "
         f"packed in {duration(seconds)}",
         soft_wrap=True,
     )

@@ -232,7 +232,7 @@ class PackedStore(Store):
     ) -> None:
         self.path, self.layout, self.remedy = file.path, layout, remedy
         self.shape, self.levels = layout.shape, layout.levels
-        self.place = f"packed{f' and halved {self.levels} times' if self.levels else ''} in {self.path}, read"
+        self.place = f"packed in {self.path}{self.halved}, read"
         self.dtype = torch.uint8 if layout.kind == "uint8" else torch.float32
         self._file, self._start, self._metadata = file, start, metadata
         offset, places = layout.tail(), layout.tensors()
@@ -247,6 +247,11 @@ class PackedStore(Store):
 
     def __len__(self) -> int:
         return self.layout.count
+
+    @property
+    def halved(self) -> str:
+        """How often its images are kept halved, as the end of a clause; empty where they are not."""
+        return {0: "", 1: ", halved once"}.get(self.levels, f", halved {self.levels} times")
 
     def read(self, indices: Tensor, halvings: int = 0) -> Tensor:
         """Images [B, C, H, W]; several threads read what is not in the system's cache."""
