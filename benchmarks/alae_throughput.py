@@ -149,7 +149,7 @@ def main() -> None:
     show(rates, "plain")
     for name in ("plain", "genae"):
         count = operations(sides[name])
-        with fast_float32(device) if name == "genae" else nullcontext():
+        with fast_float32(torch.device(device)) if name == "genae" else nullcontext():
             rate = peak(arguments.width, device)
         print(
             f"{name}: {count / BATCH / 1e6:.1f} million operations an image; at this machine's "

@@ -20,6 +20,7 @@ from torch.profiler import ProfilerActivity, profile
 from turns import add_device, machine, wait_for
 
 from genae.data.sources import ImageData
+from genae.data.store import MemoryStore
 from genae.networks.layers import placed
 from genae.protocol import Autoencoder, Part
 from genae.training.feed import Feed
@@ -31,7 +32,7 @@ def iteration_of(model: Autoencoder, images: int) -> Callable[[], object]:
     """An iteration as `genae train` runs it at that number of images, after a first one that made Adam's moments."""
     size = model.stage(images).batch_size
     pixels = torch.randint(256, (size, *model.image_shape), dtype=torch.uint8)
-    data = ImageData("noise", pixels, 0, 255, {"train": torch.arange(size)})
+    data = ImageData("noise", MemoryStore(pixels), 0, 255, {"train": torch.arange(size)})
     feed = Feed(data, model, 0, True)
 
     def batches(at: int, part: Part) -> Iterator[Tensor]:
