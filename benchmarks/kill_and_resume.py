@@ -1,8 +1,10 @@
 """Twenty kill -9 at random moments of one training run, each resumed by the same command.
 
-    python benchmarks/kill_and_resume.py [--kills 20] [--images 60000]
+    python benchmarks/kill_and_resume.py [--kills 20] [--images 60000] [--packed]
 
-Trains stacked-wae on the built-in digits without a break, then again with kills, and compares the final weights.
+Trains stacked-wae on the built-in digits without a break, then again with kills, and compares the final and the best
+weights. With ``--packed`` it trains on 4,000 random colour pictures of 16 pixels in a packed file, which is read ahead;
+a third run, with the same pictures in memory, must have the same weights as well.
 """
 
 import argparse
@@ -13,17 +15,38 @@ import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors.torch import load_file
 
 from genae.training.checkpoint import RunFolder
 
 
-def start(run: Path, images: int) -> subprocess.Popen[bytes]:
+def start(run: Path, images: int, data: str) -> subprocess.Popen[bytes]:
     """The same command every time."""
-    settings = "--data digits --checkpoint-every 640 --validate-every 1600 --precision float32 --width 16 --device cpu"
+    settings = "--checkpoint-every 640 --validate-every 1600 --precision float32 --width 16 --device cpu"
     command = [sys.executable, "-m", "genae", "train", "stacked-wae", "--run", str(run), "--images", str(images)]
-    return subprocess.Popen([*command, *settings.split()], stdout=subprocess.DEVNULL)
+    return subprocess.Popen([*command, "--data", data, *settings.split()], stdout=subprocess.DEVNULL)
+
+
+def packed(folder: Path) -> tuple[str, str]:
+    """The paths of an array of random smooth pictures and of a packed file of it."""
+    coarse = torch.rand(4000, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    pictures = torch.nn.functional.interpolate(coarse, size=16, mode="bilinear").mul(255).round().byte()
+    array, file = folder / "pictures.npz", folder / "pictures.genae"
+    np.savez(array, images=pictures.permute(0, 2, 3, 1).numpy())
+    subprocess.run([sys.executable, "-m", "genae", "pack", array, "--out", file], check=True)
+    return str(array), str(file)
+
+
+def alike(one: Path, other: Path) -> bool:
+    """Whether the final and the best weights of two runs are equal bit for bit."""
+    pairs = [
+        (load_file(RunFolder(one).checkpoints()[-1] / "model.safetensors"),
+         load_file(RunFolder(other).checkpoints()[-1] / "model.safetensors")),
+        (load_file(one / "best.safetensors"), load_file(other / "best.safetensors")),
+    ]  # fmt: skip
+    return all(a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in b) for a, b in pairs)
 
 
 def main() -> None:
@@ -32,16 +55,19 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--images", type=int, default=60_000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--packed", action="store_true", help="train from a packed file")
     arguments = parser.parse_args()
     chance = random.Random(arguments.seed)
-    with tempfile.TemporaryDirectory() as folder:
-        whole, parts = Path(folder) / "whole", Path(folder) / "parts"
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        array, data = packed(folder) if arguments.packed else ("", "digits")
+        whole, parts = folder / "whole", folder / "parts"
         begun = time.perf_counter()
-        assert start(whole, arguments.images).wait() == 0
+        assert start(whole, arguments.images, data).wait() == 0
         whole_seconds = time.perf_counter() - begun
         kills = 0
         while kills < arguments.kills:
-            process = start(parts, arguments.images)
+            process = start(parts, arguments.images, data)
             try:
                 status = process.wait(timeout=chance.uniform(4, 4 + 1.6 * whole_seconds / arguments.kills))
                 assert status == 0
@@ -52,13 +78,14 @@ def main() -> None:
                 kills += 1
                 saved = RunFolder(parts).checkpoints()
                 print(f"kill {kills:2}: newest checkpoint {saved[-1].name if saved else 'none'}", flush=True)
-        assert start(parts, arguments.images).wait() == 0
-        ours, theirs = (load_file(RunFolder(run).checkpoints()[-1] / "model.safetensors") for run in (parts, whole))
-        best = [load_file(run / "best.safetensors") for run in (parts, whole)]
-        same = all(torch.equal(ours[key], theirs[key]) for key in theirs) and ours.keys() == theirs.keys()
-        same_best = all(torch.equal(best[0][key], best[1][key]) for key in best[1])
-    print(f"{kills} kills; final weights bit-identical: {same}; best weights bit-identical: {same_best}")
-    sys.exit(0 if same and same_best else 1)
+        assert start(parts, arguments.images, data).wait() == 0
+        same = {f"{kills} kills": alike(parts, whole)}
+        if array:
+            assert start(folder / "memory", arguments.images, array).wait() == 0
+            same["in memory"] = alike(folder / "memory", whole)
+    for what, equal in same.items():
+        print(f"{what}: final and best weights bit-identical: {equal}")
+    sys.exit(0 if all(same.values()) else 1)
 
 
 if __name__ == "__main__":

@@ -89,6 +89,17 @@ def test_every_error_is_raised_where_its_key_is_asked_for() -> None:
         assert ahead.get(15) == 30
 
 
+def test_what_follows_is_loaded_meanwhile_and_what_is_dropped_is_not() -> None:
+    both = threading.Barrier(2)
+    with Ahead(lambda number: both.wait(5) * 0 + number, 2, lambda number: 1, 8) as ahead:
+        assert ahead.get(1, [2]) == 1, "while the second is loaded"
+    load = Loader(0.05)
+    with Ahead(load, 1, lambda number: 1, 8) as ahead:
+        ahead.get(1, [2, 3, 4, 5])
+        assert ahead.get(20) == 40
+    assert load.loaded in ([1, 20], [1, 2, 20])
+
+
 def test_closing_waits_for_what_is_being_loaded_and_begins_nothing_more() -> None:
     load = Loader(0.05)
     with Ahead(load, 2, lambda number: 1, 100) as ahead:

@@ -1,5 +1,6 @@
 """Devices, and several processes under torchrun."""
 
+import json
 import os
 import re
 import signal
@@ -241,3 +242,59 @@ def test_a_killed_process_is_named_and_the_same_command_resumes(tmp_path: Path, 
     at = int(stopped[1].replace(",", ""))
     assert at >= newer
     assert RunFolder(tmp_path / "run").checkpoints()[-1].name == f"images-{at:09d}"
+
+
+SHARED_FILE = """
+import json
+from collections import Counter
+from dataclasses import replace
+
+import torch
+from safetensors.torch import load_file
+
+from genae import distributed
+from genae.data.sources import open_data
+from genae.data.store import MemoryStore, Store
+from genae.training.checkpoint import RunFolder
+from genae.training.config import Config
+from genae.training.start import train
+
+
+class InFile(Store):
+    def __init__(self, store):
+        self.store, self.shape, self.dtype, self.rows = store, store.shape, store.dtype, Counter()
+
+    def __len__(self):
+        return len(self.store)
+
+    def read(self, indices, halvings=0):
+        self.rows.update(indices.tolist())
+        return self.store.read(indices)
+
+    def digest(self, before, after):
+        return self.store.digest(before, after)
+
+
+distributed.start("cpu")
+digits = open_data("digits")
+kept = replace(digits, store=InFile(digits.store))
+options = {"width": 4, "code_dim": 6, "batch_size": 9}
+config = Config("ae", "digits", images=72, precision="float32", device="cpu", options=options)
+weights = []
+for name, data in (("memory", digits), ("file", kept)):
+    train(config, name, data=data)
+    distributed.barrier()
+    weights.append(load_file(RunFolder(name).checkpoints()[-1] / "model.safetensors"))
+assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
+trained = set(digits.split("train").tolist())
+print(json.dumps({row: times for row, times in kept.store.rows.items() if row in trained}))
+"""
+
+
+@pytest.mark.cpu
+def test_processes_read_their_own_rows_of_one_file(tmp_path: Path) -> None:
+    ended = together(tmp_path, SHARED_FILE)
+    assert [status for status, _, _ in ended] == [0, 0], ended
+    first, second = (json.loads(output) for _, output, _ in ended)
+    assert not first.keys() & second.keys()
+    assert (sum(first.values()), sum(second.values())) == (8 * 4, 8 * 5), "each batch of 9 is divided into 4 and 5"

@@ -1,7 +1,7 @@
 """Images from wherever a user has them: a name, a folder, a zip of it, or arrays."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -87,9 +87,19 @@ class ImageData:
         """Images [B, C, H, W] float32 in [-1, 1] on ``device``, where they arrive as they are stored; see `stored`."""
         return self.converted(self.stored(indices, device))
 
+    def batches(self, parts: Sequence[Tensor], device: torch.device | None = None) -> Generator[Tensor, None, None]:
+        """`images` of each of the ``parts`` of indices in turn; what is not in memory is read ahead by threads, which
+        end with this generator."""
+        if self.store.in_memory:
+            yield from (self.images(part, device) for part in parts)
+            return
+        for part in parts:
+            check_indices(part, len(self), self.name)
+        yield from map(self.converted, self.store.read_ahead(parts, device or torch.device("cpu")))
+
     def pixel_rows(self, indices: Tensor) -> Tensor:
         """Images as rows [B, C H W] uint8 on the CPU, rounded to 8 bits."""
-        return torch.cat([to_uint8(self.images(part)).flatten(1).cpu() for part in indices.split(1024)])
+        return torch.cat([to_uint8(x).flatten(1).cpu() for x in self.batches(indices.split(1024))])
 
     def split(self, name: str) -> Tensor:
         """The indices of ``train``, ``validation``, ``test`` or ``all``."""
@@ -122,12 +132,15 @@ class ImageData:
         splits = [self.splits[name].numpy().tobytes() for name in SPLITS if name in self.splits]
         return about, b"".join(splits)
 
-    def to(self, device: torch.device) -> "ImageData":
+    def to(self, device: torch.device, levels: int = 0) -> "ImageData":
         """The same data with its pixels on ``device``, if they have room there (`transfer.has_room`); else as it is,
-        and batches are sent one by one. On the CPU, what is in a file stays there."""
-        if not isinstance(self.store, MemoryStore) or self.store.device == device:
+        and batches are sent one by one. On the CPU, what is in a file stays there. Of halved images, the first
+        ``levels`` go with them."""
+        here = self.store.device == device if isinstance(self.store, MemoryStore) else device.type == "cpu"
+        if here:
             return self
-        return replace(self, store=self.store.to(device)) if has_room(device, self.store.nbytes) else self
+        size = sum(self.store.nbytes >> 2 * level for level in range(levels + 1))
+        return replace(self, store=self.store.to(device, levels)) if has_room(device, size) else self
 
 
 Source = str | Path | np.ndarray | Tensor | Sequence[str | Path | Image.Image]

@@ -2,13 +2,15 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 
 import torch
 from torch import Tensor
 
-from genae.data.transfer import rows_sent, sent
+from genae.data.transfer import THREADS, pinned, rows_sent, sent
 from genae.data.transforms import convert_channels, resize
+from genae.distributed.ahead import loaded_ahead
 
 CHUNK = 32_000_000
 """Bytes of pixels that are read at a time where all are needed once."""
@@ -43,6 +45,32 @@ class Store(ABC):
     def send(self, indices: Tensor, device: torch.device, halvings: int = 0) -> Tensor:
         """What `read` gives, on ``device``; a GPU's host does not wait for its arrival."""
         return sent(self.read(indices, halvings), device)
+
+    def read_ahead(
+        self, parts: Sequence[Tensor], device: torch.device, halvings: int = 0
+    ) -> Generator[Tensor, None, None]:
+        """What `send` gives of each of the ``parts`` [B] in turn; threads read the next ones while one is worked on.
+
+        The threads end with this generator. Few parts wait: about two `CHUNK` of bytes, at most two for each thread.
+        """
+        largest = max((len(part) for part in parts), default=0) * self.row_bytes >> 2 * halvings
+        most = min(2 * THREADS, 2 * CHUNK // max(1, largest))
+        for x in loaded_ahead(parts, lambda part: pinned(self.read(part, halvings), device), THREADS, max(1, most)):
+            yield sent(x, device)
+
+    def to(self, device: torch.device, levels: int = 0) -> "MemoryStore":
+        """All images in the memory of ``device``, with the first ``levels`` halved ones; the host keeps a few at a
+        time."""
+        channels, height, width = self.shape
+        everything = []
+        for level in range(levels + 1):
+            shape = (len(self), channels, height >> level, width >> level)
+            everything.append(torch.empty(shape, dtype=self.dtype, device=device))
+            parts = self.chunks()
+            with closing(self.read_ahead(parts, device, level)) as chunks:
+                for part, x in zip(parts, chunks, strict=True):
+                    everything[level][int(part[0]) : int(part[-1]) + 1] = x
+        return MemoryStore(*everything)
 
     @property
     def described(self) -> str:
@@ -89,36 +117,37 @@ class Store(ABC):
 
 
 class MemoryStore(Store):
-    """Pixels [N, C, H, W], uint8 or float32, on any device."""
+    """Pixels [N, C, H, W], uint8 or float32, on any device; perhaps also ``halved`` once, twice, ..."""
 
     in_memory = True
     place = "in memory"
 
-    def __init__(self, pixels: Tensor) -> None:
-        self._pixels = pixels
+    def __init__(self, pixels: Tensor, *halved: Tensor) -> None:
+        self._pixels = (pixels, *halved)
         channels, height, width = pixels.shape[1:]
         self.shape = channels, height, width
         self.dtype = pixels.dtype
+        self.levels = len(halved)
 
     def __len__(self) -> int:
-        return len(self._pixels)
+        return len(self._pixels[0])
 
     @property
     def device(self) -> torch.device:
         """Where they are, and where what is read is."""
-        return self._pixels.device
+        return self._pixels[0].device
 
     def read(self, indices: Tensor, halvings: int = 0) -> Tensor:
         """Images [B, C, H, W] on `device`."""
-        return self._pixels.index_select(0, indices.to(self.device))
+        return self._pixels[halvings].index_select(0, indices.to(self.device))
 
     def send(self, indices: Tensor, device: torch.device, halvings: int = 0) -> Tensor:
         """Images [B, C, H, W] on ``device``, gathered in the memory that they are sent from."""
-        return rows_sent(self._pixels, indices, device)
+        return rows_sent(self._pixels[halvings], indices, device)
 
-    def to(self, device: torch.device) -> "MemoryStore":
+    def to(self, device: torch.device, levels: int = 0) -> "MemoryStore":
         """The same pixels on another device."""
-        return MemoryStore(self._pixels.to(device))
+        return MemoryStore(*(pixels.to(device) for pixels in self._pixels[: levels + 1]))
 
 
 class SubsetStore(Store):

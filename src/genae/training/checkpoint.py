@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import torch
 from safetensors import SafetensorError
@@ -55,6 +55,8 @@ class State(TypedDict):
     seconds: float
     data: str
     """The hash of the training data."""
+    levels: NotRequired[int]
+    """How many halvings of the images it took from the data; 0 where it is not said."""
 
 
 class RunFolder:

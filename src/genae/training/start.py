@@ -17,6 +17,7 @@ from genae.protocol import Autoencoder
 from genae.storage import write_atomically
 from genae.training.checkpoint import RunFolder
 from genae.training.config import Config, option_types
+from genae.training.feed import levels_taken
 from genae.training.precision import Precision, preferred_precision
 from genae.training.trainer import Outcome, Trainer
 
@@ -60,6 +61,8 @@ def train(
     if stored:
         config = _continue(config, stored, folder)
     model = placed(build_model(config, data.image_shape), device)
+    levels = levels_taken(model, data.store)
+    distributed.expect_same({f"packed levels of {config.data}:": levels}, "every process must read the same file")
     if config.patience and not stored:
         _check_patience(config, model)
     precision = _precision(config, stored, model, device)
@@ -69,7 +72,7 @@ def train(
         _check_capture(model, device)
     with ExitStack() as stack:
         distributed.by_writer(lambda: _claim(folder, config, model, stack))
-        return Trainer(config, folder, data.to(device), model, progress).go(precision)
+        return Trainer(config, folder, data.to(device, levels), model, progress).go(precision)
 
 
 def _command(config: Config, folder: RunFolder) -> dict[str, object]:

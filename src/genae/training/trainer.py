@@ -4,7 +4,7 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import count
 
@@ -22,7 +22,7 @@ from genae.training.captured import CapturedLoop
 from genae.training.checkpoint import Best, RunFolder, State
 from genae.training.config import Config
 from genae.training.diagnostics import SAMPLES, diagnose, warnings
-from genae.training.feed import Feed
+from genae.training.feed import Feed, levels_taken
 from genae.training.loop import Loop, Record
 from genae.training.precision import Precision
 
@@ -65,7 +65,9 @@ class Trainer:
         self.device = next(model.parameters()).device
         self.average = Average(model, config.average) if config.average else None
         self.trained = self.average.model if self.average else model
-        self.feed = Feed(data, model, config.seed, config.flip, config.accumulate * distributed.world_size())
+        parts = config.accumulate * distributed.world_size()
+        self.feed = Feed(data, model, config.seed, config.flip, parts, config.images)
+        self.levels = levels_taken(model, data.store)
         self.loop = (CapturedLoop if config.capture else Loop)(
             model,
             self.batches,
@@ -103,6 +105,7 @@ class Trainer:
                     f"the images, labels or splits of {self.config.data} are not those that {self.folder.path} was "
                     "started with: restore them, or choose another --run"
                 )
+            self.expect_levels(state.get("levels", 0))
             self.images, self.best, self.seconds = state["images"], state["best"], state["seconds"]
         distributed.expect_same(
             {f"the newest checkpoint of {self.folder.path} at image": self.images},
@@ -112,7 +115,7 @@ class Trainer:
         begun, before = time.perf_counter(), self.seconds
         stopped = "finished"
         self.logged_at, self.logged_images = time.perf_counter(), self.images
-        with _stop_requests() as requested:
+        with _stop_requests() as requested, closing(self.feed):
             self.emit({"began_at": self.images, "precision": precision.name, "reason": precision.reason})
             next_look = 0
             for iterations in count():
@@ -135,6 +138,15 @@ class Trainer:
             self.flush()
             self.save()
         return Outcome(self.images, self.seconds - before, stopped, self.best["mse"])
+
+    def expect_levels(self, before: int) -> None:
+        """Raise `GenaeError` if the run took ``before`` halvings from its data, and would now take others."""
+        if before == self.levels:
+            return
+        raise GenaeError(
+            f"{self.folder.path} was started with {before} packed level{'s' * (before != 1)} of {self.config.data}, "
+            f"not {self.levels}; they are rounded, so pack the images as they were, or choose another --run"
+        )
 
     @property
     def patience(self) -> int:
@@ -220,9 +232,11 @@ class Trainer:
         numbers: dict[str, float] = {}
         with torch.no_grad(), exact_float32(), evaluating(self.trained):
             if self.model.has_encoder:
-                errors = reconstruction_mse(self.trained, self.feed.full_size(indices))
+                with closing(self.feed.full_size(indices)) as batches:
+                    errors = reconstruction_mse(self.trained, batches)
             if len(indices) > 1:
-                numbers = diagnose(self.trained, self.feed.full_size(indices[:SAMPLES]))
+                with closing(self.feed.full_size(indices[:SAMPLES])) as batches:
+                    numbers = diagnose(self.trained, batches)
         return errors, numbers
 
     def save(self) -> None:
@@ -234,6 +248,7 @@ class Trainer:
             "best": self.best,
             "seconds": self.seconds,
             "data": self.data.digest,
+            "levels": self.levels,
         }
         distributed.by_writer(lambda: self.folder.save(self.loop, state, self.config, self.average))
 
