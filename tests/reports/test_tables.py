@@ -8,7 +8,7 @@ import torch
 
 from genae import api
 from genae.data.sources import open_data
-from genae.data.stream import stream_of
+from genae.data.stream import ImageStream
 from genae.reports import tables
 from genae.storage import read_lines
 
@@ -35,7 +35,7 @@ def test_what_differs_between_the_sides_is_said(
 def test_jpeg_files_are_named_by_runs_too(tmp_path: Path, pictures: Callable[..., Path]) -> None:
     data = open_data(str(pictures(tmp_path / "a", 8, ending="jpg")))
     assert data.format == "jpeg-q50"
-    assert stream_of(data, torch.arange(3)).format == "jpeg-q50"
+    assert ImageStream(data, torch.arange(3)).format == "jpeg-q50"
 
 
 def test_tables_in_markdown_and_latex(
