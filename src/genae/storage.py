@@ -38,6 +38,11 @@ PATIENCE = 5.0
 """Seconds for which a file that somebody reads is waited for, before it is replaced."""
 
 
+def cache_folder() -> Path:
+    """Where genae keeps what it downloads or trains for reuse: ``$GENAE_CACHE``, or ``~/.cache/genae``."""
+    return Path(os.environ.get("GENAE_CACHE") or "~/.cache/genae").expanduser()
+
+
 def write_atomically(path: Path, data: str | bytes) -> None:
     """Write a file under a temporary name, flush it to the disk, rename it: readers see the old or the new one."""
     temporary = path.with_name(path.name + ".tmp")

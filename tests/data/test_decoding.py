@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import simplejpeg
 import torch
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
-from genae.data.decoding import read_picture
+from genae.data.decoding import read_header, read_picture
 from genae.data.sources import open_data
 from tests.reading import pixels_of
 
@@ -151,3 +151,17 @@ def test_damaged_jpegs_are_judged_by_pillow() -> None:
                 taken += 1
                 assert np.array_equal(read_picture(data).pixels.numpy(), expected)
     assert min(refused, taken) > 100
+
+
+@pytest.mark.parametrize("where", ["exif", "xmp"])
+def test_headers_of_turned_pngs(where: str) -> None:
+    """Their sizes are those of the turned picture."""
+    exif, extra = Image.Exif(), PngImagePlugin.PngInfo()
+    if where == "exif":
+        exif[0x0112] = 6
+    else:
+        extra.add_itxt("XML:com.adobe.xmp", '<x tiff:Orientation="6"/>')
+    buffer = io.BytesIO()
+    Image.new("RGB", (5, 3)).save(buffer, "PNG", exif=exif, pnginfo=extra)
+    header = read_header(buffer.getvalue())
+    assert (header.height, header.width) == (5, 3) == tuple(read_picture(buffer.getvalue()).pixels.shape[1:])

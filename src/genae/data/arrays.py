@@ -1,5 +1,6 @@
 """Images from NumPy arrays, in memory or in a file that is mapped into it."""
 
+import json
 from pathlib import Path
 from typing import NamedTuple
 
@@ -7,7 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from genae.data.cache import facts_of, key_of
 from genae.data.raw import Raw, in_memory
+from genae.data.remembered import remembered
 from genae.data.store import CHUNK, Store
 from genae.errors import GenaeError
 from genae.storage import load_numpy
@@ -22,19 +25,25 @@ def read_array(path: Path, layout: str | None) -> Raw:
 
     A large ``.npy`` stays in its file, and images are read when they are asked for.
     """
-    arrays = load_numpy(path, mapped=path.suffix.lower() == ".npy" and path.stat().st_size >= MAPPED)
+    mapped = path.suffix.lower() == ".npy" and path.stat().st_size >= MAPPED
+    arrays = load_numpy(path, mapped)
     pictures = [key for key, array in arrays.items() if array.ndim in (3, 4)]
     key = "images" if "images" in arrays else pictures[0] if len(pictures) == 1 else None
     if key is None or arrays[key].ndim not in (3, 4):
         contents = ", ".join(f"{name} {array.shape}" for name, array in arrays.items()) or "no arrays"
         raise GenaeError(f"{path} holds {contents}; expected an array 'images' of shape [N, H, W] or [N, H, W, C]")
-    return raw_of_array(arrays[key], layout, f"{path}: '{key}'" if key != "images" else str(path), arrays.get("labels"))
+    where = f"{path}: '{key}'" if key != "images" else str(path)
+    identity = key_of(str(path), facts_of([str(path)]), {"layout": layout}) if mapped else ""
+    return raw_of_array(arrays[key], layout, where, arrays.get("labels"), identity)
 
 
-def raw_of_array(array: np.ndarray, layout: str | None, where: str, labels: np.ndarray | None = None) -> Raw:
+def raw_of_array(
+    array: np.ndarray, layout: str | None, where: str, labels: np.ndarray | None = None, identity: str = ""
+) -> Raw:
     """Images [N, H, W], [N, H, W, C] or [N, C, H, W] of integers or finite floats, and perhaps labels [N].
 
-    ``where`` is what the array is called in messages. Raises `GenaeError`.
+    ``where`` is what the array is called in messages. An array with an ``identity`` stays in its file, whose contents
+    that tells. Raises `GenaeError`.
     """
     if layout is not None and layout not in LAYOUTS:
         raise GenaeError(f"layout is {layout!r}; expected NCHW or NHWC")
@@ -44,7 +53,7 @@ def raw_of_array(array: np.ndarray, layout: str | None, where: str, labels: np.n
         raise GenaeError(f"{where} is of type {array.dtype}; expected integers or floats")
     if array.size == 0:
         raise GenaeError(f"{where} holds no images (shape {list(array.shape)})")
-    values = _values(array)
+    values = _values_of_file(array, identity) if identity else _values(array)
     if values.bad:
         raise GenaeError(
             f"{where}: {len(values.bad)} images hold NaN or infinite values (the first is number {values.bad[0]})"
@@ -53,10 +62,10 @@ def raw_of_array(array: np.ndarray, layout: str | None, where: str, labels: np.n
         array = array[:, None]
     elif (layout or _layout(where, array.shape)) == "NHWC":
         array = array.transpose(0, 3, 1, 2)
-    store = ArrayStore(array, values)
+    store = ArrayStore(array, values, identity)
     numbers, classes = _labels(where, labels, len(array))
     return Raw(
-        store if isinstance(array, np.memmap) else in_memory(store, where), numbers, classes, depth=store.depth,
+        store if identity else in_memory(store, where), numbers, classes, depth=store.depth,
         notes=(f"array of {len(array)} images, {array.dtype}",),
     )  # fmt: skip
 
@@ -81,16 +90,23 @@ def _values(array: np.ndarray) -> _Values:
         finite = np.isfinite(part).all(1)
         bad += (np.flatnonzero(~finite) + start).tolist()
         if finite.any():
-            lows.append(part[finite].min())
-            highs.append(part[finite].max())
+            lows.append(part[finite].min().item())
+            highs.append(part[finite].max().item())
     return _Values(min(lows, default=0), max(highs, default=0), bad)
+
+
+def _values_of_file(array: np.ndarray, identity: str) -> _Values:
+    """`_values` of an array in a file, remembered."""
+    if array.dtype == np.uint8:
+        return _values(array)
+    return _Values(*json.loads(remembered(f"values of {identity}", lambda: json.dumps(_values(array)))))
 
 
 class ArrayStore(Store):
     """Images of an array [N, C, H, W] of integers or floats: uint8 where the values fit, else float32."""
 
-    def __init__(self, array: np.ndarray, values: _Values) -> None:
-        self._array, self._values = array, values
+    def __init__(self, array: np.ndarray, values: _Values, identity: str = "") -> None:
+        self._array, self._values, self.identity = array, values, identity
         self.depth: int | None = None
         """The largest value of the integer type that the values fit, if they are integers of up to 16 bits."""
         if array.dtype.kind in "iu" and values.low >= 0 and values.high <= 65535:

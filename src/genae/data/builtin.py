@@ -19,6 +19,7 @@ from genae.data.idx import find_idx, read_idx
 from genae.data.raw import Raw
 from genae.data.store import MemoryStore
 from genae.errors import GenaeError
+from genae.storage import cache_folder
 
 
 def digits() -> Raw:
@@ -243,11 +244,6 @@ _DOWNLOADED: dict[str, Callable[[Path | None], Raw]] = {
     "cifar10": _cifar("cifar10"),
     "cifar100": _cifar("cifar100"),
 }
-
-
-def cache_folder() -> Path:
-    """Where genae keeps what it downloads or trains for reuse: ``$GENAE_CACHE``, or ``~/.cache/genae``."""
-    return Path(os.environ.get("GENAE_CACHE") or "~/.cache/genae").expanduser()
 
 
 def load(name: str, root: Path | None) -> Raw:

@@ -16,12 +16,12 @@ from typing import NamedTuple
 
 from filelock import FileLock, Timeout
 
-from genae.data.builtin import cache_folder
 from genae.data.packed import ENDING, VERSION, open_packed
 from genae.data.packing import NoRoomError
 from genae.data.raw import Raw
 from genae.errors import GenaeError
 from genae.progress import Progress, screen
+from genae.storage import cache_folder
 
 SMALLEST = 32_000_000
 """Bytes of decoded pixels from which on pictures are worth a file in the cache."""

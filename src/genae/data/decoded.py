@@ -1,5 +1,6 @@
 """Picture files as images of one shape: what their headers say, and their pixels, decoded when they are asked for."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +30,7 @@ from genae.data.store import MemoryStore, Store
 from genae.data.threads import WORKERS, in_threads, tasks_of
 from genae.data.transforms import FITS, RESIZE, resize, resize_name
 from genae.errors import GenaeError
+from genae.progress import screen
 
 SKIP = "repair them, or leave them out with --skip-bad"
 REMOVE = "repair or remove them"
@@ -86,6 +88,20 @@ class DecodedStore(Store):
         """The lowest and the highest value of all readable pictures; 0 and 0 where there is none."""
         pairs = [row.aminmax() for row in self.rows() if not isinstance(row, str)]
         return min((float(low) for low, _ in pairs), default=0), max((float(high) for _, high in pairs), default=0)
+
+    def hashed(self, before: bytes, after: bytes) -> str:
+        """The digest: every picture is decoded, and `GenaeError` names those that are unreadable."""
+        sha, bad = hashlib.sha256(before), list[str]()
+        with screen.work() as progress:
+            for number, row in enumerate(self.rows()):
+                progress(f"checking {self.files.where}", number, len(self))
+                if isinstance(row, str):
+                    bad.append(f"{self.names[number]} ({row})")
+                else:
+                    sha.update(row.contiguous().numpy().data)
+        refuse_or_note(bad, len(self), self.files.where, False, "repair them, or leave them out: genae pack --skip-bad")
+        sha.update(after)
+        return sha.hexdigest()[:16]
 
     def picture(self, name: str) -> Tensor | str:
         """The pixels [C, H, W] of a file, or why it is unreadable."""

@@ -17,6 +17,7 @@ EXTENSIONS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff",
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 _PLAIN = ("L", "LA", "RGB", "RGBA", "F")
 _ORIENTATION = 0x0112
+_EXIF_IN_PNG = (b"eXIf", b"Raw profile type exif", b"XML:com.adobe.xmp")
 WIDE = "it holds 32-bit integers, whose white is not known"
 
 
@@ -73,10 +74,18 @@ def read_header(source: bytes | Image.Image) -> Header:
         if _is_deep_png(opened, source):
             return Header(len(opened.getbands()), opened.height, opened.width, torch.int32, name)
         deep = opened.mode.startswith("I;16")
-        if (deep or opened.mode in _PLAIN) and opened.getexif().get(_ORIENTATION, 1) == 1:
+        if (deep or opened.mode in _PLAIN) and not _is_turned(opened, source):
             dtype = torch.int32 if deep else torch.float32 if opened.mode == "F" else torch.uint8
             return Header(len(opened.getbands()), opened.height, opened.width, dtype, name)
         return _header_of(_decoded(opened, None))
+
+
+def _is_turned(opened: Image.Image, data: bytes) -> bool:
+    """Whether Exif says that a picture is to be turned. Pillow decodes a PNG to find out, which is left out where the
+    file has no place that could say so."""
+    if opened.format == "PNG" and not any(mark in data for mark in _EXIF_IN_PNG):
+        return False
+    return opened.getexif().get(_ORIENTATION, 1) != 1
 
 
 def _header_of(picture: Picture) -> Header:

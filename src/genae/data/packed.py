@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from genae.data.raw import Raw
-from genae.data.store import Store
+from genae.data.store import Store, frame_hash
 from genae.errors import GenaeError
 from genae.progress import Progress, silent
 from genae.storage import PlacedFile
@@ -201,11 +201,6 @@ def levels_of(shape: tuple[int, int, int]) -> int:
 def padded(header: bytes, length: int) -> bytes:
     """A header as a safetensors file begins with it: its length, then the JSON and spaces, ``length`` bytes in all."""
     return (length - 8).to_bytes(8, "little") + header.ljust(length - 8)
-
-
-def frame_hash(before: bytes, after: bytes) -> str:
-    """Hash of what a digest takes in beside the pixels; see `Store.digest`."""
-    return hashlib.sha256(len(before).to_bytes(8, "little") + before + after).hexdigest()
 
 
 def tail_hash(layout: Layout, metadata: Mapping[str, str], tail: bytes) -> str:

@@ -29,14 +29,13 @@ from genae.data.packed import (
     VERSION,
     Layout,
     arrays_of,
-    frame_hash,
     levels_of,
     padded,
     tail_hash,
     texts_of,
 )
 from genae.data.raw import Raw
-from genae.data.store import Store
+from genae.data.store import Store, frame_hash
 from genae.errors import GenaeError
 from genae.progress import Progress, screen, silent
 

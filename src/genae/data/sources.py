@@ -27,7 +27,7 @@ from genae.data.store import MemoryStore, PreparedStore, Store
 from genae.data.transfer import has_room
 from genae.data.transforms import FITS, RESIZE, parse_size, resize_name, to_uint8, to_unit_range
 from genae.errors import GenaeError, nearest
-from genae.progress import Progress, silent
+from genae.progress import Progress, screen, silent
 
 SPLITS = ("train", "validation", "test")
 COUNTED = "split into "
@@ -332,6 +332,8 @@ def read_source(source: Source, wanted: Wanted) -> Raw:
         if packed := cached(key, found.where, raw.store.nbytes, make):
             return packed
     if raw.store.nbytes > (physical_memory() or math.inf) / 2:
+        raw.store.identity = key
+        screen.note(f"{found.where} is checked once, and decoded whenever its pictures are needed")
         return raw
     return decoded(raw, wanted.skip_bad, wanted.advice)
 

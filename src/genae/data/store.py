@@ -8,6 +8,7 @@ from contextlib import closing
 import torch
 from torch import Tensor
 
+from genae.data.remembered import remembered
 from genae.data.transfer import THREADS, pinned, rows_sent, sent
 from genae.data.transforms import convert_channels, resize
 from genae.distributed.ahead import loaded_ahead
@@ -27,6 +28,8 @@ class Store(ABC):
     """Whether reading takes neither a file nor a decoder, so that nothing is gained by reading ahead."""
     place = "in files"
     """Where the pixels are, in words."""
+    identity = ""
+    """Changes with the files that are read, and is known without reading them; empty where there are none."""
     levels = 0
     """How often halved images are kept beside the full size."""
 
@@ -108,12 +111,23 @@ class Store(ABC):
         return min(float(low) for low, _ in pairs), max(float(high) for _, high in pairs)
 
     def digest(self, before: bytes, after: bytes) -> str:
-        """Hash of all pixels, between what else identifies a data set."""
+        """Hash of all pixels, between what else identifies a data set; that of files is remembered."""
+        if not self.identity:
+            return self.hashed(before, after)
+        return remembered(f"{self.identity} {frame_hash(before, after)}", lambda: self.hashed(before, after))
+
+    def hashed(self, before: bytes, after: bytes) -> str:
+        """`digest`, computed."""
         sha = hashlib.sha256(before)
         for part in self.chunks():
             sha.update(self.read(part).cpu().reshape(-1).numpy().data)
         sha.update(after)
         return sha.hexdigest()[:16]
+
+
+def frame_hash(before: bytes, after: bytes) -> str:
+    """Hash of what a digest takes in beside the pixels; see `Store.digest`."""
+    return hashlib.sha256(len(before).to_bytes(8, "little") + before + after).hexdigest()
 
 
 class MemoryStore(Store):
@@ -174,6 +188,8 @@ class PreparedStore(Store):
         self._store, self._size, self._fit, self._channels = store, size, fit, channels
         self._black, self._white = black, white
         self.shape, self.dtype = (channels, *size), store.dtype
+        if store.identity:
+            self.identity = f"{store.identity} {size} {fit} {channels} {black} {white}"
         self._brought(torch.zeros(1, *store.shape, dtype=store.dtype))  # what cannot be done is refused now
 
     def __len__(self) -> int:

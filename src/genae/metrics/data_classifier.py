@@ -8,7 +8,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genae import distributed
-from genae.data.builtin import cache_folder
 from genae.data.sampler import mix_seed, shuffled
 from genae.data.sources import ImageData
 from genae.data.transforms import to_unit_range
@@ -18,7 +17,7 @@ from genae.networks.arithmetic import exact_float32
 from genae.networks.classifier import ConvClassifier
 from genae.networks.layers import memory_format, placed
 from genae.progress import Progress, silent
-from genae.storage import load_tensors, load_weights, save_tensors, weights_digest
+from genae.storage import cache_folder, load_tensors, load_weights, save_tensors, weights_digest
 from genae.version import VERSION
 
 BATCH = 128

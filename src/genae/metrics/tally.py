@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from genae import distributed
-from genae.data.builtin import cache_folder
 from genae.data.sampler import mix_seed
 from genae.data.stream import ImageStream
 from genae.errors import GenaeError
@@ -18,7 +17,7 @@ from genae.metrics.features import FeatureNetwork, Observed
 from genae.metrics.frechet import Moments
 from genae.metrics.metric import BATCH
 from genae.progress import Progress
-from genae.storage import load_tensors, save_tensors
+from genae.storage import cache_folder, load_tensors, save_tensors
 from genae.version import VERSION
 
 

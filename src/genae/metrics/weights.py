@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from genae import distributed
-from genae.data.builtin import cache_folder
 from genae.errors import GenaeError, reason
+from genae.storage import cache_folder
 
 
 class Published(NamedTuple):
