@@ -89,7 +89,7 @@ def test_no_cache(folder_of_images: Path, monkeypatch: pytest.MonkeyPatch, notes
     assert isinstance(data.store, DecodedStore), "more than half of the memory"
     assert data.stored(torch.tensor([23, 0])).shape == (2, 3, 12, 16)
     assert not in_cache()
-    assert not notes
+    assert notes == [f"{folder_of_images} is checked once, and decoded whenever its pictures are needed"]
 
 
 def test_a_changed_picture_and_other_options_are_decoded_again(folder_of_images: Path, decoded: list[str]) -> None:

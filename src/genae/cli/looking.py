@@ -73,8 +73,8 @@ def pack_source(
     assert isinstance(data.store, PackedStore)
     size, seconds = Path(out).stat().st_size, time.monotonic() - begun
     console.print(
-        f"{escape(out)}: {len(data):,} images, {channels} x {height} x {width}{data.store.halved}, {size / 1e6:,.1f} MB, "
-        f"packed in {duration(seconds)}",
+        f"{escape(out)}: {len(data):,} images, {channels} x {height} x {width}{data.store.halved}, "
+        f"{size / 1e6:,.1f} MB, packed in {duration(seconds)}",
         soft_wrap=True,
     )
     note(f"train with it: genae train MODEL --data {out}")

@@ -12,12 +12,12 @@ from typing import NamedTuple, Protocol, Self
 import torch
 from torch import Tensor, nn
 
-from genae.data.builtin import cache_folder
 from genae.data.raw import physical_memory
 from genae.data.sources import SPLITS, ImageData
 from genae.distributed.ahead import loaded_ahead
 from genae.errors import GenaeError, reason
 from genae.progress import Progress, screen
+from genae.storage import cache_folder
 
 SHARE = 0.25
 """Of the machine's memory, that features may take."""
