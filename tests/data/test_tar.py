@@ -76,7 +76,7 @@ def test_captions_are_no_labels(tmp_path: Path) -> None:
     }
     data = open_data(str(tar(tmp_path / "a.tar", files)))
     assert data.labels is None
-    assert "in 1 tar files, whose .json files have no label, cls or class" in data.notes[0]
+    assert "in one tar file, whose .json files have no label, cls or class" in data.notes[0]
     files["0.json"] = b'{"label": 3}'
     data = open_data(str(tar(tmp_path / "a.tar", files)))
     assert data.labels is None

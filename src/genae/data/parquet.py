@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from genae.data.files import Files, cause
-from genae.data.shards import LABELS, declared, short_names, splits_of
+from genae.data.shards import LABELS, among, declared, short_names, splits_of
 from genae.errors import GenaeError
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def find_in_parquet(paths: Sequence[Path], where: str) -> Files:
     if not place:
         raise GenaeError(f"{where} has no rows; expected one for every image")
     groups = _Groups(shards, columns.image)
-    own = declared(splits, labels, columns.classes, f"in {len(shards)} parquet files{columns.note}")
+    own = declared(splits, labels, columns.classes, f"{among(shards, 'parquet')}{columns.note}")
     return Files(
         where, list(place), lambda name: groups.read(*place[name]), [], lambda: [str(path) for path in paths], own
     )

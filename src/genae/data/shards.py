@@ -87,6 +87,11 @@ def _split(name: str) -> str:
     return SPLIT_FOLDERS[match[1]] if match else ""
 
 
+def among(shards: Sequence[object], kind: str) -> str:
+    """Where pictures are, as a clause: ``in 3 tar files``."""
+    return f"in {len(shards)} {kind} files" if len(shards) > 1 else f"in one {kind} file"
+
+
 def declared(
     pictures: Mapping[str, str], labels: Mapping[str, str], classes: Sequence[str] = (), note: str = ""
 ) -> Official:

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from genae.data.files import Files, cause, common_folder, is_hidden, is_picture, is_wanted
-from genae.data.shards import LABELS, declared, short_names, splits_of
+from genae.data.shards import LABELS, among, declared, short_names, splits_of
 from genae.errors import GenaeError
 
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"BZ": "bzip2", b"\xfd7": "xz", b"\x28\xb5": "zstd"}
@@ -78,7 +78,7 @@ def find_in_tars(shards: Sequence[Path], where: str) -> Files:
     else:
         within = {name: PurePosixPath(members[name].name).parts[:-1] for name in pictures}
         by_name, note = {name: parts[0] for name, parts in within.items() if parts}, ""
-    own = declared({name: splits[name] for name in pictures}, by_name, note=f"in {len(shards)} tar files{note}")
+    own = declared({name: splits[name] for name in pictures}, by_name, note=f"{among(shards, 'tar')}{note}")
     return Files(where, pictures, read, [], on_disk, own)
 
 
