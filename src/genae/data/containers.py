@@ -3,10 +3,11 @@
 import os
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from genae.data.decoding import EXTENSIONS
-from genae.data.files import Files, cause, common_folder, is_picture, is_wanted
+from genae.data.files import Files, Found, cause, common_folder, is_picture, is_wanted
 from genae.data.lists import slashed
 from genae.data.lsun import DATA, find_in_lmdb
 from genae.data.names import NAMES
@@ -44,41 +45,45 @@ def existing(source: str | Path) -> Path:
     )
 
 
-def find_pictures(path: Path) -> Files:
-    """The pictures that `existing` has found a path or a pattern of. Raises `GenaeError` where there are none."""
+def find_pictures(path: Path) -> Found:
+    """What `existing` has found a path or a pattern of, and how its pictures are opened. Raises `GenaeError`."""
+    where = str(path)
     if path.is_dir():
         return _in_folder(path)
     if is_picture(path.name):
-        return Files(
-            str(path), [path.name], lambda name: path.read_bytes(), [], lambda: [str(path)], unrelated([path.name])
+        return Found(
+            where, [where], lambda: Files(where, [path.name], lambda _: path.read_bytes(), own=unrelated([path.name]))
         )
-    if path.suffix.lower() == ".zip":
-        names, read = _in_zip(path)
-        return _laid_out(path, names, read, [str(path)])
-    return FINDERS[path.suffix.lower()]([path] if path.exists() else shards_of(str(path)), str(path))
+    find = FINDERS.get(path.suffix.lower())
+    if find is None:
+        return Found(where, [where], lambda: _laid_out(path, *_in_zip(path)))
+    shards = [path] if path.exists() else shards_of(where)
+    return Found(where, list(map(str, shards)), lambda: find(shards, where))
 
 
-def _in_folder(root: Path) -> Files:
+def _in_folder(root: Path) -> Found:
     """Every picture below a folder, or, where there is none, the pictures in the shards or the databases below it."""
-    names = [*_below(root), *_beside(root)]
+    where, names = str(root), [*_below(root), *_beside(root)]
     if not any(map(is_picture, names)):
         for ending, find in FINDERS.items():
             shards = shards_below(root, ending)
             if shards:
-                return find(shards, str(root))
+                return Found(where, list(map(str, shards)), partial(find, shards, where))
         databases = [root] if (root / DATA).is_file() else [file.parent for file in sorted(root.glob(f"*/{DATA}"))]
         if databases:
-            return find_in_lmdb(databases, root)
-    return _laid_out(root, names, lambda name: (root / name).read_bytes(), [f"{root}/{name}" for name in names])
+            return Found(where, [str(folder / DATA) for folder in databases], lambda: find_in_lmdb(databases, root))
+    return Found(
+        where, sorted(f"{root}/{name}" for name in names),
+        lambda: _laid_out(root, names, lambda name: (root / name).read_bytes()),
+    )  # fmt: skip
 
 
-def _laid_out(path: Path, names: Sequence[str], read: Callable[[str], bytes], on_disk: Sequence[str]) -> Files:
+def _laid_out(path: Path, names: Sequence[str], read: Callable[[str], bytes]) -> Files:
     """Pictures whose folders, or tables and lists beside them, say what belongs together; sorted by name."""
     pictures = sorted(filter(is_picture, names))
     if not pictures:
         raise GenaeError(f"{path} holds no images; expected files ending in {', '.join(sorted(EXTENSIONS))}")
-    tables = sorted(name for name in names if not is_picture(name))
-    return Files(str(path), pictures, read, tables, lambda: sorted(on_disk))
+    return Files(str(path), pictures, read, sorted(name for name in names if not is_picture(name)))
 
 
 def _below(root: Path) -> Iterator[str]:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from PIL import Image, UnidentifiedImageError
 
@@ -24,8 +25,6 @@ class Files:
     """The contents of a file, or a picture in memory."""
     lists: list[str] = field(default_factory=list)
     """Files that may be lists or tables of splits."""
-    on_disk: Callable[[], Sequence[str]] | None = None
-    """Paths of the files that hold them and their lists: their names, sizes and times tell pictures from others."""
     own: Official | None = None
     """Their splits and classes, where the container says them: else lists, tables and folders do."""
 
@@ -47,7 +46,19 @@ class Files:
         return GenaeError(f"{name} in {self.where} is unreadable ({cause(error)}); repair or remove it")
 
 
-def listed_pictures(items: Sequence[str | Path | Image.Image]) -> Files:
+class Found(NamedTuple):
+    """What holds pictures, before it is opened."""
+
+    where: str
+    """What it is called in messages."""
+    on_disk: Sequence[str]
+    """Paths of the files that hold them and their lists: their names, sizes and times tell pictures from others. Empty
+    for pictures in memory."""
+    open: Callable[[], Files]
+    """Raises `GenaeError`."""
+
+
+def listed_pictures(items: Sequence[str | Path | Image.Image]) -> Found:
     """The pictures of a list of paths or Pillow's images, in its order."""
     contents: Mapping[str, str | Path | Image.Image] = {
         f"number {number}" if isinstance(item, Image.Image) else str(item): item for number, item in enumerate(items)
@@ -59,9 +70,12 @@ def listed_pictures(items: Sequence[str | Path | Image.Image]) -> Files:
         item = contents[name]
         return item if isinstance(item, Image.Image) else Path(item).expanduser().read_bytes()
 
-    paths = [name for name, item in contents.items() if not isinstance(item, Image.Image)]
-    on_disk = (lambda: [os.path.expanduser(name) for name in paths]) if len(paths) == len(contents) else None
-    return Files(f"the list of {len(items)} pictures", list(contents), read, [], on_disk, unrelated(list(contents)))
+    names, where = list(contents), f"the list of {len(items)} pictures"
+    in_memory = any(isinstance(item, Image.Image) for item in items)
+    return Found(
+        where, [] if in_memory else list(map(os.path.expanduser, names)),
+        lambda: Files(where, names, read, own=unrelated(names)),
+    )  # fmt: skip
 
 
 def cause(error: Exception) -> str:

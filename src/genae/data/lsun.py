@@ -32,7 +32,7 @@ def find_in_lmdb(folders: list[Path], root: Path) -> Files:
         with _database(folder).begin() as transaction:
             return bytes(transaction.get(key, b""))
 
-    return Files(str(root), list(place), read, [], lambda: [str(folder / DATA) for folder in folders])
+    return Files(str(root), list(place), read)
 
 
 @cache  # a process may open a database only once

@@ -64,9 +64,7 @@ def find_in_parquet(paths: Sequence[Path], where: str) -> Files:
         raise GenaeError(f"{where} has no rows; expected one for every image")
     groups = _Groups(shards, columns.image)
     own = declared(splits, labels, columns.classes, f"{among(shards, 'parquet')}{columns.note}")
-    return Files(
-        where, list(place), lambda name: groups.read(*place[name]), [], lambda: [str(path) for path in paths], own
-    )
+    return Files(where, list(place), lambda name: groups.read(*place[name]), own=own)
 
 
 class _Groups:

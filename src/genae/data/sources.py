@@ -17,8 +17,8 @@ from genae.data.arrays import raw_of_array, read_array
 from genae.data.attributes import read_attributes
 from genae.data.cache import SMALLEST, cached, facts_of, key_of, opened
 from genae.data.containers import ARRAYS, existing, find_pictures
-from genae.data.decoded import REMOVE, SKIP, DecodedStore, decoded, open_pictures
-from genae.data.files import Files, listed_pictures
+from genae.data.decoded import REMOVE, SKIP, decoded, open_pictures
+from genae.data.files import Files, Found, listed_pictures
 from genae.data.names import NAMES
 from genae.data.packed import ENDING, open_packed
 from genae.data.raw import Raw, expect_room, in_memory, physical_memory
@@ -226,12 +226,13 @@ def pack(
     """
     packing.expect_free(Path(out), force)
     wanted, name = Wanted(**options), name_of(source)
-    raw = find_source(source, wanted)
+    found = _found(source, wanted)
+    raw = found if isinstance(found, Raw) else _surveyed(found.open(), wanted)
     said = {key: getattr(wanted, key) for key in ("sides", "fit", "channels", "value_range", "layout")} | {
         "attributes": attributes and facts_of([str(attributes)])
     }
-    if isinstance(raw.store, DecodedStore) and raw.store.files.on_disk:
-        identity = key_of(name, facts_of(raw.store.files.on_disk()), said)
+    if isinstance(found, Found) and found.on_disk:
+        identity = key_of(name, facts_of(found.on_disk), said)
     elif isinstance(source, (str, Path)) and name not in NAMES:
         identity = key_of(name, facts_of([str(existing(source))]), said)
     else:
@@ -317,10 +318,10 @@ def read_source(source: Source, wanted: Wanted) -> Raw:
     if isinstance(found, Raw):
         return found
     said = {key: getattr(wanted, key) for key in ("sides", "fit", "channels", "skip_bad", "eight_bits")}
-    key = key_of(found.where, facts_of(found.on_disk()), said) if found.on_disk else ""
+    key = key_of(found.where, facts_of(found.on_disk), said) if found.on_disk else ""
     if key and (raw := opened(key)):
         return raw
-    raw = _surveyed(found, wanted)
+    raw = _surveyed(found.open(), wanted)
     if key and raw.store.nbytes >= SMALLEST:
 
         def make(path: Path, progress: Progress) -> None:
@@ -354,7 +355,7 @@ def find_source(source: Source, wanted: Wanted) -> Raw:
     Pictures are brought to their size and channels one by one. Raises `GenaeError`.
     """
     found = _found(source, wanted)
-    return found if isinstance(found, Raw) else _surveyed(found, wanted)
+    return found if isinstance(found, Raw) else _surveyed(found.open(), wanted)
 
 
 def _surveyed(files: Files, wanted: Wanted) -> Raw:
@@ -365,7 +366,7 @@ def _surveyed(files: Files, wanted: Wanted) -> Raw:
     return raw
 
 
-def _found(source: Source, wanted: Wanted) -> Raw | Files:
+def _found(source: Source, wanted: Wanted) -> Raw | Found:
     """The images of a source, or the pictures that it holds."""
     name = name_of(source)
     if isinstance(source, (np.ndarray, Tensor)):

@@ -60,9 +60,6 @@ def find_in_tars(shards: Sequence[Path], where: str) -> Files:
             raise ValueError(f"{member.shard.name} is cut")
         return content
 
-    def on_disk() -> list[str]:
-        return list(map(str, shards))
-
     pictures = list(filter(is_picture, members))
     if not pictures:
         raise GenaeError(f"{where} holds no images; expected files such as 000.jpg, and 000.cls with its class")
@@ -70,7 +67,7 @@ def find_in_tars(shards: Sequence[Path], where: str) -> Files:
         top = common_folder(members)
         inner = sorted(name.removeprefix(top) for name in members)
         tables = [name for name in inner if not is_picture(name)]
-        return Files(where, list(filter(is_picture, inner)), lambda name: read(top + name), tables, on_disk)
+        return Files(where, list(filter(is_picture, inner)), lambda name: read(top + name), tables)
     if described:
         _check_samples(pictures, where)
         by_name = {name: labels[_sample(name)] for name in pictures if _sample(name) in labels}
@@ -79,7 +76,7 @@ def find_in_tars(shards: Sequence[Path], where: str) -> Files:
         within = {name: PurePosixPath(members[name].name).parts[:-1] for name in pictures}
         by_name, note = {name: parts[0] for name, parts in within.items() if parts}, ""
     own = declared({name: splits[name] for name in pictures}, by_name, note=f"{among(shards, 'tar')}{note}")
-    return Files(where, pictures, read, [], on_disk, own)
+    return Files(where, pictures, read, own=own)
 
 
 def _members(shard: Path) -> Iterator[_Member]:
