@@ -48,7 +48,7 @@ class Pictures(MemoryStore):
         for number in range(start, COUNT):
             if number == self.stop:
                 raise KeyboardInterrupt
-            yield self.bad.get(number, self._pixels[number])
+            yield self.bad.get(number, self._pixels[0][number])
 
     def read(self, indices: Tensor, halvings: int = 0) -> Tensor:
         if {*indices.tolist()} & self.bad.keys():
