@@ -84,7 +84,7 @@ def frozen_at(
 def everything(layers: Layers) -> Iterator[Tensor]:
     """All batches of an epoch, and those that it is validated and tested with."""
     positions = range(0, COUNTS["train"] - BATCH + 1, BATCH)
-    yield from (x for _, x in layers.features.batches(positions, lambda position: layers.drawn(position, 0)))
+    yield from (x for _, x in layers.features.batches([layers.drawn(position, 0) for position in positions]))
     for split in ("validation", "test"):
         yield from (x for _, x in layers.features.in_order(split, 512))
 
@@ -116,7 +116,7 @@ def test_heads_see_mirror_images_as_the_encoder_did(
     """Exactly: features of mirrored images, not mirrored features."""
 
     def drawn(position: int, seed: int) -> Tensor:
-        ((_, x),) = layers.features.batches([position], lambda position: layers.drawn(position, seed))
+        ((_, x),) = layers.features.batches([layers.drawn(position, seed)])
         return x
 
     with frozen_at(place, trunk, data, monkeypatch, frozen) as layers:
@@ -140,7 +140,7 @@ def test_heads_see_mirror_images_as_the_encoder_did(
 def test_an_image_is_computed_alike_alone_and_among_others(trunk: nn.ModuleList, data: ImageData) -> None:
     features = Features(nn.Sequential(*trunk).eval(), data, CPU)
     rows = torch.arange(UNIT)
-    (_, together), (_, alone) = features.batches(range(2), lambda which: Pick("train", [rows, rows[5:6]][which]))
+    (_, together), (_, alone) = features.batches([Pick("train", rows), Pick("train", rows[5:6])])
     assert torch.equal(together[5:6], alone)
 
 

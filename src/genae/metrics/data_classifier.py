@@ -93,25 +93,28 @@ def _train(data: ImageData, device: torch.device, seed: int, progress: Progress)
     state = _State(network, optimiser, schedule, path.with_suffix(".partial"), f"seed {seed}, {steps} steps")
     begin = state.restore()
     progress(f"training the classifier of {data.name}", begin, steps)
-    for step in range(begin, steps):
-        indices = train[shuffled(step * BATCH, BATCH, len(train), seed)]
-        x = _shifted(data.images(indices, device), reach).contiguous(memory_format=memory_format(device))
-        loss = F.cross_entropy(network(x), data.labels[indices].to(device))
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        schedule.step()
-        if step % 20 == 0:
-            progress(f"training the classifier of {data.name}", step, steps)
-        if (step + 1) % SAVE_EVERY == 0:
-            state.save(step + 1)
+    for first in range(begin, steps, SAVE_EVERY):
+        numbers = range(first, min(first + SAVE_EVERY, steps))
+        parts = [train[shuffled(step * BATCH, BATCH, len(train), seed)] for step in numbers]
+        for step, indices, images in zip(numbers, parts, data.batches(parts, device), strict=True):
+            x = _shifted(images, reach).contiguous(memory_format=memory_format(device))
+            loss = F.cross_entropy(network(x), data.labels[indices].to(device))
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+            if step % 20 == 0:
+                progress(f"training the classifier of {data.name}", step, steps)
+        if len(numbers) == SAVE_EVERY:
+            state.save(numbers.stop)
     network.eval()
-    test = data.split("test")
+    tested = data.split("test").split(512)
     with torch.no_grad():
         hits = [
-            (network(data.images(i, device)).argmax(1).cpu() == data.labels[i]).sum().item() for i in test.split(512)
+            (network(x).argmax(1).cpu() == data.labels[indices]).sum().item()
+            for indices, x in zip(tested, data.batches(tested, device), strict=True)
         ]
-    accuracy = sum(hits) / len(test)
+    accuracy = sum(hits) / len(data.split("test"))
     name = f"classifier-{Path(data.name).stem}-{data.image_shape[1]}x{data.image_shape[2]}"
     save_tensors(path, network.state_dict(), {"name": name, "accuracy": repr(accuracy), "seed": str(seed)})
     state.path.unlink(missing_ok=True)

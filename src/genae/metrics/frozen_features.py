@@ -3,8 +3,8 @@
 import math
 import shutil
 import tempfile
-from collections.abc import Callable, Generator, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from threading import Lock
 from typing import NamedTuple, Protocol, Self
@@ -58,8 +58,6 @@ class Features:
         self._device = device
         self._kept: dict[tuple[str, bool], Rows] = {}
         """Split, and whether its images are mirrored -> their features; empty where they are computed again."""
-        self._waits = not data.store.in_memory
-        """Whether reading takes time, in which something else can be computed."""
         self._files = ExitStack()
         with torch.no_grad():
             self.shape: tuple[int, ...] = (*layers(data.images(data.split("train")[:1], device)).shape[1:],)
@@ -79,26 +77,16 @@ class Features:
         """Of the features of so many images, as float32."""
         return 4 * images * math.prod(self.shape)
 
-    def batches(self, items: Sequence[int], pick: Callable[[int], Pick]) -> Generator[tuple[Pick, Tensor]]:
-        """``pick(item)`` of every item, in order, and the features [B, ...] of these images, on the device."""
+    def batches(self, picks: Sequence[Pick]) -> Iterator[tuple[Pick, Tensor]]:
+        """Each of the ``picks`` in turn, and the features [B, ...] of its images, on the device. What is not in memory
+        is read ahead by threads."""
+        return zip(picks, self._read(picks) if self._kept else self._computed(picks), strict=True)
 
-        def load(item: int) -> tuple[Pick, Tensor]:
-            images = pick(item)
-            return images, self._load(images)
-
-        with closing(loaded_ahead(items, load) if self._waits else (load(item) for item in items)) as loading:
-            for images, loaded in loading:
-                yield images, loaded.to(self._device) if self._kept else self._computed(images, loaded)
-
-    def in_order(self, split: str, size: int, mirrored: bool = False) -> Generator[tuple[Pick, Tensor]]:
+    def in_order(self, split: str, size: int, mirrored: bool = False) -> Iterator[tuple[Pick, Tensor]]:
         """`batches` of ``size`` of all images of a split, or of their mirror images."""
-        total = self.count(split)
-
-        def pick(start: int) -> Pick:
-            rows = torch.arange(start, min(start + size, total))
-            return Pick(split, rows, torch.ones(len(rows), dtype=torch.bool) if mirrored else None)
-
-        return self.batches(range(0, total, size), pick)
+        parts = torch.arange(self.count(split)).split(size)
+        flags = [torch.ones(len(rows), dtype=torch.bool) if mirrored else None for rows in parts]
+        return self.batches([Pick(split, rows, flag) for rows, flag in zip(parts, flags, strict=True)])
 
     def together(self, split: str) -> Tensor:
         """Features [M, ...] of all images of a split, on the CPU; a view of them, where they are kept in memory."""
@@ -122,12 +110,15 @@ class Features:
                 rows[images.rows] = part.cpu()
                 done = int(images.rows[-1]) + 1
                 progress(f"features of the {split} images{', mirrored' if mirrored else ''}", done, total)
-        self._kept, self._waits = kept, on_disk
+        self._kept = kept
 
-    def _load(self, images: Pick) -> Tensor:
-        """What can be read while the device computes."""
-        if not self._kept:
-            return self._data.stored(self._data.split(images.split)[images.rows], self._device)
+    def _read(self, picks: Sequence[Pick]) -> Iterator[Tensor]:
+        """What is kept."""
+        on_disk = isinstance(self._kept["train", False], DiskRows)
+        loaded = loaded_ahead(picks, self._gathered) if on_disk else map(self._gathered, picks)
+        return (features.to(self._device) for features in loaded)
+
+    def _gathered(self, images: Pick) -> Tensor:
         if images.mirrored is None:
             return self._kept[images.split, False][images.rows]
         features = torch.empty(len(images.rows), *self.shape)
@@ -136,17 +127,23 @@ class Features:
             features[which] = self._kept[images.split, mirrored][images.rows[which]]
         return features
 
-    def _computed(self, images: Pick, stored: Tensor) -> Tensor:
+    def _computed(self, picks: Sequence[Pick]) -> Iterator[Tensor]:
+        """What the layers give."""
+        parts = [self._data.split(images.split)[images.rows] for images in picks]
+        for images, x in zip(picks, self._data.batches(parts, self._device), strict=True):
+            if images.mirrored is not None:
+                x = torch.where(images.mirrored.to(x.device)[:, None, None, None], x.flip(-1), x)
+            yield self._forward(x)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        if not len(self._layers):
+            return x
         parts = []
         with torch.no_grad():
-            for start in range(0, len(stored), UNIT):
-                x = self._data.converted(stored[start : start + UNIT])
-                if images.mirrored is not None:
-                    mirrored = images.mirrored[start : start + UNIT].to(x.device)
-                    x = torch.where(mirrored[:, None, None, None], x.flip(-1), x)
-                missing = UNIT - len(x) if len(self._layers) else 0
-                filled = torch.cat([x, x[-1:].expand(missing, *x.shape[1:])]) if missing else x
-                parts.append(self._layers(filled)[: len(x)])
+            for some in x.split(UNIT):
+                missing = UNIT - len(some)
+                filled = torch.cat([some, some[-1:].expand(missing, *some.shape[1:])]) if missing else some
+                parts.append(self._layers(filled)[: len(some)])
         return torch.cat(parts)
 
 

@@ -69,8 +69,9 @@ def calibrate(trunk: nn.ModuleList, data: ImageData, batches: int = 20) -> None:
     device = next(trunk.parameters()).device
     network = nn.Sequential(*trunk).train()
     with torch.no_grad():
-        for batch in range(batches):
-            network(data.images(train[shuffled(batch * BATCH, min(BATCH, len(train)), len(train), 0)], device))
+        parts = [train[shuffled(batch * BATCH, min(BATCH, len(train)), len(train), 0)] for batch in range(batches)]
+        for x in data.batches(parts, device):
+            network(x)
     network.eval()
 
 
@@ -174,8 +175,8 @@ def _trained(
         network.train()
         first = epoch * total
         positions = range(first, first + (total - BATCH + 1 if total >= BATCH else total), BATCH)
-        batches = features.batches(positions, lambda position: layers.drawn(position, seed))
-        for step, (images, x) in enumerate(batches):
+        picks = [layers.drawn(position, seed) for position in positions]
+        for step, (images, x) in enumerate(features.batches(picks)):
             loss = F.cross_entropy(network(x), labels["train"][images.rows].to(device))
             optimiser.zero_grad()
             loss.backward()
