@@ -32,6 +32,7 @@ ROOMS = (
     "settings",
     "losses protocol",
     "distributed storage",
+    "rows",
     "errors progress version __init__",
 )
 

@@ -337,8 +337,7 @@ def fit_prior(
     if not distributed.by_writer(is_fitted):
         distributed.by_writer(lambda: path.parent.mkdir(exist_ok=True))
         _prepare(path)
-        progress("encoding the training images", 0, 1)
-        codes = model.training_codes(data, Path(run))
+        codes = model.training_codes(data, Path(run), progress)
         distributed.by_writer(fit)
     return path
 

@@ -1,7 +1,10 @@
 """A trained model, as a person uses it: encode, decode, reconstruct, sample, interpolate, edit."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import shutil
+import tempfile
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -23,10 +26,13 @@ from genae.latent.places import Places, best_places, swapped
 from genae.networks.arithmetic import exact_float32
 from genae.networks.layers import placed
 from genae.priors.sampling import sample_codes
+from genae.progress import Progress, silent
 from genae.protocol import Autoencoder, PartCoder, Prior
-from genae.storage import load_tensors, load_weights, save_tensors, weights_digest
+from genae.rows import Rows, filled
+from genae.storage import load_tensors, load_weights, weights_digest
 from genae.training.checkpoint import AVERAGE, RunFolder
 from genae.training.config import Config, parse_range
+from genae.training.kept_codes import kept_codes
 from genae.training.prior_fit import Fit
 from genae.training.start import build_model
 
@@ -104,13 +110,36 @@ class Model:
         size of the model. Raises `GenaeError` for anything else, for NaN, and for models without encoder.
         """
         images = self._images(images)
-        if not self.autoencoder.has_encoder:
-            raise GenaeError(f"{self.name} ({self.config.model}) has no encoder: it can sample and decode, not encode")
+        self._expect_encoder(space)
         return self._batched(lambda x: self._up(self.autoencoder.encode(x), space), images)
 
     def encode_data(self, data: ImageData, indices: Tensor, space: str = "code") -> Tensor:
-        """Codes of a data set's images, or a prior's z, without ever holding all images as floats."""
-        return torch.cat([self.encode(data.images(part), space) for part in indices.split(self.batch)])
+        """Codes of a data set's images, or a prior's z, in memory; the images are never all there. See `encoded`."""
+        return filled(self.encoded(data, indices, space), len(indices))
+
+    def encoded(
+        self, data: ImageData, indices: Tensor, space: str = "code", progress: Progress = silent
+    ) -> Iterator[Tensor]:
+        """Codes [b, D] of a data set's images, or a prior's z, batch by batch: for what is larger than memory.
+
+        Under torchrun processes share the work; each gets all codes, to the last bit those that one process encodes.
+        Raises `GenaeError` as `encode`, before anything is encoded.
+        """
+        self._expect_encoder(space)
+        batches = distributed.in_order(indices.split(self.batch), data.images, partial(self.encode, space=space))
+
+        def reported() -> Iterator[Tensor]:
+            done = 0
+            for codes in batches:
+                yield codes
+                done += len(codes)
+                progress("images encoded", done, len(indices))
+
+        return reported()
+
+    def width(self, space: str = "code") -> int:
+        """Numbers in a code, or in a prior's z."""
+        return self.code_dim if space == "code" else self._prior(space).latent(1, torch.Generator()).shape[1]
 
     @property
     def layers(self) -> int:
@@ -123,7 +152,7 @@ class Model:
         Raises `GenaeError` for codes of another shape, and for NaN.
         """
         codes = as_codes(codes)
-        expected = self.code_dim if space == "code" else self._prior(space).latent(1, torch.Generator()).shape[1]
+        expected = self.width(space)
         layered = space == "code" and self.layers > 1
         shapes = [(expected,), (self.layers, expected)] if layered else [(expected,)]
         if tuple(codes.shape[1:]) not in shapes:
@@ -332,32 +361,47 @@ class Model:
 
     def _batched(self, function: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
         with torch.no_grad(), exact_float32():
-            return torch.cat([function(part.to(self.device)).float().cpu() for part in rows.split(self.batch)])
+            parts = (function(part.to(self.device)).float().cpu() for part in rows.split(self.batch))
+            return filled(parts, len(rows))
+
+    def _expect_encoder(self, space: str) -> None:
+        """Raise `GenaeError` where images cannot be brought to a space."""
+        if not self.autoencoder.has_encoder:
+            raise GenaeError(f"{self.name} ({self.config.model}) has no encoder: it can sample and decode, not encode")
+        if space != "code" and not self._prior(space).has_encoder:
+            raise GenaeError(f"the {space} prior of {self.name} has no encoder: images have no z there; use space code")
 
     def _up(self, codes: Tensor, space: str) -> Tensor:
-        if space == "code":
-            return codes
-        if not self._prior(space).has_encoder:
-            raise GenaeError(f"the {space} prior of {self.name} has no encoder: images have no z there; use space code")
-        return self._prior(space).encode(codes)
+        return codes if space == "code" else self._prior(space).encode(codes)
 
     def _down(self, z: Tensor, space: str) -> Tensor:
         return z if space == "code" else self._prior(space).decode(z)
 
-    def training_codes(self, data: ImageData, run: Path | None) -> Tensor:
-        """Codes [N, D] of the training images, encoded once: they are kept in the ``codes/`` of the run, if any.
+    def training_codes(self, data: ImageData, run: Path | None, progress: Progress = silent) -> Rows:
+        """Codes [N, D] of the training images, read when they are needed.
 
-        Processes share the work; every one gets all codes, to the last bit those that one process encodes.
+        They are encoded once, and kept in the ``codes/`` of the run; without a run in a temporary file, for as long as
+        they are used. An encoding that was interrupted goes on. Under torchrun processes share the work. Raises
+        `GenaeError`.
         """
         if not self.autoencoder.has_encoder:
             raise GenaeError(f"{self.name} ({self.config.model}) has no encoder: there are no codes to fit a prior to")
-        path = run / "codes" / f"train-{self.digest}-{data.digest}.safetensors" if run else None
-        if path and distributed.by_writer(path.exists):
-            return load_tensors(path)[0]["codes"]
-        batches = distributed.in_order(data.split("train").split(self.batch), data.images, self.encode)
-        codes = torch.cat(list(batches))
-        if path:
-            distributed.by_writer(partial(_keep_codes, path, codes))
+        train = data.split("train")
+
+        def make(start: int) -> Iterator[Tensor]:
+            def report(text: str, done: int, _: int) -> None:
+                progress(text, start + done, len(train))
+
+            return self.encoded(data, train[start:], progress=report)
+
+        folder = str(run / "codes") if run else distributed.by_writer(lambda: tempfile.mkdtemp(prefix="genae-codes-"))
+        path = Path(folder) / f"train-{self.digest}-{data.digest}.npy"
+        earlier = path.with_suffix(".safetensors")  # as genae 0.1 kept them
+        if run and distributed.by_writer(lambda: earlier.exists() and not path.exists()):
+            return load_tensors(earlier)[0]["codes"]
+        codes = kept_codes(path, (len(train), self.code_dim), make, progress)
+        if run is None and distributed.rank() == 0:
+            weakref.finalize(codes, shutil.rmtree, folder, ignore_errors=True)
         return codes
 
     def add_priors(self, fitted: Mapping[str, Prior]) -> None:
@@ -378,11 +422,6 @@ class Model:
         if name not in self.autoencoder.priors:
             raise GenaeError(f"{self.name} has no prior {name!r}; {nearest(name, self.priors)}")
         return self.autoencoder.priors[name]
-
-
-def _keep_codes(path: Path, codes: Tensor) -> None:
-    path.parent.mkdir(exist_ok=True)
-    save_tensors(path, {"codes": codes}, {})
 
 
 def as_codes(codes: object) -> Tensor:

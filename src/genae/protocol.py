@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from genae.progress import Progress, silent
+from genae.rows import Rows
 
 
 class ProtocolError(RuntimeError):
@@ -195,8 +196,8 @@ class Prior(nn.Module):
         """One iteration, under the rules of `Autoencoder.step`; ``codes`` yields detached batches [B, D]."""
         raise NotImplementedError
 
-    def fit(self, codes: Tensor, progress: Progress = silent) -> None:
-        """Fit a closed-form prior to codes [N, D]."""
+    def fit(self, codes: Rows, progress: Progress = silent) -> None:
+        """Fit a closed-form prior to codes [N, D], which are read in parts."""
         raise NotImplementedError
 
     def latent(self, count: int, generator: torch.Generator | None = None) -> Tensor:

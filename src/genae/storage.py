@@ -6,17 +6,19 @@ What differs between operating systems is here: locks, flushed folders, files th
 import hashlib
 import io
 import json
+import math
 import os
 import re
+import shutil
 import threading
 import time
 import weakref
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 import torch
@@ -26,6 +28,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from genae.errors import GenaeError
+from genae.rows import MAGIC, FileRows, Rows, Stream, as_bytes, header_of, in_parts
 
 FORMAT = "genae-1"
 WRITER = "genae"
@@ -33,6 +36,8 @@ WRITER = "genae"
 LOCK, OWNER = ".lock", ".owner"
 """In a folder that is locked: the lock, and the number of the process that holds it."""
 _DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+KINDS = {torch.float64: "F64", torch.int64: "I64", torch.float32: "F32", torch.bool: "BOOL", torch.uint8: "U8"}
+"""Types of numbers -> what safetensors calls them."""
 WINDOWS = os.name == "nt"
 PATIENCE = 5.0
 """Seconds for which a file that somebody reads is waited for, before it is replaced."""
@@ -45,15 +50,39 @@ def cache_folder() -> Path:
 
 def write_atomically(path: Path, data: str | bytes) -> None:
     """Write a file under a temporary name, flush it to the disk, rename it: readers see the old or the new one."""
+    with written(path) as file:
+        file.write(data.encode() if isinstance(data, str) else data)
+
+
+@contextmanager
+def written(path: Path) -> Iterator[BinaryIO]:
+    """A file to write under a temporary name, which is flushed and renamed at the end, and removed after an error."""
     temporary = path.with_name(path.name + ".tmp")
     try:
         with open(temporary, "wb") as file:
-            file.write(data.encode() if isinstance(data, str) else data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         replace(temporary, path)
-    except OSError as error:
-        raise _named(error, path) from None
+    except BaseException as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise (_named(error, path) if isinstance(error, OSError) else error) from None
+
+
+def expect_disk(path: Path, size: int, flag: str = "--out") -> None:
+    """Raise `GenaeError` before ``size`` bytes are written to a disk that has fewer left."""
+    free = shutil.disk_usage(path.parent).free
+    if size > free:
+        raise GenaeError(
+            f"{path} will take {in_gigabytes(size)}, and its disk has {in_gigabytes(free)} left; make room, or choose another "
+            f"{flag}"
+        )
+
+
+def in_gigabytes(size: int) -> str:
+    """Bytes in words: ``2.6 GB``."""
+    return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.1f} MB"
 
 
 def replace(temporary: Path, path: Path) -> None:
@@ -252,40 +281,108 @@ class PlacedFile:
         return len(data)
 
 
-def save_arrays(path: Path, arrays: Mapping[str, Tensor], **texts: str | Sequence[str]) -> None:
-    """Write named arrays, and texts beside them, as ``.npz`` or ``.safetensors``; else `GenaeError`."""
+def save_arrays(path: Path, arrays: Mapping[str, Tensor | Stream], **texts: str | Sequence[str]) -> None:
+    """Write named arrays, and texts beside them, as ``.npz``, ``.safetensors`` or ``.npy``.
+
+    A `Stream` is written as it comes, so that memory does not grow with it. A ``.npy`` file holds the first array
+    alone; what else there is stands in the file of `beside`. Raises `GenaeError` for another ending, and before
+    anything is written to a disk that has too little room.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
+    expect_disk(path, sum(_bytes_of(array) for array in arrays.values()))
     if path.suffix == ".npz":
-        write_atomically(path, arrays_as_bytes(arrays, **texts))
+        with written(path) as file:
+            _write_npz(file, arrays, texts)
+    elif path.suffix == ".npy":
+        (_, first), *rest = arrays.items()
+        others = dict(rest)
+        if others or texts:
+            with written(beside(path)) as file:
+                _write_npz(file, others, texts)
+        with written(path) as file:
+            _write_npy(file, first)
     elif path.suffix == ".safetensors":
         metadata = {name: text if isinstance(text, str) else json.dumps(text) for name, text in texts.items()}
-        save_tensors(path, arrays, metadata)
+        with written(path) as file:
+            _write_safetensors(file, arrays, metadata)
     else:
-        raise GenaeError(f"cannot write {path}: expected a name that ends in .npz or .safetensors")
+        raise GenaeError(f"cannot write {path}: expected a name that ends in .npz, .safetensors or .npy")
+
+
+def beside(path: Path) -> Path:
+    """The ``.npz`` of what a ``.npy`` file cannot hold: ``codes.rows.npz`` of ``codes.npy``."""
+    return path.with_suffix(".rows.npz")
 
 
 def arrays_as_bytes(arrays: Mapping[str, Tensor], **texts: str | Sequence[str]) -> bytes:
     """An ``.npz`` file of named arrays, and texts beside them."""
-    values: dict[str, Any] = {name: tensor.numpy() for name, tensor in arrays.items()}
-    values |= {name: np.array(text) for name, text in texts.items()}
     buffer = io.BytesIO()
-    np.savez(buffer, **values)
-    with zipfile.ZipFile(buffer, "a") as archive:
-        archive.comment = WRITER.encode()
+    _write_npz(buffer, arrays, texts)
     return buffer.getvalue()
+
+
+def _bytes_of(array: Tensor | Stream) -> int:
+    return array.nbytes if isinstance(array, Tensor) else 4 * math.prod(array.shape)
+
+
+def _write_npz(file: BinaryIO, arrays: Mapping[str, Tensor | Stream], texts: Mapping[str, str | Sequence[str]]) -> None:
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                _write_npy(member, array)
+        for name, text in texts.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.array(text), allow_pickle=False)
+        archive.comment = WRITER.encode()
+
+
+def _write_npy(file: IO[bytes], array: Tensor | Stream) -> None:
+    if isinstance(array, Tensor) and array.dtype != torch.float32:
+        np.lib.format.write_array(file, array.numpy(), allow_pickle=False)
+        return
+    file.write(header_of(tuple(array.shape)))
+    for part in _parts_of(array):
+        file.write(as_bytes(part))
+
+
+def _write_safetensors(file: BinaryIO, arrays: Mapping[str, Tensor | Stream], metadata: Mapping[str, str]) -> None:
+    """The format of the library safetensors, which would need all values in memory at once, twice."""
+    header: dict[str, object] = {"__metadata__": {"format": FORMAT, **metadata}}
+    ordered = sorted(arrays.items(), key=lambda item: item[1].dtype.itemsize if isinstance(item[1], Tensor) else 4)
+    ordered.reverse()  # the widest numbers first, so that all are aligned
+    end = 0
+    for name, array in ordered:
+        kind = KINDS[array.dtype if isinstance(array, Tensor) else torch.float32]
+        begin, end = end, end + _bytes_of(array)
+        header[name] = {"dtype": kind, "shape": list(array.shape), "data_offsets": [begin, end]}
+    text = json.dumps(header).encode()
+    text = text.ljust(-(-len(text) // 8) * 8)
+    file.write(len(text).to_bytes(8, "little") + text)
+    for _, array in ordered:
+        for part in _parts_of(array):
+            file.write(part.contiguous().numpy().reshape(-1).data.cast("B"))
+
+
+def _parts_of(array: Tensor | Stream) -> Iterable[Tensor]:
+    return in_parts(array) if isinstance(array, Tensor) else array.parts
 
 
 def is_ours(path: Path) -> bool:
     """Whether a picture, table or file of arrays was written by genae: each kind of file says so in its own way."""
-    content = path.read_bytes()
+    with open(path, "rb") as file:
+        content = file.read(2000)
+        file.seek(max(0, path.stat().st_size - len(WRITER)))
+        end = file.read()
+    if path.suffix == ".npy":
+        return content.startswith(MAGIC)
+    if path.suffix == ".npz":
+        return end == WRITER.encode()
     if path.suffix == ".png":
         return b"tEXtSoftware\0" + WRITER.encode() in content[:500]
     if path.suffix == ".gif":
-        return bytes([len(WRITER)]) + WRITER.encode() in content[:2000]
-    if path.suffix == ".npz":
-        return content.endswith(WRITER.encode())
+        return bytes([len(WRITER)]) + WRITER.encode() in content
     if path.suffix == ".safetensors":
-        return FORMAT.encode() in content[:2000]
+        return FORMAT.encode() in content
     if path.suffix == ".html":
         return b'<meta name="generator" content="genae">' in content[:500]
     return content.startswith(b"image,name,score")  # a table of `genae anomaly`
@@ -307,8 +404,17 @@ def load_numpy(path: Path, mapped: bool = False) -> dict[str, np.ndarray]:
         raise GenaeError(f"{path} is not a readable NumPy file: {why}") from None
 
 
-def load_codes(path: Path) -> tuple[Tensor, str | None]:
-    """Codes [N, D] and the name of their space, as ``genae encode`` wrote them; anything else raises `GenaeError`."""
+def load_codes(path: Path) -> tuple[Rows, str | None]:
+    """Codes [N, D] and the name of their space, as ``genae encode`` wrote them; anything else raises `GenaeError`.
+
+    Those of a ``.npy`` file are read when they are needed.
+    """
+    if path.suffix == ".npy":
+        rows = FileRows(path)
+        if len(rows.shape) != 2:
+            raise GenaeError(f"{path} holds an array of shape {list(rows.shape)}; expected codes [N, D]")
+        arrays = load_numpy(beside(path)) if beside(path).exists() else {}
+        return rows, str(arrays["space"]) if "space" in arrays else None
     if path.suffix == ".safetensors":
         tensors, metadata = load_tensors(path)
         codes, space = tensors.get("codes"), metadata.get("space")

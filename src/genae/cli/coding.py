@@ -24,22 +24,27 @@ def encode(
     space: Space = "code",
     skip_bad: SkipBad = False,
     force: Force = False,
-    out: Annotated[str, typer.Option(help="File of codes (.npz or .safetensors).")] = "codes.npz",
+    out: Annotated[str, typer.Option(help="File of codes (.npz, .safetensors or .npy).")] = "codes.npz",
 ) -> None:
-    """Write the codes of images to a file: codes [N, D], indices, and labels and file names if there are any."""
-    from genae.storage import save_arrays
+    """Write the codes of images to a file: codes [N, D], indices, and labels and file names if there are any.
 
-    expect_ending(out, ".npz", ".safetensors")
+    A .npy file holds the codes alone, and the rest stands beside it: codes.npy and codes.rows.npz."""
+    from genae.rows import Stream
+    from genae.storage import beside, save_arrays
+
+    expect_ending(out, ".npz", ".safetensors", ".npy")
     expect_writable(out, force)
+    if out.endswith(".npy"):
+        expect_writable(str(beside(Path(out))), force)
     model = load_run(run, checkpoint)
     source, indices = images_of(model, data, data_root, split, skip_bad)
-    codes = model.encode_data(source, indices, space)
-    arrays = {"codes": codes, "indices": indices}
-    if source.labels is not None:
-        arrays["labels"] = source.labels[indices]
     texts: dict[str, Any] = {"names": [source.names[i] for i in indices.tolist()]} if source.names else {}
-    save_arrays(Path(out), arrays, space=space, **texts)
-    console.print(f"{len(codes)} codes of {codes.shape[1]} numbers: {escape(out)}")
+    with Work() as progress:
+        parts = model.encoded(source, indices, space, progress)
+        shape = len(indices), model.width(space)
+        labels = {} if source.labels is None else {"labels": source.labels[indices]}
+        save_arrays(Path(out), {"codes": Stream(shape, parts), "indices": indices, **labels}, space=space, **texts)
+    console.print(f"{shape[0]} codes of {shape[1]} numbers: {escape(out)}")
 
 
 @app.command()
@@ -51,21 +56,21 @@ def decode(
         str | None, typer.Option(help="code, or the name of a prior; by default the space that the file names.")
     ] = None,
     force: Force = False,
-    out: Annotated[str, typer.Option(help="A folder for single pictures, a .png sheet, or .npz.")] = "decoded",
+    out: Annotated[str, typer.Option(help="A folder for single pictures, a .png sheet, .npz or .npy.")] = "decoded",
 ) -> None:
     """Turn codes back into images."""
     from genae.operations.operation import expect_fits
     from genae.reports import figures
     from genae.storage import load_codes
 
-    expect_ending(out, "", ".png", ".npz")
+    expect_ending(out, "", ".png", ".npz", ".npy")
     expect_writable(out, force)
     model = load_run(run, checkpoint)
     loaded, said = load_codes(Path(codes))
     space = space or said or "code"
     if Path(out).suffix == ".png":
         expect_fits(len(loaded), "images")
-        save_figure(figures.sheet(model.decode(loaded, space)), out)
+        save_figure(figures.sheet(model.decode(loaded[:], space)), out)
     else:
         with Work() as progress:
             save_images(model, loaded, space, Path(out), progress)

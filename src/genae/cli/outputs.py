@@ -1,14 +1,12 @@
 """What commands write: pictures, tables."""
 
-import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
 
 from genae.cli.screen import console, print_table
-from genae.errors import GenaeError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -17,10 +15,7 @@ if TYPE_CHECKING:
     from genae.model import Model
     from genae.operations import Operation, Session
     from genae.progress import Progress
-
-
-MOST_BYTES = 4_000_000_000
-"""Of images in one ``.npz``, which is made in memory."""
+    from genae.rows import Rows
 
 
 def draw(operation: "Operation", session: "Session", pictures: "Tensor | None", out: str) -> None:
@@ -40,33 +35,31 @@ def save_figure(picture: "Image", out: str) -> None:
     console.print(escape(out))
 
 
-def save_images(model: "Model", codes: "Tensor", space: str, target: Path, progress: "Progress") -> None:
-    """Decode codes and write the images as single pictures in a folder, or as one ``.npz``; of more than `MOST_BYTES`
-    the latter is refused with a `GenaeError`. Numbered pictures of an earlier call do not stay among them."""
-    import torch
+def save_images(model: "Model", codes: "Rows", space: str, target: Path, progress: "Progress") -> None:
+    """Decode codes and write the images as they come: as single pictures in a folder, or as one ``.npz`` or ``.npy``.
 
+    Numbered pictures of an earlier call do not stay among them. Raises `GenaeError` where an array would not fit on
+    the disk.
+    """
     from genae.reports.figures import save_picture, to_picture
+    from genae.rows import Stream, in_parts
     from genae.storage import is_ours, save_arrays
 
-    size = 4 * len(codes) * math.prod(model.image_shape)
-    if target.suffix == ".npz" and size > MOST_BYTES:
-        raise GenaeError(
-            f"{len(codes):,} images take {size / 1e9:.0f} GB, more than an .npz of genae holds "
-            f"({MOST_BYTES / 1e9:.0f} GB); lower the count, or write a folder"
-        )
-    batches, done = [], 0
-    for part in codes.split(model.batch):
-        images = model.decode(part, space)
-        if target.suffix == ".npz":
-            batches.append(images)
-        else:
-            for number, image in enumerate(images, done):
-                save_picture(to_picture(image), target / f"{number:06d}.png")
-        done += len(part)
-        progress("images decoded", done, len(codes))
-    if target.suffix == ".npz":
-        save_arrays(target, {"images": torch.cat(batches)})
+    def decoded() -> "Iterator[Tensor]":
+        done = 0
+        for part in in_parts(codes, model.batch):
+            yield model.decode(part, space)
+            done += len(part)
+            progress("images decoded", done, len(codes))
+
+    if target.suffix in (".npz", ".npy"):
+        save_arrays(target, {"images": Stream((len(codes), *model.image_shape), decoded())})
     else:
+        number = 0
+        for images in decoded():
+            for image in images:
+                save_picture(to_picture(image), target / f"{number:06d}.png")
+                number += 1
         for file in target.glob("[0-9]" * 6 + ".png"):  # of an earlier call that wrote more: these are other images
             if int(file.stem) >= len(codes) and is_ours(file):
                 file.unlink()

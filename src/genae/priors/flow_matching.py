@@ -17,6 +17,7 @@ from genae.losses import mse
 from genae.priors.mixture import MixturePrior
 from genae.progress import Progress, silent
 from genae.protocol import Prior, Update, at_least, draw, normal
+from genae.rows import Rows
 
 
 class FlowMatchingPrior(Prior):
@@ -51,7 +52,7 @@ class FlowMatchingPrior(Prior):
         self.register_buffer("average", parameters_to_vector(self.velocity.parameters()).detach().clone())
         self.average: Tensor
 
-    def fit(self, codes: Tensor, progress: Progress = silent) -> None:
+    def fit(self, codes: Rows, progress: Progress = silent) -> None:
         """Fit the mixture that x_0 comes from to codes [N, D]; without ``components`` there is nothing to fit."""
         if self.source_is_fitted:
             self.source.fit(codes, progress)

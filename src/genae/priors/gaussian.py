@@ -5,6 +5,7 @@ from torch import Tensor
 
 from genae.progress import Progress, silent
 from genae.protocol import Prior, normal
+from genae.rows import Rows, mean_and_covariance
 
 
 class GaussianPrior(Prior):
@@ -22,11 +23,10 @@ class GaussianPrior(Prior):
         self.factor: Tensor
         self.inverse: Tensor
 
-    def fit(self, codes: Tensor, progress: Progress = silent) -> None:
+    def fit(self, codes: Rows, progress: Progress = silent) -> None:
         """m and F F^T are mean and covariance of codes [N, D]; F = U sqrt(L) from the eigenvalues L."""
-        rows = codes.double()
-        mean = rows.mean(0)
-        values, vectors = torch.linalg.eigh((rows - mean).T @ (rows - mean) / (len(rows) - 1))
+        mean, covariance = mean_and_covariance(codes)
+        values, vectors = torch.linalg.eigh(covariance)
         values = torch.where(values.cumsum(0) > 1e-6 * values.sum(), values, 0).flip(0)
         vectors = vectors.flip(1)
         roots = values.clamp_min(0).sqrt()

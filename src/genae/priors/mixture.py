@@ -1,17 +1,21 @@
-"""Gaussian mixture over codes, fitted by expectation-maximisation (scikit-learn)."""
+"""Gaussian mixture over codes, fitted by expectation-maximisation."""
 
-import warnings
-from typing import Any
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from genae.errors import GenaeError
+from genae.priors.k_means import k_means, rows_at_once
 from genae.progress import Progress, silent
 from genae.protocol import Prior, at_least
+from genae.rows import Rows, in_parts
 
-EM_ITERATIONS, EM_STEPS = 100, 10
-"""At most so many iterations (scikit-learn's default), so many between two reports of progress."""
+EM_ITERATIONS, EM_TOLERANCE, REGULARISATION = 100, 1e-3, 1e-6
+"""At most so many iterations, until the mean log likelihood grows by less; added to variances. scikit-learn's defaults."""
 
 
 class MixturePrior(Prior):
@@ -42,31 +46,31 @@ class MixturePrior(Prior):
         self.volumes: Tensor
         self._invert()
 
-    def fit(self, codes: Tensor, progress: Progress = silent) -> None:
+    def fit(self, codes: Rows, progress: Progress = silent) -> None:
         """Fit to codes [N, D]: k-means for a start, then expectation-maximisation, with scikit-learn's defaults.
 
-        Raises `GenaeError` for fewer than 2 codes a component, which no covariance can be learned from.
+        Codes are read in parts, many times; what is kept for each of them does not depend on D. Raises `GenaeError` for
+        fewer than 2 codes a component, which no covariance can be learned from, and where a component collapses.
         """
-        from sklearn.exceptions import ConvergenceWarning
-        from sklearn.mixture import GaussianMixture
-
-        if len(codes) < 2 * len(self.weights):
-            raise GenaeError(f"{len(codes)} codes are too few for {len(self.weights)} components; lower --components")
-
-        # A few iterations at a time: each call goes on from the one before, and progress can be reported between them.
-        mixture = GaussianMixture(
-            len(self.weights), covariance_type="full", random_state=0, max_iter=EM_STEPS, warm_start=True
-        )
-        for done in range(0, EM_ITERATIONS, EM_STEPS):
-            progress(f"fitting {len(self.weights)} Gaussians", done, EM_ITERATIONS)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore" if done + EM_STEPS < EM_ITERATIONS else "default", ConvergenceWarning)
-                mixture.fit(codes.double().numpy())
-            if mixture.converged_:
+        count = len(self.weights)
+        if len(codes) < 2 * count:
+            raise GenaeError(f"{len(codes)} codes are too few for {count} components; lower --components")
+        centres, labels = k_means(codes, count, 0, progress)
+        own = iter(labels.split(rows_at_once(codes, count)))  # at first, each code comes from the nearest centre alone
+        sums = _expectations(codes, centres, lambda _: (F.one_hot(next(own), count).double(), 0.0))
+        gaussians = _Gaussians.of(centres, sums)
+        likelihood = -math.inf
+        for done in range(EM_ITERATIONS):
+            progress(f"fitting {count} Gaussians", done, EM_ITERATIONS)
+            before = likelihood
+            sums = _expectations(codes, gaussians.means, gaussians.responsibilities)
+            likelihood = sums.log_likelihood / len(codes)
+            gaussians = _Gaussians.of(gaussians.means, sums)
+            if abs(likelihood - before) < EM_TOLERANCE:
                 break
-        self.weights.copy_(torch.from_numpy(mixture.weights_))
-        self.means.copy_(torch.from_numpy(mixture.means_))
-        self.factors.copy_(torch.linalg.cholesky(torch.from_numpy(mixture.covariances_)))
+        self.weights.copy_(gaussians.weights)
+        self.means.copy_(gaussians.means)
+        self.factors.copy_(gaussians.factors)
         self._invert()
 
     def sample(self, count: int, generator: torch.Generator | None) -> Tensor:
@@ -95,3 +99,69 @@ class MixturePrior(Prior):
         """What `load_state_dict` calls."""
         super()._load_from_state_dict(state_dict, prefix, *rest)  # type: ignore[no-untyped-call]
         self._invert()
+
+
+class _Sums(NamedTuple):
+    """Over codes c, weighted by the probability r_k that each comes from component k."""
+
+    sizes: Tensor
+    """Sum of r_k, [K]."""
+    first: Tensor
+    """Sum of r_k (c - m_k), [K, D], about some centres m_k."""
+    second: Tensor
+    """Sum of r_k (c - m_k) (c - m_k)^T, [K, D, D]."""
+    log_likelihood: float
+
+
+class _Gaussians(NamedTuple):
+    """What expectation-maximisation improves, in float64."""
+
+    weights: Tensor
+    means: Tensor
+    factors: Tensor
+    """[K, D, D], lower triangular: S_k = F_k F_k^T."""
+
+    @classmethod
+    def of(cls, centres: Tensor, sums: _Sums) -> "_Gaussians":
+        """The maximisation: of sums about centres [K, D]. Raises `GenaeError` for a covariance of no Gaussian."""
+        sizes = sums.sizes + 10 * torch.finfo(torch.float64).eps
+        shift = sums.first / sizes[:, None]
+        covariances = sums.second / sizes[:, None, None] - shift[:, :, None] * shift[:, None]
+        covariances.diagonal(dim1=1, dim2=2).add_(REGULARISATION)
+        factors, wrong = torch.linalg.cholesky_ex(covariances)
+        if wrong.any():
+            raise GenaeError(
+                f"component {int(wrong.nonzero()[0])} of {len(sizes)} holds too few different codes for a covariance; "
+                "lower --components"
+            )
+        return cls(sizes / sizes.sum(), centres + shift, factors)
+
+    def responsibilities(self, codes: Tensor) -> tuple[Tensor, float]:
+        """r [B, K] of codes [B, D], and the sum of their log likelihoods."""
+        logs = torch.empty(len(codes), len(self.weights), dtype=torch.float64)
+        identity = torch.eye(codes.shape[1], dtype=torch.float64)
+        for k, (mean, factor) in enumerate(zip(self.means, self.factors, strict=True)):
+            inverse = torch.linalg.solve_triangular(factor, identity, upper=False)
+            whitened = (codes - mean) @ inverse.T
+            logs[:, k] = inverse.diagonal().log().sum() - whitened.square().sum(1) / 2
+        logs += self.weights.log() - codes.shape[1] / 2 * math.log(2 * math.pi)
+        total = logs.logsumexp(1, keepdim=True)
+        return (logs - total).exp(), float(total.sum())
+
+
+def _expectations(codes: Rows, centres: Tensor, responsibilities: Callable[[Tensor], tuple[Tensor, float]]) -> _Sums:
+    """The sums over all codes about centres [K, D], in one pass over parts of them."""
+    count, width = centres.shape
+    sizes, first = centres.new_zeros(count), torch.zeros_like(centres)
+    second, log_likelihood = centres.new_zeros(count, width, width), 0.0
+    for part in in_parts(codes, rows_at_once(codes, count)):
+        rows = part.double()
+        r, likelihood = responsibilities(rows)
+        log_likelihood += likelihood
+        sizes += r.sum(0)
+        for k in range(count):
+            away = rows - centres[k]
+            weighted = r[:, k, None] * away
+            first[k] += weighted.sum(0)
+            second[k] += weighted.T @ away
+    return _Sums(sizes, first, second, log_likelihood)

@@ -11,12 +11,14 @@ import torch
 from torch import Tensor
 
 from genae.data.sampler import mix_seed, shuffled
+from genae.data.transfer import has_room, sent
 from genae.errors import GenaeError, nearest
 from genae.priors import PRIORS
 from genae.priors.gaussian import GaussianPrior
 from genae.priors.stack import StackedPrior
 from genae.progress import Progress, silent
 from genae.protocol import Part, Prior, annealed
+from genae.rows import HELD, Rows, Through, bytes_of, filled, in_parts
 from genae.settings.parser import dashed, options_of, parse_settings
 from genae.storage import load_tensors, load_weights, save_tensors
 from genae.training.checkpoint import optimiser_tensors, restore_optimisers
@@ -84,7 +86,7 @@ def fit_of(kind: str, settings: Mapping[str, object]) -> Fit:
 
 
 def fit_to_codes(
-    codes: Tensor,
+    codes: Rows,
     settings: Fit,
     partial: Path,
     progress: Progress = silent,
@@ -92,7 +94,9 @@ def fit_to_codes(
 ) -> tuple[Prior, float]:
     """Fit a prior to codes [N, D] on the CPU; returns it, there too, and the seconds that it took.
 
-    A learned one is trained on ``device``; what has a closed form is fitted on the CPU, in float64. A training is saved
+    Codes are read when they are needed: memory does not grow with their number beyond `rows.HELD` bytes. A learned
+    prior is trained on ``device``, where a GPU holds them if they take at most half of its free memory; what has a
+    closed form is fitted on the CPU, in float64. A training is saved
     in ``partial`` once a minute and when it is interrupted: the same call goes on from there, bit for bit. Raises
     `GenaeError`.
     """
@@ -107,7 +111,9 @@ def fit_to_codes(
         return prior.eval(), time.perf_counter() - begun
     assert isinstance(prior, StackedPrior)
     prior.levels[0].fit(codes)
-    whitened = prior.levels[0].encode(codes)
+    whitened: Rows = Through(codes, prior.levels[0].encode, codes.shape[1])
+    if bytes_of(whitened) <= HELD:
+        whitened = filled(in_parts(whitened), len(whitened))
     if type(prior.levels[1]).fit is not Prior.fit:  # it has a part in closed form
         progress(f"fitting the source of {settings.kind}", 0, 1)
         prior.levels[1].fit(whitened, progress)
@@ -116,19 +122,23 @@ def fit_to_codes(
     return prior.cpu().eval(), seconds
 
 
-def _train(prior: Prior, codes: Tensor, settings: Fit, partial: Path, progress: Progress) -> float:
+def _train(prior: Prior, codes: Rows, settings: Fit, partial: Path, progress: Progress) -> float:
     """Train a prior, on the device where it is, on whitened codes [N, D], on the CPU; returns the seconds."""
-    there = codes.to(next(prior.parameters()).device)
+    device = next(prior.parameters()).device
+    there = codes
+    if device.type != "cpu" and has_room(device, bytes_of(codes)):
+        there = filled(in_parts(codes), len(codes), device)
+    held_at = there.device if isinstance(there, Tensor) else torch.device("cpu")
 
     def batches(images: int, _: Part) -> Iterator[Tensor]:
         draw = 0
         while True:
             indices = shuffled(images, settings.batch_size, len(codes), settings.seed, draw)
-            yield there[indices.to(there.device)]
+            yield sent(there[indices.to(held_at)], device)
             draw += 1
 
     loop = Loop(prior, batches, seed=settings.seed)
-    what = hashlib.sha256(repr(sorted(asdict(settings).items())).encode() + codes.numpy().tobytes()).hexdigest()
+    what = _hash_of(settings, codes)
     images, before = _restore(prior, loop, what, partial)
     begun = saved = time.perf_counter()
     progress(f"training {settings.kind}", images, settings.images)
@@ -157,6 +167,14 @@ def _train(prior: Prior, codes: Tensor, settings: Fit, partial: Path, progress: 
         save()
         raise
     return before + time.perf_counter() - begun
+
+
+def _hash_of(settings: Fit, codes: Rows) -> str:
+    """What a training was begun with."""
+    sha = hashlib.sha256(repr(sorted(asdict(settings).items())).encode())
+    for part in in_parts(codes):
+        sha.update(part.contiguous().numpy().data)
+    return sha.hexdigest()
 
 
 def _restore(prior: Prior, loop: Loop, what: str, partial: Path) -> tuple[int, float]:
