@@ -320,8 +320,7 @@ class Model:
 
     def part_places(self, data: ImageData, indices: Tensor, count: int = 50) -> Places:
         """Of some of a data set's images, by their place in ``indices``: where each part is most probable."""
-        occurrence = [self.parts(data.images(part))[1] for part in indices.split(self.batch)]
-        return best_places(torch.cat(occurrence), count)
+        return best_places((self.parts(data.images(part))[1] for part in indices.split(self.batch)), count)
 
     def open_data(self, source: str | None = None, data_root: str | None = None, **options: object) -> ImageData:
         """The run's own data, or any other source brought to the size, channels and value range of this model."""

@@ -1,5 +1,6 @@
 """Parts of a model whose codes say what occurs where (PatchVAE): the places of each part, crops around them, swaps."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
@@ -18,12 +19,16 @@ class Places(NamedTuple):
     """Probability of the part in this cell [N, k]."""
 
 
-def best_places(occurrence: Tensor, count: int) -> Places:
-    """Of probabilities [M, N, h, w]: each image's likeliest cell, and of these for every part the likeliest ones."""
-    scores, cells = occurrence.flatten(2).max(2)  # [M, N]
+def best_places(occurrence: Iterable[Tensor], count: int) -> Places:
+    """Of probabilities [M, N, h, w], in parts: each image's likeliest cell, and of these for every part the likeliest
+    ones."""
+    likeliest, columns = [], 0
+    for part in occurrence:
+        likeliest.append(part.flatten(2).max(2))
+        columns = part.shape[3]
+    scores, cells = (torch.cat(each) for each in zip(*likeliest, strict=True))  # [M, N]
     top = scores.topk(min(count, len(scores)), 0)
     chosen = cells.gather(0, top.indices)
-    columns = occurrence.shape[3]
     return Places(top.indices.T, torch.stack([chosen // columns, chosen % columns], 2).transpose(0, 1), top.values.T)
 
 

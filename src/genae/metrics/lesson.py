@@ -1,13 +1,17 @@
 """The labelled images that probes learn from, and those that they are tested on."""
 
-from collections.abc import Sequence
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from genae.data.sources import ImageData
+from genae.data.transforms import to_uint8
 from genae.errors import GenaeError
+from genae.metrics.metric import BATCH
 
 
 @dataclass(frozen=True)
@@ -41,8 +45,9 @@ def lesson(
     if source.digest == data.digest:
         repeated = int(torch.isin(indices, learn).sum())
     else:
-        seen = {row.tobytes() for row in source.pixel_rows(learn).numpy()}
-        repeated = sum(row.tobytes() in seen for row in data.pixel_rows(indices).numpy())
+        tested = Counter(_hashes(data, indices))
+        learnt = {each for each in _hashes(source, learn) if each in tested}
+        repeated = sum(tested[each] for each in learnt)
     if repeated:
         raise GenaeError(
             f"{probes} would be tested on images that they learn from: {repeated} of the {len(indices)} chosen images "
@@ -62,6 +67,13 @@ def lesson(
     if train_data is not None or train_split != "train":
         protocol |= {"train_data": source.name, "train_digest": source.digest, "train_split": train_split}
     return Lesson(source, learn, source_labels[learn], test_labels, protocol)
+
+
+def _hashes(data: ImageData, indices: Tensor) -> Iterator[bytes]:
+    """Of the 8-bit pixels of each image; a few images are in memory at a time."""
+    for part in indices.split(BATCH):
+        for pixels in to_uint8(data.images(part)).cpu().numpy():
+            yield hashlib.blake2b(pixels.data, digest_size=16).digest()
 
 
 def _labels(data: ImageData, probes: str) -> Tensor:

@@ -48,8 +48,8 @@ def nearest(queries: Tensor, references: Rows) -> tuple[Tensor, Tensor]:
 
 
 def _nearest_of(q: Tensor, chunk: Tensor, near: Tensor, mean: Tensor, best: Tensor) -> tuple[Tensor, Tensor]:
-    """Squared distance and index [R] of the row of ``chunk`` [M, D] that is nearest to each query [R, D]; infinity where
-    none is nearer than ``best`` [R]. ``near`` are the chunk's rows less the mean, float32."""
+    """Squared distance and index [R] of the row of ``chunk`` [M, D] that is nearest to each query [R, D]; infinity
+    where none is nearer than ``best`` [R]. ``near`` are the chunk's rows less the mean, float32."""
     least, index = torch.full_like(best, torch.inf), torch.zeros_like(best, dtype=torch.long)
     rough = (q - mean).float()
     candidates = squared_distances(rough, near).topk(min(CANDIDATES, len(chunk)), largest=False)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from genae.metrics.features import FeatureNetwork
     from genae.metrics.tally import Tally
 
+DISTANCES = 64_000_000
 NEIGHBOURS = {"precision": 3, "recall": 3, "density": 5, "coverage": 5}
 
 
@@ -35,11 +36,16 @@ def neighbour_radii(x: Tensor, k: int) -> Tensor:
     x = x.double()
     own = torch.arange(len(x), device=x.device)
     radii = []
-    for rows in own.split(QUERIES):
+    for rows in own.split(_rows_at_once(len(x))):
         d = squared_distances(x[rows], x)
         d[torch.arange(len(rows)), rows] = torch.inf
         radii.append(d.kthvalue(k).values)
     return torch.cat(radii)
+
+
+def _rows_at_once(count: int) -> int:
+    """How many rows are compared with ``count`` others at a time: their distances take at most half a gigabyte."""
+    return max(1, min(QUERIES, DISTANCES // count))
 
 
 class Coverage(NamedTuple):
@@ -62,7 +68,7 @@ def coverage(real: Tensor, fake: Tensor, k: int = 3, k_coverage: int = 5) -> Cov
     ball, wide, fake_ball = neighbour_radii(real, k), neighbour_radii(real, k_coverage), neighbour_radii(fake, k)
     precise = torch.zeros(len(fake), dtype=torch.bool, device=real.device)
     inside, covered, recalled = 0, 0, 0
-    for rows in torch.arange(len(real), device=real.device).split(QUERIES):
+    for rows in torch.arange(len(real), device=real.device).split(_rows_at_once(len(fake))):
         d = squared_distances(real[rows], fake)
         precise |= (d <= ball[rows, None]).any(0)
         recalled += int((d <= fake_ball).any(1).sum())

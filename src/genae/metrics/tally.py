@@ -33,14 +33,18 @@ class Tally:
         self.keeps = frozenset(keeps)
         self.moments = Moments()
         self.scores = {splits: SplitScores(count, splits, seed) for splits in (10, 1) if splits == 1 or count >= 1000}
-        self._rows: list[Tensor] = []
+        self._rows: Tensor | None = None
+        self._seen = 0
 
     def add(self, observed: Observed) -> None:
         """Take the next batch."""
         if "moments" in self.keeps:
             self.moments.add(observed.features)
         if "rows" in self.keeps:
-            self._rows.append(observed.features)
+            if self._rows is None:
+                self._rows = observed.features.new_empty(self.count, *observed.features.shape[1:])
+            self._rows[self._seen : self._seen + len(observed.features)] = observed.features
+            self._seen += len(observed.features)
         if "scores" in self.keeps and observed.probabilities is not None:
             for scores in self.scores.values():
                 scores.add(observed.probabilities)
@@ -53,8 +57,9 @@ class Tally:
 
     @property
     def rows(self) -> Tensor:
-        """Every feature, [N, D]."""
-        return torch.cat(self._rows)
+        """Every feature, [N, D]: the one thing here that grows with the number of images, in memory once."""
+        assert self._rows is not None
+        return self._rows
 
     def save(self, key: str) -> None:
         """Keep it in the cache, if it can be written: a full disk must not end an evaluation."""
@@ -98,7 +103,7 @@ class Tally:
             state = {name[8:]: value for name, value in tensors.items() if name.startswith("moments.")}
             tally.moments = Moments.from_state(state)
         if "rows" in tally.keeps:
-            tally._rows = [tensors["rows"]]
+            tally._rows = tensors["rows"]
         for splits, scores in tally.scores.items():
             if f"scores{splits}.marginals" in tensors:
                 scores.marginals = tensors[f"scores{splits}.marginals"]

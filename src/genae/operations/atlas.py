@@ -10,6 +10,7 @@ from genae.data.sources import ImageData
 from genae.errors import GenaeError, nearest
 from genae.metrics.reconstruction import mse
 from genae.model import Model
+from genae.rows import filled, in_parts, mean_and_covariance
 
 METHODS = ("pca", "umap")
 NEIGHBOURS = 8
@@ -50,11 +51,12 @@ class Atlas:
 
 
 def _pca(codes: Tensor) -> Tensor:
-    from sklearn.decomposition import PCA
-
-    components = min(2, codes.shape[1])
-    places = torch.as_tensor(PCA(components, random_state=0).fit_transform(codes.double().numpy()))
-    return torch.cat([places, places.new_zeros(len(places), 2 - components)], 1)
+    """Places [N, 2] along the two directions of largest variance; the largest number of a direction is positive."""
+    mean, covariance = mean_and_covariance(codes)
+    along = torch.linalg.eigh(covariance).eigenvectors.flip(1)[:, :2]
+    along = along * along.gather(0, along.abs().argmax(0, keepdim=True)).sign()
+    places = filled(((part.double() - mean) @ along for part in in_parts(codes)), len(codes))
+    return torch.cat([places, places.new_zeros(len(places), 2 - places.shape[1])], 1)
 
 
 def _umap(codes: Tensor) -> Tensor:

@@ -15,7 +15,8 @@ from genae.protocol import Prior, at_least
 from genae.rows import Rows, in_parts
 
 EM_ITERATIONS, EM_TOLERANCE, REGULARISATION = 100, 1e-3, 1e-6
-"""At most so many iterations, until the mean log likelihood grows by less; added to variances. scikit-learn's defaults."""
+"""At most so many iterations; until the mean log likelihood grows by less; added to variances. These are scikit-learn's
+defaults."""
 
 
 class MixturePrior(Prior):
