@@ -2,19 +2,35 @@
 
 import errno
 import os
+import shutil
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from genae import storage
 from genae.errors import GenaeError
 from genae.model import load
-from genae.storage import append_line, is_file_name, load_tensors, locked, read_lines, save_tensors, write_atomically
+from genae.rows import Stream
+from genae.storage import (
+    append_line,
+    is_file_name,
+    is_ours,
+    load_codes,
+    load_tensors,
+    locked,
+    read_lines,
+    save_arrays,
+    save_tensors,
+    write_atomically,
+)
 from genae.training.start import train
 
 
@@ -146,3 +162,52 @@ def test_only_writable_handles_are_flushed_and_no_folder_is_opened_on_windows(
 def test_names_that_windows_forbids() -> None:
     assert not any(map(is_file_name, ("con", "NUL", "aux.safetensors", "COM1", "lpt9.x", "ends.", "ends ")))
     assert all(map(is_file_name, ("cons", "console", "my.aux", "com", "com10", "smile", ".hidden", "a.b")))
+
+
+def parts_of(rows: torch.Tensor, broken: bool = False) -> Iterator[torch.Tensor]:
+    yield from rows.split(30)
+    if broken:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("kind", ["npz", "safetensors", "npy"])
+def test_arrays_are_written_as_they_come(tmp_path: Path, kind: str) -> None:
+    codes = torch.randn(100, 4, generator=torch.Generator().manual_seed(0))
+    numbers, places = torch.arange(100), torch.rand(100, 2, dtype=torch.float64)
+    path = tmp_path / f"a.{kind}"
+    others = {"indices": numbers, "places": places}
+    save_arrays(path, {"codes": Stream((100, 4), parts_of(codes)), **others}, space="code", names=["a", "b"])
+    if kind == "safetensors":
+        read: Any = load_file(path)
+        assert load_tensors(path)[1] == {"format": "genae-1", "space": "code", "names": '["a", "b"]'}
+    else:
+        arrays = {"codes": np.load(path)} | dict(np.load(tmp_path / "a.rows.npz")) if kind == "npy" else np.load(path)
+        assert (str(arrays["space"]), arrays["names"].tolist()) == ("code", ["a", "b"])
+        read = {name: torch.from_numpy(arrays[name]) for name in ("codes", "indices", "places")}
+    for name, expected in {"codes": codes, **others}.items():
+        assert torch.equal(read[name], expected)
+        assert read[name].dtype == expected.dtype
+    rows, space = load_codes(path)
+    assert (space, torch.equal(rows[:], codes)) == ("code", True)
+    assert is_ours(path)
+    assert not list(tmp_path.glob("*.tmp"))
+    np.save(tmp_path / "b.npy", codes.numpy())
+    assert not is_ours(tmp_path / "b.npy")
+
+
+@pytest.mark.parametrize("kind", ["npz", "safetensors", "npy"])
+def test_a_disk_that_fills_up_leaves_what_was_there(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / f"a.{kind}"
+    codes = torch.zeros(100, 4)
+    save_arrays(path, {"codes": codes})
+    before = path.read_bytes()
+    with pytest.raises(OSError, match=rf"No space left on device: '.*a\.{kind}'"):
+        save_arrays(path, {"codes": Stream((100, 4), parts_of(codes + 1, broken=True))})
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage._replace(free=1_500_000))
+    with pytest.raises(
+        GenaeError, match=r"will take 4\.0 GB, and its disk has 1\.5 MB left; make room, or choose anoth"
+    ):
+        save_arrays(path, {"codes": Stream((1_000_000, 1000), iter(lambda: pytest.fail("encoded"), 0))})
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]

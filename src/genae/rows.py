@@ -77,7 +77,7 @@ def mean_and_covariance(rows: Rows) -> tuple[Tensor, Tensor]:
         mean += part.double().sum(0)
     mean /= len(rows)
     for part in in_parts(rows):
-        centred = part.double() - mean
+        centred = part.double().sub_(mean)
         covariance += centred.T @ centred
     return mean, covariance / (len(rows) - 1)
 
