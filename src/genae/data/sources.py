@@ -25,7 +25,7 @@ from genae.data.raw import Raw, expect_room, in_memory, physical_memory
 from genae.data.sampler import mix_seed
 from genae.data.store import MemoryStore, PreparedStore, Store
 from genae.data.transfer import has_room
-from genae.data.transforms import FITS, RESIZE, parse_size, resize_name, to_uint8, to_unit_range
+from genae.data.transforms import FITS, RESIZE, parse_size, resize_name, to_unit_range
 from genae.errors import GenaeError, nearest
 from genae.progress import Progress, screen, silent
 
@@ -96,10 +96,6 @@ class ImageData:
         for part in parts:
             check_indices(part, len(self), self.name)
         yield from map(self.converted, self.store.read_ahead(parts, device or torch.device("cpu")))
-
-    def pixel_rows(self, indices: Tensor) -> Tensor:
-        """Images as rows [B, C H W] uint8 on the CPU, rounded to 8 bits."""
-        return torch.cat([to_uint8(x).flatten(1).cpu() for x in self.batches(indices.split(1024))])
 
     def split(self, name: str) -> Tensor:
         """The indices of ``train``, ``validation``, ``test`` or ``all``."""

@@ -60,6 +60,15 @@ class ImageStream:
         """Changes of channels and depth, one clause each; empty if the source has what was wanted."""
         return self.data.conversions
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """[N, C, H, W]: it is `rows.Rows`."""
+        return len(self), *self.image_shape
+
+    def __getitem__(self, which: slice | Tensor, /) -> Tensor:
+        """Its own images [B, C, H, W], by their place in it."""
+        return self.read(self.indices[which])
+
     def read(self, indices: Tensor) -> Tensor:
         """Images [B, C, H, W] of the data set, uint8 on the CPU; floats are rounded."""
         if self._exact:

@@ -7,10 +7,12 @@ import torch
 from torch import Tensor
 
 from genae.data.sampler import shuffled
-from genae.metrics.metric import BATCH, Batch, Measured, ModelMetric
+from genae.data.stream import ImageStream
+from genae.metrics.metric import Batch, Measured, ModelMetric
 from genae.metrics.neighbours import nearest
 from genae.metrics.of_images import ImageEvaluation
 from genae.metrics.records import REAL, short_count
+from genae.rows import Rows
 
 if TYPE_CHECKING:
     from genae.metrics.evaluation import Evaluation
@@ -55,11 +57,7 @@ class Nearest(ModelMetric):
         """The median distance of some of the images."""
         seed = evaluation.request.seed
         some = evaluation.images.take(FIRST, seed)
-        rows, against = (
-            torch.cat([stream.read(part) for part in stream.indices.split(BATCH)]).flatten(1)
-            for stream in (some, evaluation.reference)
-        )
-        distance = float(training_distances(rows, against).median()) / UNIT
+        distance = float(training_distances(some[:], evaluation.reference).median()) / UNIT
         yield Measured(
             evaluation.name, f"nearest{short_count(len(some))}", distance, {"images": len(some), "seed": seed}
         )
@@ -69,12 +67,12 @@ class Nearest(ModelMetric):
         if not self.pixels:
             return
         data, seed = evaluation.data, evaluation.request.seed
-        train, test = data.pixel_rows(data.split("train")), data.split("test")
-        held_out = data.pixel_rows(test[shuffled(0, min(FIRST, len(test)), len(test), seed)])
+        train, test = (ImageStream(data, data.split(split)) for split in ("train", "test"))
+        held_out = test[shuffled(0, min(FIRST, len(test)), len(test), seed)]
         honest = training_distances(held_out, train)
         protocol = {"seed": seed, "held_out": len(held_out), "train": len(train)}
         for prior, parts in self.pixels.items():
-            rows = torch.cat(parts).flatten(1)
+            rows = torch.cat(parts)
             memory = memorisation(rows, held_out, train, honest)
             count = short_count(len(rows))
             more = {**protocol, "images": len(rows)}
@@ -95,11 +93,12 @@ class Memory(NamedTuple):
     """Share of samples nearer to a training image than 99 % of held-out images are; 0.01 is what honest ones have."""
 
 
-def memorisation(samples: Tensor, held_out: Tensor, train: Tensor, honest: Tensor | None = None) -> Memory:
-    """Whether samples [N, D] repeat training images [T, D], against how near unseen real images [H, D] come to them.
+def memorisation(samples: Tensor, held_out: Tensor, train: Rows, honest: Tensor | None = None) -> Memory:
+    """Whether samples [N, ...] repeat training images [T, ...], against how near unseen real images [H, ...] come to
+    them.
 
-    Rows of pixels or features, any dtype, in the same units. ``honest`` saves time where the distances [H] of the
-    held-out images, from `training_distances`, are known.
+    Rows of pixels or features, any dtype, in the same units; training images are read in parts. ``honest`` saves time
+    where the distances [H] of the held-out images, from `training_distances`, are known.
     """
     ours = training_distances(samples, train)
     honest = training_distances(held_out, train) if honest is None else honest
@@ -107,6 +106,6 @@ def memorisation(samples: Tensor, held_out: Tensor, train: Tensor, honest: Tenso
     return Memory(float(ours.median()), float(honest.median()), float(copies))
 
 
-def training_distances(rows: Tensor, train: Tensor) -> Tensor:
-    """Distance [N] of every row [N, D] to the nearest training row [T, D], root mean square per value."""
-    return nearest(rows, train)[0] / rows.shape[1] ** 0.5
+def training_distances(rows: Tensor, train: Rows) -> Tensor:
+    """Distance [N] of every row [N, ...] to the nearest training row [T, ...], root mean square per value."""
+    return nearest(rows, train)[0] / rows[0].numel() ** 0.5

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from genae.data.sources import ImageData
-from genae.data.transforms import to_uint8
+from genae.data.stream import ImageStream
+from genae.distributed.ahead import loaded_ahead
 from genae.errors import GenaeError
 from genae.metrics.metric import BATCH
 
@@ -45,8 +46,8 @@ def lesson(
     if source.digest == data.digest:
         repeated = int(torch.isin(indices, learn).sum())
     else:
-        tested = Counter(_hashes(data, indices))
-        learnt = {each for each in _hashes(source, learn) if each in tested}
+        tested = Counter(_hashes(ImageStream(data, indices)))
+        learnt = {each for each in _hashes(ImageStream(source, learn)) if each in tested}
         repeated = sum(tested[each] for each in learnt)
     if repeated:
         raise GenaeError(
@@ -69,10 +70,10 @@ def lesson(
     return Lesson(source, learn, source_labels[learn], test_labels, protocol)
 
 
-def _hashes(data: ImageData, indices: Tensor) -> Iterator[bytes]:
-    """Of the 8-bit pixels of each image; a few images are in memory at a time."""
-    for part in indices.split(BATCH):
-        for pixels in to_uint8(data.images(part)).cpu().numpy():
+def _hashes(stream: ImageStream) -> Iterator[bytes]:
+    """Of the pixels of each image; a few images are in memory at a time."""
+    for part in loaded_ahead(stream.indices.split(BATCH), stream.read):
+        for pixels in part.contiguous().numpy():
             yield hashlib.blake2b(pixels.data, digest_size=16).digest()
 
 

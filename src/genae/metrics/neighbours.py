@@ -5,7 +5,8 @@ import math
 import torch
 from torch import Tensor
 
-from genae.rows import Rows, in_parts
+from genae.distributed.ahead import loaded_ahead
+from genae.rows import Rows
 
 QUERIES, REFERENCES, CANDIDATES = 1024, 8192, 4
 VALUES = 16_000_000
@@ -28,22 +29,22 @@ def nearest(queries: Tensor, references: Rows) -> tuple[Tensor, Tensor]:
     queries = queries.flatten(1)
     width = math.prod(references.shape[1:])
     at_once = max(1, VALUES // max(1, width))
+    step = min(REFERENCES, at_once)
+    chunks = [slice(start, start + step) for start in range(0, len(references), step)]
     mean = torch.zeros(width, dtype=torch.float64)
-    for part in in_parts(references, min(REFERENCES, at_once)):
+    for part in loaded_ahead(chunks, references.__getitem__):
         mean += part.flatten(1).double().sum(0).cpu()
     mean = (mean / len(references)).to(queries.device)
     best = torch.full((len(queries),), torch.inf, dtype=torch.float64, device=queries.device)
     where = torch.zeros(len(queries), dtype=torch.long, device=queries.device)
-    start = 0
-    for part in in_parts(references, min(REFERENCES, at_once)):
+    for number, part in enumerate(loaded_ahead(chunks, references.__getitem__)):
         chunk = part.flatten(1).to(queries.device)
         near = (chunk - mean).float()
         for rows in torch.arange(len(queries), device=queries.device).split(min(QUERIES, at_once)):
             least, index = _nearest_of(queries[rows], chunk, near, mean, best[rows])
             closer = least < best[rows]
             best[rows] = torch.where(closer, least, best[rows])
-            where[rows] = torch.where(closer, index + start, where[rows])
-        start += len(chunk)
+            where[rows] = torch.where(closer, index + number * step, where[rows])
     return best.sqrt(), where
 
 
