@@ -75,8 +75,8 @@ def expect_disk(path: Path, size: int, flag: str = "--out") -> None:
     free = shutil.disk_usage(path.parent).free
     if size > free:
         raise GenaeError(
-            f"{path} will take {in_gigabytes(size)}, and its disk has {in_gigabytes(free)} left; make room, or choose another "
-            f"{flag}"
+            f"{path} will take {in_gigabytes(size)}, and its disk has {in_gigabytes(free)} left; make room, or choose "
+            f"another {flag}"
         )
 
 

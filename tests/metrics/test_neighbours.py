@@ -5,6 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from genae.data.sources import open_data
+from genae.data.stream import ImageStream
 from genae.metrics.neighbours import nearest
 from tests.metrics.vectors import normal, t
 
@@ -50,3 +52,19 @@ def test_nearest_where_float32_cancels() -> None:
 def test_nearest_far_from_the_origin() -> None:
     a, b = 1000 + 0.01 * normal(40, 32), 1000 + 0.01 * normal(500, 32, seed=1)
     assert torch.equal(nearest(a, b)[1], torch.cdist(a - 1000, b - 1000).min(1).indices)
+
+
+def test_nearest_reads_images_when_they_are_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few at a time where they are large, and those of a stream as those of a tensor."""
+    images = torch.randint(256, (300, 1, 4, 5), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    stream = ImageStream(open_data(images.numpy()), torch.arange(40, 300))
+    sizes: list[int] = []
+    plain = ImageStream.read
+    monkeypatch.setattr(ImageStream, "read", lambda self, part: sizes.append(len(part)) or plain(self, part))
+    monkeypatch.setattr("genae.metrics.neighbours.VALUES", 20 * 33)  # 33 images
+    distance, index = nearest(images[:50], stream)
+    assert all(torch.equal(a, b) for a, b in zip((distance, index), nearest(images[:50], images[40:]), strict=True))
+    slow = (images[:50, None] - images[None, 40:].double()).flatten(2).square().sum(2)
+    assert torch.equal(distance, slow.min(1).values.sqrt())
+    assert index[40:].tolist() == list(range(10)), "themselves"
+    assert sorted(sizes) == 2 * [29] + 14 * [33], "twice"

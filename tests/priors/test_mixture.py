@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from sklearn.mixture import GaussianMixture
 
+from genae.errors import GenaeError
+from genae.priors.k_means import _moved
 from genae.priors.mixture import MixturePrior
 from genae.storage import load_weights
 
@@ -69,3 +72,34 @@ def test_covariances_are_inverted_when_they_change_and_not_for_every_batch(
     assert fitted.state_dict().keys() == {"temperature", "weights", "means", "factors"}, (
         "weights files stay as they are"
     )
+
+
+@pytest.mark.parametrize(("count", "dimensions", "components"), [(3000, 4, 5), (400, 8, 50)])
+def test_a_mixture_is_that_of_scikit_learn(
+    count: int, dimensions: int, components: int, monkeypatch: pytest.MonkeyPatch, generator
+) -> None:
+    """Their random numbers, k-means and expectation-maximisation, although all of it is done in parts."""
+    centres = 2 * torch.randn(40, dimensions, generator=generator())
+    codes = centres[torch.arange(count) % 40] + 0.5 * torch.randn(count, dimensions, generator=generator(1))
+    monkeypatch.setattr("genae.priors.k_means.AT_ONCE", 1)  # parts of 256
+    prior = MixturePrior(dimensions, components)
+    prior.fit(codes)
+    theirs = GaussianMixture(components, random_state=0).fit(codes.double().numpy())
+    assert torch.allclose(prior.weights.double(), torch.from_numpy(theirs.weights_), atol=1e-7)
+    assert torch.allclose(prior.means.double(), torch.from_numpy(theirs.means_), atol=1e-6)
+    covariances = prior.factors.double() @ prior.factors.double().mT
+    assert torch.allclose(covariances, torch.from_numpy(theirs.covariances_), atol=1e-5)
+
+
+def test_means_that_have_no_codes_move_to_the_farthest() -> None:
+    """Two of three places are one: the third mean begins where another is, and takes what is far from its own."""
+    codes = torch.tensor([[0.0], [0.0], [0.0], [10.0], [10.0], [13.0]])
+    labels, means = _moved(codes, torch.tensor([[0.0], [10.0], [90.0]], dtype=torch.float64), torch.zeros(1))
+    assert labels.tolist() == [0, 0, 0, 1, 1, 1]
+    assert means.flatten().tolist() == [0.0, 10.0, 13.0]
+
+
+def test_codes_without_a_covariance_are_refused() -> None:
+    codes = torch.randn(16, 2).index_fill(0, torch.tensor([3]), torch.nan)
+    with pytest.raises(GenaeError, match=r"component \d of 2 has no covariance: codes hold NaN or infinity, .*; lower"):
+        MixturePrior(2, components=2).fit(codes)

@@ -15,7 +15,7 @@ def mix_seed(*parts: int | str) -> int:
 @lru_cache(maxsize=16)
 def _permutation(total: int, seed: int, stream: int, epoch: int) -> Tensor:
     generator = torch.Generator().manual_seed(mix_seed("order", seed, stream, epoch))
-    return torch.randperm(total, generator=generator)
+    return torch.randperm(total, generator=generator).to(torch.int32 if total < 2**31 else torch.int64)
 
 
 def shuffled(position: int, count: int, total: int, seed: int, stream: int = 0) -> Tensor:
@@ -28,7 +28,7 @@ def shuffled(position: int, count: int, total: int, seed: int, stream: int = 0) 
     while count > 0:
         epoch, offset = divmod(position, total)
         piece = _permutation(total, seed, stream, epoch)[offset : offset + count]
-        pieces.append(piece)
+        pieces.append(piece.long())
         position, count = position + len(piece), count - len(piece)
     return torch.cat(pieces)
 

@@ -132,8 +132,8 @@ class _Gaussians(NamedTuple):
         factors, wrong = torch.linalg.cholesky_ex(covariances)
         if wrong.any():
             raise GenaeError(
-                f"component {int(wrong.nonzero()[0])} of {len(sizes)} holds too few different codes for a covariance; "
-                "lower --components"
+                f"component {int(wrong.nonzero()[0])} of {len(sizes)} has no covariance: codes hold NaN or infinity, "
+                "or differ too much in size; lower --components, or train the autoencoder again"
             )
         return cls(sizes / sizes.sum(), centres + shift, factors)
 
