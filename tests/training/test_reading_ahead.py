@@ -177,7 +177,7 @@ def test_the_loop_does_not_wait_for_what_was_read_ahead(data, tiny_options) -> N
     feed = feed_of(kept(data, milliseconds=0), "stacked-wae", tiny_options, end=10**6)
     feed.batch(0, Part(), 0)
     for images in range(8, 64, 8):
-        waiting = feed.ahead._waiting[feeding.Request(images, Part(), 0, 0)]
+        waiting, _ = feed.ahead._waiting[feeding.Request(images, Part(), 0, 0)]
         for _ in range(500):
             if waiting.done():
                 break

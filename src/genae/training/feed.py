@@ -3,6 +3,7 @@
 import math
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -148,7 +149,7 @@ class Feed:
         if self.data.store.in_memory:
             kept = self._pieces(request.images, request.part).kept
             return self.data.stored(self._indices(request), self.device, kept)
-        return sent(self.ahead.get(request, self._following(request)), self.device)
+        return sent(self.ahead.get(request, partial(self._following, request)), self.device)
 
     # --- what threads read ahead
 
