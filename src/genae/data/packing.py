@@ -39,7 +39,7 @@ from genae.data.store import Store, frame_hash
 from genae.errors import GenaeError
 from genae.progress import Progress, screen, silent
 
-COMMIT_BYTES, COMMIT_SECONDS = 64_000_000, 5.0
+COMMIT_BYTES, COMMIT_SECONDS = 64_000_000, 1.0
 """After so many bytes or seconds what was written is flushed to the disk, and stands in the journal."""
 SPARE = 2048
 """Bytes of the header beyond those of the layout that is expected."""
