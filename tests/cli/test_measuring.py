@@ -42,7 +42,7 @@ def test_class_sorted_and_tiny_sources_can_be_reported(genae, tiny_flags):
         ("GOOD --data GOOD --metrics mse --network nope", "there is no feature network 'nope'"),
         (
             "GOOD --data GOOD --metrics fid --split test",
-            "which would be a folder of that name in it; leave out the split",
+            "which would be a folder or a shard of that name; leave out the split",
         ),
         ("GOOD --data GOOD --metrics fidd", "there is no metric 'fidd'; did you mean 'fid'"),
         ("GOOD --data GOOD --weights nowhere.pth", "there is no weight file nowhere.pth"),

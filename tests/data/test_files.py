@@ -217,5 +217,5 @@ def test_splits_that_lose_every_picture_are_held_out_anew(folder_of_images: Path
     data = open_data(str(tmp_path / "sets"), skip_bad=True)
     assert [len(data.split(name)) for name in ("train", "validation", "test")] == [10, 1, 1]
     (tmp_path / "sets" / "train").rename(tmp_path / "sets" / "val")
-    with pytest.raises(GenaeError, match="has folders for validation but none for train"):
+    with pytest.raises(GenaeError, match="has folders or files for validation but none for train; add one"):
         open_data(str(tmp_path / "sets"), skip_bad=True)

@@ -50,6 +50,8 @@ def test_names_of_shards_are_splits(tmp_path: Path) -> None:
     }  # fmt: skip
     assert len(open_stream(str(tmp_path), split="validation")) == 10
     assert len(open_data(str(tmp_path / "imagenet-test-0.tar")).split("train")) == 8  # alone, it is a data set
+    with pytest.raises(GenaeError, match="has folders or files for test and validation but none for train; add one"):
+        open_data(str(tmp_path / "{valid,imagenet-test}-0.tar"))
     tar(tmp_path / "more.tar", samples(40, 10))
     with pytest.raises(GenaeError, match=r"imagenet-test-0.tar is named after a split and more.tar is not; begin"):
         open_data(str(tmp_path))

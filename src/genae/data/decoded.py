@@ -116,7 +116,7 @@ class DecodedStore(Store):
                 pixels = bring_to(pixels, how.channels)
             if tuple(pixels.shape) != self.shape:
                 return f"it has changed: its shape is now {list(pixels.shape)}, not {list(self.shape)}"
-            return pixels.to(self.dtype)
+            return pixels if pixels.dtype == self.dtype else pixels.to(self.dtype)
         except Exception as error:  # what a damaged picture or archive raises is up to its library
             return cause(error)
 

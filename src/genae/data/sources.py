@@ -455,8 +455,8 @@ def with_held_out(raw: Raw, name: str) -> tuple[dict[str, Tensor], list[str]]:
     splits = dict(raw.splits) or {"train": torch.arange(total)}
     if "train" not in splits:
         raise GenaeError(
-            f"{name} has folders for {' and '.join(sorted(splits))} but none for train; add a folder 'train', or open "
-            "one of them alone"
+            f"{name} has folders or files for {' and '.join(sorted(splits))} but none for train; add one, or open one "
+            "of them alone"
         )
     made = []
     for part in ("test", "validation"):

@@ -115,8 +115,8 @@ def open_stream(
         )
     if split != "all" and not data.splits:
         raise GenaeError(
-            f"{data.name} has no split {split!r}, which would be a folder of that name in it; leave out the split to "
-            "take all of its images"
+            f"{data.name} has no split {split!r}, which would be a folder or a shard of that name; leave out the split "
+            "to take all of its images"
         )
     return ImageStream(data, data.split(split))
 
