@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from genae.data.raw import physical_memory
 from genae.data.sources import SPLITS, ImageData
+from genae.data.transfer import pinned, sent
 from genae.distributed.ahead import loaded_ahead
 from genae.errors import GenaeError, reason
 from genae.progress import Progress, screen
@@ -115,8 +116,12 @@ class Features:
     def _read(self, picks: Sequence[Pick]) -> Iterator[Tensor]:
         """What is kept."""
         on_disk = isinstance(self._kept["train", False], DiskRows)
-        loaded = loaded_ahead(picks, self._gathered) if on_disk else map(self._gathered, picks)
-        return (features.to(self._device) for features in loaded)
+
+        def load(images: Pick) -> Tensor:
+            return pinned(self._gathered(images), self._device)
+
+        loaded = loaded_ahead(picks, load) if on_disk else map(load, picks)
+        return (sent(features, self._device) for features in loaded)
 
     def _gathered(self, images: Pick) -> Tensor:
         if images.mirrored is None:
