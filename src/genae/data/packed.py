@@ -203,10 +203,11 @@ def padded(header: bytes, length: int) -> bytes:
     return (length - 8).to_bytes(8, "little") + header.ljust(length - 8)
 
 
-def tail_hash(layout: Layout, metadata: Mapping[str, str], tail: bytes) -> str:
+def tail_hash(layout: Layout, metadata: Mapping[str, str], tail: bytes | bytearray) -> str:
     """Hash of everything in a packed file but its images."""
-    said = json.dumps([asdict(layout), sorted(metadata.items())])
-    return hashlib.sha256(said.encode() + tail).hexdigest()
+    sha = hashlib.sha256(json.dumps([asdict(layout), sorted(metadata.items())]).encode())
+    sha.update(tail)
+    return sha.hexdigest()
 
 
 class PackedStore(Store):
@@ -222,7 +223,7 @@ class PackedStore(Store):
         start: int,
         layout: Layout,
         metadata: Mapping[str, str],
-        tail: bytes,
+        tail: bytearray,
         remedy: str = REMEDY,
     ) -> None:
         self.path, self.layout, self.remedy = file.path, layout, remedy
@@ -232,7 +233,9 @@ class PackedStore(Store):
         self._file, self._start, self._metadata = file, start, metadata
         offset, places = layout.tail(), layout.tensors()
         names = [f"hashes{layout.name_of(level)}" for level in range(layout.levels + 1)]
-        self._hashes = [np.frombuffer(tail, np.uint8)[places[n].start - offset : places[n].end - offset] for n in names]
+        self._hashes = [
+            np.frombuffer(tail, np.uint8)[places[n].start - offset : places[n].end - offset].copy() for n in names
+        ]
         self._lock = threading.Lock()
         self._unchecked = [layout.rows_per_block(level) * layout.row_bytes(level) for level in range(layout.levels + 1)]
         """Bytes that were read and are still to be checked for, so that the first read of a level checks a block."""
@@ -377,9 +380,9 @@ def open_packed(path: Path, remedy: str = REMEDY) -> Raw:
     except OSError as error:
         raise GenaeError(f"{path} cannot be read ({error.strerror})") from None
     said = {key: metadata[key] for key in ("range", "frame", "digest")}
-    if tail_hash(layout, said, bytes(tail)) != metadata.get("tail"):
+    if tail_hash(layout, said, tail) != metadata.get("tail"):
         raise GenaeError(f"the labels, names or splits of {path} are not what was packed; pack it again")
-    return _described(PackedStore(file, start, layout, metadata, bytes(tail), remedy), bytes(tail))
+    return _described(PackedStore(file, start, layout, metadata, tail, remedy), tail)
 
 
 def _read_header(file: PlacedFile) -> tuple[int, Layout, dict[str, str]]:
@@ -436,7 +439,7 @@ def _check_size(path: Path, size: int, start: int, layout: Layout) -> None:
     )
 
 
-def _described(store: PackedStore, tail: bytes) -> Raw:
+def _described(store: PackedStore, tail: bytearray) -> Raw:
     """Images with what is known about them; the tail's hash has told that it is what was written."""
     layout = store.layout
     arrays = {}
