@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -71,7 +70,7 @@ def pack_source(
         data = pack(source, out, levels=levels, force=force, progress=progress, **options)
     channels, height, width = data.image_shape
     assert isinstance(data.store, PackedStore)
-    size, seconds = Path(out).stat().st_size, time.monotonic() - begun
+    size, seconds = data.store.path.stat().st_size, time.monotonic() - begun
     console.print(
         f"{escape(out)}: {len(data):,} images, {channels} x {height} x {width}{data.store.halved}, "
         f"{size / 1e6:,.1f} MB, packed in {duration(seconds)}",

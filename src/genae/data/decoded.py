@@ -30,10 +30,12 @@ from genae.data.store import MemoryStore, Store
 from genae.data.threads import WORKERS, in_threads, tasks_of
 from genae.data.transforms import FITS, RESIZE, resize, resize_name
 from genae.errors import GenaeError
-from genae.progress import screen
+from genae.progress import Progress, screen, silent
 
 SKIP = "repair them, or leave them out with --skip-bad"
 REMOVE = "repair or remove them"
+SHOWN_EVERY = 256
+"""Headers between two reports of progress."""
 
 
 class Preparation(NamedTuple):
@@ -129,6 +131,7 @@ def open_pictures(
     *,
     skip_bad: bool = False,
     eight_bits: bool = False,
+    progress: Progress = silent,
 ) -> Raw:
     """Look at every header, and open the pictures as images of one shape that are decoded when asked for.
 
@@ -149,6 +152,8 @@ def open_pictures(
         return WIDE if eight_bits and header.wide else header
 
     for name, header in zip(layout.names, in_threads(look, layout.names), strict=True):
+        if (len(names) + len(bad)) % SHOWN_EVERY == 0:
+            progress("reading headers", len(names) + len(bad), len(layout.names))
         if isinstance(header, str):
             bad.append(f"{name} ({header})")
         else:

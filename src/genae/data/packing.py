@@ -229,6 +229,9 @@ class _Packing:
                     self._commit()
         finally:
             self.file.close()
+            if kind and not self.read:  # nothing worth keeping
+                self.part.unlink(missing_ok=True)
+                self.journal.unlink(missing_ok=True)
 
     def run(self, skip_bad: bool, progress: Progress) -> Layout:
         """Pack; raises `GenaeError` and `_NotWholeError`."""

@@ -220,10 +220,11 @@ def pack(
 
     If it is interrupted, the same call goes on where it was, and gives the same file. Raises `GenaeError`.
     """
-    packing.expect_free(Path(out), force)
+    out = Path(out).expanduser()
+    packing.expect_free(out, force)
     wanted, name = Wanted(**options), name_of(source)
     found = _found(source, wanted)
-    raw = found if isinstance(found, Raw) else _surveyed(found.open(), wanted)
+    raw = found if isinstance(found, Raw) else _surveyed(found.open(), wanted, progress)
     said = {key: getattr(wanted, key) for key in ("sides", "fit", "channels", "value_range", "layout")} | {
         "attributes": attributes and facts_of([str(attributes)])
     }
@@ -247,7 +248,7 @@ def pack(
         return packing.Described(described, *data.digest_frame())
 
     packable = packing.Packable(prepared(raw, name, wanted).store, describe, identity, name, raw.depth is not None)
-    packing.pack(packable, Path(out), levels=levels, skip_bad=wanted.skip_bad, force=force, progress=progress)
+    packing.pack(packable, out, levels=levels, skip_bad=wanted.skip_bad, force=force, progress=progress)
     return open_data(out)
 
 
@@ -354,10 +355,11 @@ def find_source(source: Source, wanted: Wanted) -> Raw:
     return found if isinstance(found, Raw) else _surveyed(found.open(), wanted)
 
 
-def _surveyed(files: Files, wanted: Wanted) -> Raw:
+def _surveyed(files: Files, wanted: Wanted, progress: Progress = silent) -> Raw:
     raw = open_pictures(
-        files, wanted.sides, wanted.fit, wanted.channels, skip_bad=wanted.skip_bad, eight_bits=wanted.eight_bits
-    )
+        files, wanted.sides, wanted.fit, wanted.channels, skip_bad=wanted.skip_bad, eight_bits=wanted.eight_bits,
+        progress=progress,
+    )  # fmt: skip
     expect_room(1, raw.store.shape, raw.store.dtype.itemsize, files.where)
     return raw
 
