@@ -63,13 +63,17 @@ def main() -> None:
         array, data = packed(folder) if arguments.packed else ("", "digits")
         whole, parts = folder / "whole", folder / "parts"
         begun = time.perf_counter()
-        assert start(whole, arguments.images, data).wait() == 0
-        whole_seconds = time.perf_counter() - begun
+        uninterrupted = start(whole, arguments.images, data)
+        while not (whole / "log.jsonl").exists() and uninterrupted.poll() is None:
+            time.sleep(0.1)
+        begins = time.perf_counter() - begun
+        assert uninterrupted.wait() == 0
+        apart = 1.6 * (time.perf_counter() - begun - begins) / arguments.kills
         kills = 0
         while kills < arguments.kills:
             process = start(parts, arguments.images, data)
             try:
-                status = process.wait(timeout=chance.uniform(4, 4 + 1.6 * whole_seconds / arguments.kills))
+                status = process.wait(timeout=chance.uniform(begins, begins + apart))
                 assert status == 0
                 break
             except subprocess.TimeoutExpired:

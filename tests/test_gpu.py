@@ -7,9 +7,12 @@ import torch
 
 from genae import api
 from genae.autoencoders import AUTOENCODERS
+from genae.data.sources import open_data
 from genae.model import load
 from genae.priors import PRIORS
+from genae.protocol import Part
 from genae.training.config import Config
+from genae.training.feed import Feed
 from genae.training.prior_fit import fit_of, fit_to_codes
 from genae.training.start import train
 
@@ -48,6 +51,21 @@ def test_it_trains_what_the_cpu_does(gpu: torch.device, tmp_path: Path) -> None:
         train(config, tmp_path / device)
     cpu, there = (load(tmp_path / device, device="cpu").autoencoder.state_dict() for device in ("cpu", gpu.type))
     assert all(torch.allclose(there[name].float(), value.float(), rtol=1e-2, atol=1e-3) for name, value in cpu.items())
+
+
+def test_batches_of_a_packed_file_are_those_from_memory(gpu: torch.device, genae, tmp_path: Path) -> None:
+    assert genae("pack", "digits", "--out", tmp_path / "digits.genae") == 0
+    memory, file = open_data("digits"), open_data(tmp_path / "digits.genae")
+    model = AUTOENCODERS["ae"](memory.image_shape, width=4, code_dim=6, batch_size=64).to(gpu)
+    feeds = [Feed(data, model, 0, True) for data in (memory, file)]
+    for images in range(0, 6400, 64):
+        first, second = (feed.batch(images, Part(), 0) for feed in feeds)
+        assert first.device == gpu
+        assert torch.equal(first, second)
+    feeds[1].close()
+    moved, indices = file.to(gpu), torch.tensor([1700, 3])
+    assert moved.store.in_memory
+    assert torch.equal(moved.images(indices).cpu(), memory.images(indices))
 
 
 @pytest.mark.parametrize("kind", PRIORS)
