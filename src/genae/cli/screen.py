@@ -68,7 +68,7 @@ def print_footprints(footprints: "Sequence[Footprint]", precision: str, images: 
     size = len(images) * math.prod(images.image_shape) / 1e6
     note(
         f"{len(images):,} images with 8 bits a value are {size:,.0f} MB; a GPU keeps them if that is at most "
-        f"{SHARE:.0%} of its free memory, else the host keeps them and sends the batches"
+        f"{SHARE:.0%} of its free memory, else they stay in memory or in their file, and batches are sent"
     )
 
 

@@ -12,6 +12,7 @@ from genae.data.remembered import remembered
 from genae.data.transfer import THREADS, pinned, rows_sent, sent
 from genae.data.transforms import convert_channels, resize
 from genae.distributed.ahead import loaded_ahead
+from genae.progress import screen
 
 CHUNK = 32_000_000
 """Bytes of pixels that are read at a time where all are needed once."""
@@ -65,14 +66,15 @@ class Store(ABC):
         """All images in the memory of ``device``, with the first ``levels`` halved ones; the host keeps a few at a
         time."""
         channels, height, width = self.shape
-        everything = []
-        for level in range(levels + 1):
-            shape = (len(self), channels, height >> level, width >> level)
-            everything.append(torch.empty(shape, dtype=self.dtype, device=device))
-            parts = self.chunks()
-            with closing(self.read_ahead(parts, device, level)) as chunks:
-                for part, x in zip(parts, chunks, strict=True):
-                    everything[level][int(part[0]) : int(part[-1]) + 1] = x
+        everything, parts = [], self.chunks()
+        with screen.work() as progress:
+            for level in range(levels + 1):
+                shape = (len(self), channels, height >> level, width >> level)
+                everything.append(torch.empty(shape, dtype=self.dtype, device=device))
+                with closing(self.read_ahead(parts, device, level)) as chunks:
+                    for part, x in zip(parts, chunks, strict=True):
+                        everything[level][int(part[0]) : int(part[-1]) + 1] = x
+                        progress(f"images to {device}", int(part[-1]) + 1, len(self))
         return MemoryStore(*everything)
 
     @property
