@@ -1,5 +1,6 @@
 """Entry point: one sentence with status 2 for what a user can mend, and a quick start."""
 
+import os
 import shlex
 import subprocess
 import sys
@@ -81,3 +82,9 @@ print(*{HEAVY} & set(sys.modules), file=sys.stderr)
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert set(result.stderr.split()) <= allowed
+
+
+def test_no_cache_stands_anywhere(genae, monkeypatch, folder_of_images):
+    monkeypatch.setenv("GENAE_CACHE_GB", "20")  # restored when the test ends
+    assert genae("data", "--no-cache", folder_of_images, "--size", "8") == 0
+    assert os.environ["GENAE_CACHE_GB"] == "0"
