@@ -1,7 +1,7 @@
 """Data larger than memory: packed files, their reader, the cache of decoded pictures. Five parts, each run alone.
 
     python benchmarks/data.py reader [--count 20000] [--rounds 3] [--zip FILE]
-    python benchmarks/data.py training [--count 100000] [--rounds 3] [--iterations 150] [--width 16] [--device cuda]
+    python benchmarks/data.py training [--count 100000] [--rounds 3] [--iterations 100] [--width 16] [--device cuda]
     python benchmarks/data.py memory [--gigabytes 20]
     python benchmarks/data.py opening --zip FILE [--channels 3] [--rounds 2] [--before SRC]
     python benchmarks/data.py presets [--presets NAME,...] [--iterations 2] [--full] [--device cuda]
@@ -517,7 +517,7 @@ def main() -> None:
     parser.add_argument("--folder", help="where files of the benchmark go; it needs as many GB as the part makes")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--count", type=int, help="images; by default 20,000 for reader, 100,000 for training")
-    parser.add_argument("--iterations", type=int, help="by default 150 for training, 2 for presets")
+    parser.add_argument("--iterations", type=int, help="by default 100 for training, 2 for presets")
     parser.add_argument("--width", type=int, default=16, help="of stacked-wae")
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--gigabytes", type=float, default=20.0)
@@ -532,7 +532,7 @@ def main() -> None:
     arguments = parser.parse_args()
     part = arguments.part
     arguments.count = arguments.count or (20_000 if part == "reader" else 100_000)
-    arguments.iterations = arguments.iterations or (150 if part == "training" else 2)
+    arguments.iterations = arguments.iterations or (100 if part == "training" else 2)
     arguments.zip = arguments.zip and str(Path(arguments.zip).resolve())
     arguments.before = arguments.before and str(Path(arguments.before).resolve())
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
