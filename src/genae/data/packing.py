@@ -99,7 +99,12 @@ def pack(
     The same call goes on where an earlier one was interrupted, if the source is the same. Raises `GenaeError`.
     """
     expect_free(path, force)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise GenaeError(
+            f"{path.parent} cannot be a folder for {path.name} ({error.strerror}); choose another --out"
+        ) from None
     with _alone(path):
         expect_free(path, force)  # the process that had the lock may have packed it
         for kind in _kinds(source, path):
