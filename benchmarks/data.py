@@ -44,7 +44,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from itertools import count, islice
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -226,7 +226,7 @@ def reader(arguments: argparse.Namespace, folder: Path) -> None:
     def ahead() -> float:
         parts = random(batches)
         begun = time.perf_counter()
-        for _ in open_data(path).batches(parts):
+        for _ in checked.read_ahead(parts, torch.device("cpu")):
             pass
         return batches * BATCH / (time.perf_counter() - begun)
 
@@ -234,20 +234,20 @@ def reader(arguments: argparse.Namespace, folder: Path) -> None:
         seen, seconds = loaded(jpegs, batches)
         return seen / seconds
 
-    checked = open_data(path)
-    assert isinstance(checked.store, PackedStore)
-    checked.store.check()
-    while any(checked.store.layout.blocks() > checked.store._next[0] for _ in "."):
-        checked.store.read(torch.arange(min(1000, total)))
+    checked = open_data(path).store
+    for part in checked.chunks():
+        checked.read(part)
     sides: dict[str, Callable[[], float]] = {
         "ImageFolder, DataLoader, 2 workers": theirs,
         "np.memmap": lambda: by(memory_map(path)),
         "packed, first pass, which checks": lambda: by(open_data(path).store.read),
-        "packed, later passes": lambda: by(checked.store.read),
-        "packed, read ahead, as floats": ahead,
+        "packed, later passes": lambda: by(checked.read),
+        "packed, later passes, read ahead": ahead,
     }
     rates: dict[str, list[float]] = {f"{name}{how}": [] for how in ("", ", cold") for name in sides}
-    print(f"{machine('cpu')}; {total:,} images of {data.image_shape}, {batches} batches of {BATCH} at random", flush=True)
+    print(
+        f"{machine('cpu')}; {total:,} images of {data.image_shape}, {batches} batches of {BATCH} at random", flush=True
+    )
     for _ in range(arguments.rounds):
         for how in ("", ", cold"):
             for name, run in sides.items():
@@ -353,12 +353,12 @@ def memory(arguments: argparse.Namespace, folder: Path) -> None:
     print(f"the packing process: at most {resident()[1]:,.0f} MB resident")
     forget(path)
     images = len(data.split("train")) // BATCH * BATCH
-    grown, most = watched(
-        ["train", "ae", "--data", str(path), "--run", str(run), "--networks", "dense", "--norm", "none",
-         "--width", "16", "--code-dim", "16", "--batch-size", str(BATCH), "--images", str(images), "--validate-every", str(images), "--checkpoint-every", str(images),
-         "--device", arguments.device],
-        run / "log.jsonl",
-    )  # fmt: skip
+    settings = {
+        "networks": "dense", "norm": "none", "width": 16, "code-dim": 16, "batch-size": BATCH, "images": images,
+        "validate-every": images, "checkpoint-every": images, "device": arguments.device,
+    }  # fmt: skip
+    flags = [f"--{name}={value}" for name, value in settings.items()]
+    grown, most = watched(["train", "ae", "--data", str(path), "--run", str(run), *flags], run / "log.jsonl")
     others, above = watched(["evaluate", str(run), "--metrics", "mse,codes", "--split", "test"], None)
     print(
         f"{arguments.gigabytes:g} GB: at most {max(most, above):,.0f} MB resident; along the epoch it changed by "
@@ -496,8 +496,8 @@ def preset(arguments: argparse.Namespace, folder: Path) -> None:
         assert all(torch.isfinite(value).all() for record in records for value in record.values.values())
         now, most = resident()
         print(
-            f"  {stage.resolution:4} px, batch {stage.batch_size:3}, from image {images:>11,} {what:10}: {seconds:6.2f} s "
-            f"an iteration, {now:6,.0f} MB resident, at most {most:6,.0f} MB",
+            f"  {stage.resolution:4} px, batch {stage.batch_size:3}, from image {images:>11,} {what:10}: "
+            f"{seconds:6.2f} s an iteration, {now:6,.0f} MB resident, at most {most:6,.0f} MB",
             flush=True,
         )
     trainer.feed.close()
