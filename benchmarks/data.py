@@ -77,8 +77,8 @@ LARGE = ("style-alae/ffhq1024", "stylegan/ffhq1024", "style-alae/bedroom256", "s
 NARROW: dict[str, dict[str, str]] = {
     "style-alae": {"width": "2", "most_channels": "32", "code_dim": "64"},
     "stylegan": {"width": "2", "most_channels": "32", "code_dim": "64"},
-    "patch-vae": {"width": "8"},
-    "trunk-vae": {"width": "8"},
+    "patch-vae": {"width": "16"},
+    "trunk-vae": {"width": "16"},
 }
 """What makes each model narrow."""
 GENAE = [sys.executable, "-m", "genae"]
