@@ -98,6 +98,15 @@ def test_a_changed_block_is_named_by_data(genae, capsys, folder_of_images):
     assert "block 0 (images 0 to 23) of x.genae is not what was packed; pack it again" in capsys.readouterr().err
 
 
+def test_blocks_of_the_cache_are_not_all_read_by_data(genae, capsys, folder_of_images, monkeypatch):
+    monkeypatch.setattr("genae.data.sources.SMALLEST", 1)
+    for _ in "ab":
+        assert genae("data", folder_of_images, "--size", "8") == 0
+        shown = " ".join(capsys.readouterr().out.split())
+        assert ".genae, read as uint8" in shown
+        assert "blocks are as they were packed" not in shown
+
+
 def test_training_from_a_packed_file_is_training_from_its_folder(genae, folder_of_images, tiny_flags):
     assert genae("pack", folder_of_images, "--size", "8", "--out", "x.genae") == 0
     flags = ["--images", "64", *tiny_flags]

@@ -11,7 +11,7 @@ def remembered(key: str, make: Callable[[], str]) -> str:
     """What ``make`` says, computed once; ``key`` changes with everything that it depends on."""
     path = cache_folder() / "facts" / hashlib.sha256(key.encode()).hexdigest()[:24]
     with suppress(OSError, UnicodeDecodeError):
-        return path.read_text()
+        return path.read_text(encoding="utf-8")
     said = make()
     with suppress(OSError):  # a cache that cannot be written to: it is computed again
         path.parent.mkdir(parents=True, exist_ok=True)
