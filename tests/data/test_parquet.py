@@ -54,6 +54,8 @@ def test_files_of_datasets(tmp_path: Path) -> None:
     assert data.names[11] == "train-00000-of-00002.parquet/0000001"
     alone = open_data(str(tmp_path / "data" / "train-{00000..00001}-of-00002.parquet"))
     assert [len(alone.split(name)) for name in ("train", "validation", "test")] == [17, 1, 2]
+    unlabelled = write(tmp_path / "test.parquet", {"image": images(range(3)), "label": [-1] * 3}, FEATURES)
+    assert open_data(str(unlabelled)).labels is None
 
 
 @pytest.mark.parametrize(

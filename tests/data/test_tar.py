@@ -89,6 +89,7 @@ def test_a_tar_of_a_folder_is_the_folder(folder_of_images: Path, tmp_path: Path)
     files = {f"./top/{file.relative_to(folder_of_images).as_posix()}": file.read_bytes()
              for file in sorted(folder_of_images.rglob("*.png"), reverse=True)}  # fmt: skip
     files |= {"./top/.hidden.png": b"no picture", "./top/cat/._0.png": b"no picture", "./top/notes.md": b"text"}
+    files |= {"./top/info.json": b"no label of any picture", "./other/cat.json": b"nor this"}
     packed, folder = open_data(str(tar(tmp_path / "a.tar", files))), open_data(str(folder_of_images))
     assert packed.names == folder.names
     assert packed.classes == ("cat", "dog")

@@ -3,7 +3,8 @@
 import json
 import tarfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -23,8 +24,6 @@ class _Member(NamedTuple):
     shard: Path
     start: int
     size: int
-    content: bytes | None
-    """Of a file that says a picture's class."""
 
 
 def find_in_tars(shards: Sequence[Path], where: str) -> Files:
@@ -35,21 +34,13 @@ def find_in_tars(shards: Sequence[Path], where: str) -> Files:
     file is the folder that it was made of, and in several the top folders are classes. Raises `GenaeError`.
     """
     names = short_names(shards)
-    above = [f"{name}/" if len(shards) > 1 else "" for name in names]
     members: dict[str, _Member] = {}
-    labels: dict[str, str] = {}
     splits: dict[str, str] = {}
-    described = False
-    for shard, folder, split in zip(shards, above, splits_of(names), strict=True):
-        for member in _members(shard):
-            name = folder + member.name
-            if member.content is None:
-                members[name], splits[name] = member, split
-                continue
-            described = True
-            label = _label(name, member.content)
-            if label:
-                labels[_sample(name)] = label
+    for shard, name, split in zip(shards, names, splits_of(names), strict=True):
+        above = f"{name}/" if len(shards) > 1 else ""
+        inside = {above + member.name: member for member in _members(shard)}
+        members |= inside
+        splits |= dict.fromkeys(inside, split)
 
     def read(name: str) -> bytes:
         member = members[name]
@@ -63,13 +54,20 @@ def find_in_tars(shards: Sequence[Path], where: str) -> Files:
     pictures = list(filter(is_picture, members))
     if not pictures:
         raise GenaeError(f"{where} holds no images; expected files such as 000.jpg, and 000.cls with its class")
+    samples = Counter(map(_sample, pictures))
+    described = {name: member for name, member in members.items() if _kind(name) and _sample(name) in samples}
     if len(shards) == 1 and not described:
-        top = common_folder(members)
-        inner = sorted(name.removeprefix(top) for name in members)
+        laid_out = list(filter(is_wanted, members))
+        top = common_folder(laid_out)
+        inner = sorted(name.removeprefix(top) for name in laid_out)
         tables = [name for name in inner if not is_picture(name)]
         return Files(where, list(filter(is_picture, inner)), lambda name: read(top + name), tables)
     if described:
-        _check_samples(pictures, where)
+        (sample, number), *_ = samples.most_common(1)
+        if number > 1:
+            one, other, *_ = (name for name in pictures if _sample(name) == sample)
+            raise GenaeError(f"{one} and {other} in {where} are one sample; expected one picture in each")
+        labels = _labels(described)
         by_name = {name: labels[_sample(name)] for name in pictures if _sample(name) in labels}
         note = "" if labels else f", whose .json files have no {', '.join(LABELS[:-1])} or {LABELS[-1]}"
     else:
@@ -86,16 +84,16 @@ def _members(shard: Path) -> Iterator[_Member]:
             while (header := archive.next()) is not None:
                 archive.members = []  # type: ignore[attr-defined]  # it would keep all of them
                 name = header.name.removeprefix("./")
-                says_class = _kind(name) != ""
-                if header.isreg() and not header.issparse() and (says_class or is_wanted(name)):
-                    file = archive.extractfile(header) if says_class else None
-                    yield _Member(name, shard, header.offset_data, header.size, file.read() if file else None)
+                if header.isreg() and not header.issparse() and (_kind(name) or is_wanted(name)):
+                    yield _Member(name, shard, header.offset_data, header.size)
             end = archive.offset
         with open(shard, "rb") as file:
             file.seek(end)
             if file.read(_BLOCK) != bytes(_BLOCK):  # tarfile takes a cut between two files for the end
                 raise tarfile.ReadError(f"it is cut or damaged after {end:,} bytes")
-    except (tarfile.TarError, OSError) as error:
+    except OSError as error:
+        raise GenaeError(f"{shard} cannot be read: {cause(error)}") from None
+    except tarfile.TarError as error:
         with open(shard, "rb") as file:
             start = file.read(2)
         if start in _COMPRESSED:
@@ -103,6 +101,19 @@ def _members(shard: Path) -> Iterator[_Member]:
                 f"{shard} is compressed with {_COMPRESSED[start]}, which cannot be read in any order; decompress it"
             ) from None
         raise GenaeError(f"{shard} is not a readable tar file: {cause(error)}; copy it again") from None
+
+
+def _labels(described: Mapping[str, _Member]) -> dict[str, str]:
+    """The classes that files say, by their samples."""
+    labels = {}
+    for shard, group in groupby(described.items(), key=lambda item: item[1].shard):
+        with open(shard, "rb") as file:
+            for name, member in group:
+                file.seek(member.start)
+                label = _label(name, file.read(member.size))
+                if label:
+                    labels[_sample(name)] = label
+    return labels
 
 
 def _kind(name: str) -> str:
@@ -132,10 +143,3 @@ def _label(name: str, content: bytes) -> str:
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         raise GenaeError(f"{name} says the class {str(value)[:40]!r}; expected a whole number or a text")
     return str(value)
-
-
-def _check_samples(pictures: Sequence[str], where: str) -> None:
-    (sample, number), *_ = Counter(map(_sample, pictures)).most_common(1)
-    if number > 1:
-        both = [name for name in pictures if _sample(name) == sample]
-        raise GenaeError(f"{both[0]} and {both[1]} in {where} are one sample; expected one picture in each")
