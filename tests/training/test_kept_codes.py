@@ -10,7 +10,7 @@ from filelock import FileLock
 from torch import Tensor
 
 from genae.errors import GenaeError
-from genae.rows import FileRows
+from genae.rows import FileRows, header_of
 from genae.training import kept_codes as module
 from genae.training.kept_codes import kept_codes
 
@@ -69,10 +69,12 @@ def test_what_is_behind_the_flushed_rows_is_not_believed(tmp_path: Path, monkeyp
     (tmp_path / "a.npy.20.part").write_bytes(b"older")
     assert torch.equal(kept(path, starts)[:], ROWS)
     assert starts == [0, 40]
-    path.unlink()
-    (tmp_path / "a.npy.50.part").write_bytes(b"cut")
-    assert torch.equal(kept(path, starts)[:], ROWS)
-    assert starts == [0, 40, 0], "a file that is too short for its name is begun anew"
+    assert [file.name for file in tmp_path.iterdir()] == ["a.npy"]
+    for damaged in (header_of((100, 3)) + bytes(12), header_of((100, 4)) + bytes(1000)):
+        path.unlink()
+        (tmp_path / "a.npy.50.part").write_bytes(damaged)
+        assert torch.equal(kept(path, starts)[:], ROWS)
+        assert starts.pop() == 0, "what is too short for its name, or of another shape, is begun anew"
 
 
 def test_a_second_process_waits_for_the_first(tmp_path: Path) -> None:

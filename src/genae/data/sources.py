@@ -1,7 +1,7 @@
 """Images from wherever a user has them: a name, a folder, a zip of it, or arrays."""
 
 import math
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -105,11 +105,10 @@ class ImageData:
             raise GenaeError(f"{self.name} has no split {name!r}; {nearest(str(name), (*self.splits, 'all'))}")
         return self.splits[name]
 
-    def directions(self) -> dict[str, Tensor]:
-        """Every named boolean [N] that a direction can be learned from: attributes, then one per class."""
-        if self.labels is None:
-            return dict(self.attributes)
-        return self.attributes | {name: self.labels == number for number, name in enumerate(self.classes)}
+    def directions(self) -> "Directions":
+        """Every named boolean [N] that a direction can be learned from: attributes, then one per class, each made when
+        it is asked for."""
+        return Directions(self)
 
     def describe(self) -> list[str]:
         """What was found, what was done to it, and what models will see, one clause each."""
@@ -137,6 +136,36 @@ class ImageData:
             return self
         size = sum(self.store.nbytes >> 2 * level for level in range(levels + 1))
         return replace(self, store=self.store.to(device, levels)) if has_room(device, size) else self
+
+
+class Directions(Mapping[str, Tensor]):
+    """`ImageData.directions`. A thousand classes of a million images would take a gigabyte at once."""
+
+    def __init__(self, data: ImageData) -> None:
+        self._data = data
+        classes = () if data.labels is None else data.classes
+        self._numbers: dict[str, int | None] = dict.fromkeys(data.attributes) | {c: n for n, c in enumerate(classes)}
+
+    def __getitem__(self, name: str) -> Tensor:
+        number = self._numbers[name]
+        if number is None or self._data.labels is None:
+            return self._data.attributes[name]
+        return self._data.labels == number
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._numbers)
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def counts(self, indices: Tensor) -> dict[str, int]:
+        """How many of the images with these indices each of them is true of."""
+        counts = {name: int(has[indices].sum()) for name, has in self._data.attributes.items()}
+        if self._data.labels is not None:
+            classes = self._data.classes
+            of_classes = torch.bincount(self._data.labels[indices], minlength=len(classes)).tolist()
+            counts |= dict(zip(classes, of_classes, strict=True))
+        return counts
 
 
 Source = str | Path | np.ndarray | Tensor | Sequence[str | Path | Image.Image]

@@ -80,13 +80,16 @@ def features_of(
     """The images ``indices`` of ``data`` -> features [len(indices), d] of each of `layers`' names, on the CPU."""
     device = next(model.parameters()).device
     read = layers(model, names)
-    rows: list[list[Tensor]] = []
-    batch = batch_for(model)
+    whole: list[Tensor] = []
+    done, batch = 0, batch_for(model)
 
     def look(stored: Tensor) -> list[Tensor]:
         return read(data.converted(sent(stored, device)))
 
     for features in distributed.in_order(indices.split(batch), data.stored, look):
-        rows.append(features)
-        progress(f"features of the {what}", min(len(rows) * batch, len(indices)), len(indices))
-    return [torch.cat(columns) for columns in zip(*rows, strict=True)]
+        whole = whole or [part.new_empty(len(indices), *part.shape[1:]) for part in features]
+        for rows, part in zip(whole, features, strict=True):
+            rows[done : done + len(part)] = part
+        done = min(done + batch, len(indices))
+        progress(f"features of the {what}", done, len(indices))
+    return whole

@@ -83,11 +83,10 @@ class Session:
         """Whether `atlas` is there already."""
         return (split, count, method) in self._atlases
 
-    def attributes(self) -> dict[str, Tensor]:
-        """Every named boolean [N] of the run's data that both some and not all training images have."""
+    def attributes(self) -> list[str]:
+        """The name of everything in the run's data that both some and not all training images have."""
         train = self.data.split("train")
-        named = self.data.directions()
-        return {name: has for name, has in named.items() if has[train].any() and not has[train].all()}
+        return [name for name, count in self.data.directions().counts(train).items() if 0 < count < len(train)]
 
     def saved_directions(self) -> list[str]:
         """Names of the directions that were saved to the run."""
@@ -192,7 +191,7 @@ def described(session: Session, run: str) -> dict[str, object]:
     model = session.model
     why, attributes, splits = "", list[str](), {}
     try:
-        attributes = list(session.attributes())
+        attributes = session.attributes()
         splits = {name: len(session.data.split(name)) for name in SPLITS}
     except GenaeError as error:
         why = str(error)
