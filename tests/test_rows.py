@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from genae.errors import GenaeError
-from genae.rows import HEADER, FileRows, Through, as_bytes, filled, header_of, in_parts, mean_and_covariance
+from genae.rows import HEADER, Through, as_bytes, filled, header_of, in_parts, mean_and_covariance
+from genae.storage import FileRows
 
 
 @pytest.fixture
@@ -58,7 +59,7 @@ def test_files_of_other_kinds_and_cut_ones_are_refused(tmp_path: Path, rows: tor
         with pytest.raises(GenaeError, match=r"a\.npy does not hold rows of numbers"):
             FileRows(path)
     path.write_bytes(b"no array")
-    with pytest.raises(GenaeError, match="damaged, cut or of another kind"):
+    with pytest.raises(GenaeError, match="damaged or of another kind"):
         FileRows(path)
     np.save(path, rows.numpy())
     read = FileRows(path)
@@ -67,6 +68,6 @@ def test_files_of_other_kinds_and_cut_ones_are_refused(tmp_path: Path, rows: tor
     with pytest.raises(GenaeError, match=r"a\.npy is not a readable NumPy file"):
         FileRows(path)
     with pytest.raises(GenaeError, match=r"a\.npy was changed while it was read"):
-        read[:5]
+        read[95:]
     with pytest.raises(ValueError, match="1 rows came; expected 3"):
         filled([rows[:1]], 3)

@@ -1,15 +1,11 @@
-"""Rows that are read when they are needed: tensors, files of codes, and what a function makes of either."""
+"""Rows that are read when they are needed: tensors, files (`storage.FileRows`), and what a function makes of either."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from typing import NamedTuple, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
-
-from genae.errors import GenaeError
 
 CHUNK = 32_000_000
 """Bytes of float32 that are read at a time."""
@@ -97,42 +93,6 @@ class Through:
         """[B, width]."""
         with torch.no_grad():
             return self._function(self._rows[which])
-
-
-class FileRows:
-    """The rows of a ``.npy`` file, as float32.
-
-    The file is mapped into memory while a part of it is copied, and no longer: resident memory does not grow with what
-    was read, and nothing can write into the file. Raises `GenaeError` for other files, and for one that was cut.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        try:
-            mapped = np.load(path, mmap_mode="r", allow_pickle=False)
-        except FileNotFoundError:
-            raise GenaeError(f"{path} is not a readable NumPy file: there is no such file") from None
-        except (ValueError, OSError, EOFError) as error:
-            # NumPy's words about pickles advise to run their code.
-            why = "it is damaged, cut or of another kind" if "pickle" in str(error) else error
-            raise GenaeError(f"{path} is not a readable NumPy file: {why}") from None
-        if not isinstance(mapped, np.memmap) or mapped.dtype.kind not in "iuf" or not mapped.flags.c_contiguous:
-            raise GenaeError(f"{path} does not hold rows of numbers, one after the other")
-        self.shape: tuple[int, ...] = mapped.shape
-        self._dtype = mapped.dtype
-        self._offset = mapped.offset
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, which: slice | Tensor, /) -> Tensor:
-        """[B, ...] float32, in memory of their own."""
-        try:
-            mapped = np.memmap(self.path, self._dtype, "r", self._offset, self.shape)
-        except (ValueError, OSError) as error:
-            raise GenaeError(f"{self.path} was changed while it was read: {error}") from None
-        part = mapped[which if isinstance(which, slice) else which.numpy()]
-        return torch.from_numpy(np.array(part, np.float32, order="C"))
 
 
 class Stream(NamedTuple):

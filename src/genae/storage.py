@@ -28,7 +28,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from genae.errors import GenaeError
-from genae.rows import MAGIC, FileRows, Rows, Stream, as_bytes, header_of, in_parts
+from genae.rows import MAGIC, Rows, Stream, as_bytes, header_of, in_parts
 
 FORMAT = "genae-1"
 WRITER = "genae"
@@ -279,6 +279,42 @@ class PlacedFile:
             data = os.read(self._handle, len(memory))
         memory[: len(data)] = data
         return len(data)
+
+
+class FileRows:
+    """The rows of a ``.npy`` file, as float32: `Rows`.
+
+    What was read stays in the system's cache and not in this process: resident memory does not grow, as it would with
+    a file that is mapped. Raises `GenaeError` for other files, and for one that was cut.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        mapped = load_numpy(path, mapped=True).get("images")
+        if not isinstance(mapped, np.memmap) or mapped.dtype.kind not in "iuf" or not mapped.flags.c_contiguous:
+            raise GenaeError(f"{path} does not hold rows of numbers, one after the other")
+        self.shape: tuple[int, ...] = mapped.shape
+        self._dtype = mapped.dtype
+        self._offset = mapped.offset
+        self._file = PlacedFile(path)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, which: slice | Tensor, /) -> Tensor:
+        """[B, ...] float32."""
+        numbers = range(len(self))[which] if isinstance(which, slice) else which.tolist()
+        rows = np.empty((len(numbers), *self.shape[1:]), self._dtype)
+        memory, size = rows.reshape(-1).view(np.uint8).data, rows.nbytes // max(1, len(numbers))
+        try:
+            if isinstance(numbers, range) and numbers.step == 1:
+                self._file.fill(memory, self._offset + size * numbers.start)
+            else:
+                for place, number in enumerate(numbers):
+                    self._file.fill(memory[place * size : (place + 1) * size], self._offset + size * number)
+        except (OSError, EOFError) as error:
+            raise GenaeError(f"{self.path} was changed while it was read: {error}") from None
+        return torch.from_numpy(rows.astype(np.float32, copy=False))
 
 
 def save_arrays(path: Path, arrays: Mapping[str, Tensor | Stream], **texts: str | Sequence[str]) -> None:

@@ -9,7 +9,7 @@ import torch
 from genae.errors import GenaeError
 from genae.latent import directions
 from genae.latent.directions import direction, separating_direction
-from genae.rows import FileRows
+from genae.storage import FileRows
 
 
 def test_direction_is_the_difference_of_means() -> None:

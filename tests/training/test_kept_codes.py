@@ -10,7 +10,8 @@ from filelock import FileLock
 from torch import Tensor
 
 from genae.errors import GenaeError
-from genae.rows import FileRows, header_of
+from genae.rows import header_of
+from genae.storage import FileRows
 from genae.training import kept_codes as module
 from genae.training.kept_codes import kept_codes
 

@@ -20,9 +20,8 @@ from genae.errors import GenaeError
 from genae.model import Model, load
 from genae.priors import PRIORS
 from genae.protocol import Part, Prior
-from genae.rows import FileRows
 from genae.settings.presets import FITTED
-from genae.storage import load_tensors, save_tensors
+from genae.storage import FileRows, load_tensors, save_tensors
 from genae.training import prior_fit
 from genae.training.config import Config
 from genae.training.prior_fit import Fit, fit_to_codes
@@ -254,7 +253,7 @@ def test_codes_without_a_run_are_in_a_file_that_goes_with_them(run: Path) -> Non
 PEAK = """
 import resource, sys, torch
 from pathlib import Path
-from genae.rows import FileRows
+from genae.storage import FileRows
 from genae.training import prior_fit
 from genae.training.prior_fit import Fit, fit_to_codes
 from genae.priors import k_means, mixture

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from genae import distributed
 from genae.progress import Progress, silent
-from genae.rows import HEADER, FileRows, as_bytes, header_of
-from genae.storage import expect_disk, flush_folder, replace
+from genae.rows import HEADER, as_bytes, header_of
+from genae.storage import FileRows, expect_disk, flush_folder, replace
 
 FLUSH_EVERY = 30.0
 """Seconds after which what was written is flushed, so that it need not be computed again."""
