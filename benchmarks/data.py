@@ -43,6 +43,7 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -152,7 +153,8 @@ def resident(process: int | str = "self") -> tuple[float, float]:
 
 def begin_anew() -> None:
     """From here on `resident` gives the most of what follows."""
-    Path("/proc/self/clear_refs").write_text("5")
+    with suppress(OSError):  # where that is not allowed, it is the most since the process began
+        Path("/proc/self/clear_refs").write_text("5")
 
 
 def show(rates: dict[str, list[float]], base: str) -> None:
@@ -327,11 +329,13 @@ def watched(command: Sequence[str], log: Path | None) -> tuple[float, float]:
         most = max(most, peak)
         if time.monotonic() - said >= 10 and now:
             said = time.monotonic()
-            done = ""
-            if log and log.exists():
-                logged = [json.loads(line) for line in log.read_text().splitlines()]
-                done = f", {max((line.get('images', 0) for line in logged), default=0):,} images"
-            seen.append(now)
+            images = None
+            if log:
+                logged = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+                images = max((line.get("images", 0) for line in logged), default=0)
+            if images != 0:  # before the first line of the log it is only beginning
+                seen.append(now)
+            done = "" if images is None else f", {images:,} images"
             print(f"  {said - begun:4.0f} s{done}: {now:7,.0f} MB resident, at most {most:,.0f} MB", flush=True)
     if process.returncode:
         raise SystemExit(f"genae {command[0]} ended with status {process.returncode}")
