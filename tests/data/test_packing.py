@@ -135,6 +135,26 @@ def test_a_journal_that_was_cut_short_is_believed_as_far_as_it_goes(lost: int, o
     assert out.read_bytes() == uninterrupted
 
 
+def test_a_journal_without_one_of_its_lines_is_believed_up_to_there(out: Path, uninterrupted: bytes) -> None:
+    interrupt(out)
+    lines = beside(out, "journal").read_bytes().splitlines(keepends=True)
+    beside(out, "journal").write_bytes(b"".join(lines[:3] + lines[4:]))
+    store = Pictures()
+    pack(packable(store), out, levels=True)
+    assert store.begun == [8], "behind two blocks"
+    assert out.read_bytes() == uninterrupted
+
+
+def test_ctrl_c_keeps_what_was_not_flushed_yet(out: Path, uninterrupted: bytes, monkeypatch) -> None:
+    monkeypatch.setattr(packing, "COMMIT_BYTES", 10**9)
+    monkeypatch.setattr(packing, "COMMIT_SECONDS", 10**9)
+    interrupt(out)
+    store = Pictures()
+    pack(packable(store), out, levels=True)
+    assert store.begun == [20]
+    assert out.read_bytes() == uninterrupted
+
+
 def test_another_source_is_begun_anew_and_said(out: Path, uninterrupted: bytes, notes: list[str]) -> None:
     interrupt(out)
     store = Pictures()
