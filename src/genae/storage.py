@@ -243,8 +243,6 @@ class PlacedFile:
         self._handle = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         weakref.finalize(self, os.close, self._handle)
         self._lock = threading.Lock()
-        self._at_once = getattr(os, "RWF_NOWAIT", None)
-        """Flag of Linux: read only what is in memory. None where that cannot be asked."""
 
     def size(self) -> int:
         """Bytes."""
@@ -259,17 +257,10 @@ class PlacedFile:
                 raise EOFError
             done += read
 
-    def fill_from_cache(self, memory: memoryview, offset: int) -> int:
-        """Read the first bytes that the system has in memory, without a disk; how many they were, perhaps none."""
-        if self._at_once is None:
-            return 0
-        try:
-            return os.preadv(self._handle, [memory], offset, self._at_once)
-        except BlockingIOError:
-            return 0
-        except OSError:  # this file system knows no such flag
-            self._at_once = None
-            return 0
+    def will_need(self, offset: int, count: int) -> None:
+        """Let the system fetch ``count`` bytes from the disk meanwhile, where it takes such advice."""
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(self._handle, offset, count, os.POSIX_FADV_WILLNEED)
 
     def _read(self, memory: memoryview, offset: int) -> int:
         if hasattr(os, "preadv"):

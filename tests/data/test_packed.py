@@ -12,7 +12,6 @@ import pytest
 import torch
 from safetensors.numpy import load_file, save_file
 
-from genae import storage
 from genae.data import packed, packing
 from genae.data.packed import PackedStore, open_packed
 from genae.data.raw import Raw
@@ -121,18 +120,13 @@ def test_levels_end_at_an_odd_side_and_at_four_pixels() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("way", ["nothing in the cache", "no such flag", "no preadv"])
-def test_each_way_of_reading_gives_the_same(way: str, pack_pixels, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("lacking", ["", "posix_fadvise", "preadv"])
+def test_each_way_of_reading_gives_the_same(lacking: str, pack_pixels, monkeypatch: pytest.MonkeyPatch) -> None:
     pixels = pixels_of()
     store = pack_pixels(pixels)
-    if way == "nothing in the cache":
-        monkeypatch.setattr(storage.PlacedFile, "fill_from_cache", lambda *_: 0)
-        monkeypatch.setattr(packed, "PIECE", 100)  # a row in two pieces
-    elif way == "no such flag":
-        store._file._at_once = 1 << 20
-    else:
-        monkeypatch.delattr(os, "preadv")
-        store._file._at_once = None
+    monkeypatch.setattr(packed, "PIECE", 100)  # a row is hashed in two
+    if lacking:
+        monkeypatch.delattr(os, lacking)
     order = torch.randperm(COUNT, generator=torch.Generator().manual_seed(1))
     with ThreadPoolExecutor(8) as pool:
         read = list(pool.map(store.read, order.split(7)))

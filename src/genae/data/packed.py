@@ -9,10 +9,8 @@ written, and the images come first, so rows are written in place while pictures 
 import hashlib
 import json
 import math
-import os
 import threading
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -24,6 +22,8 @@ from torch import Tensor
 
 from genae.data.raw import Raw
 from genae.data.store import Store, frame_hash
+from genae.data.transfer import THREADS
+from genae.distributed.ahead import loaded_ahead
 from genae.errors import GenaeError
 from genae.progress import Progress, silent
 from genae.storage import PlacedFile
@@ -35,9 +35,7 @@ PAGE = 4096
 BLOCK = 4_000_000
 """Bytes of rows, at most, that have a hash of their own; at least one row."""
 PIECE = 1_000_000
-"""Bytes that one thread reads at a time."""
-THREADS = 16
-"""Reading what is not in the system's cache: a disk is asked for as many rows at once."""
+"""Bytes of a block that are hashed at a time."""
 REMEDY = "pack it again"
 LONGEST_HEADER = 100_000_000
 SMALLEST_SIDE = 4
@@ -241,7 +239,6 @@ class PackedStore(Store):
         """Bytes that were read and are still to be checked for, so that the first read of a level checks a block."""
         self._next = [0] * (layout.levels + 1)
         self._broken: GenaeError | None = None
-        self._pool: tuple[int, ThreadPoolExecutor] | None = None
 
     def __len__(self) -> int:
         return self.layout.count
@@ -252,7 +249,7 @@ class PackedStore(Store):
         return {0: "", 1: ", halved once"}.get(self.levels, f", halved {self.levels} times")
 
     def read(self, indices: Tensor, halvings: int = 0) -> Tensor:
-        """Images [B, C, H, W]; several threads read what is not in the system's cache."""
+        """Images [B, C, H, W]."""
         shape, row = self.layout.shape_of(halvings), self.layout.row_bytes(halvings)
         values = np.empty((len(indices), *shape), self.layout.dtype)
         if len(indices):
@@ -279,33 +276,18 @@ class PackedStore(Store):
         Raises `GenaeError` that names the first block that differs.
         """
         blocks = [(level, block) for level in range(self.levels + 1) for block in range(self.layout.blocks(level))]
-        for done, error in enumerate(self._threads().map(lambda one: self._error_of(*one), blocks)):
+        for done, error in enumerate(loaded_ahead(blocks, lambda one: self._error_of(*one), THREADS, 2 * THREADS)):
             if error:
                 raise error
             progress(f"checking the blocks of {self.path.name}", done + 1, len(blocks))
         return len(blocks)
 
-    def _threads(self) -> ThreadPoolExecutor:
-        """Of this process: those of a process that was copied by a fork did not come with it."""
-        with self._lock:
-            if self._pool is None or self._pool[0] != os.getpid():
-                self._pool = os.getpid(), ThreadPoolExecutor(THREADS, "reading")
-            return self._pool[1]
-
     def _fill(self, parts: list[tuple[memoryview, int]], level: int) -> None:
-        """Read bytes at their places: at once what the system has in memory, the rest by several threads."""
-        left: list[tuple[memoryview, int]] = []
+        """Read bytes at their places; the system is told of all of them first, so that a disk fetches them together."""
         for memory, offset in parts:
-            done = self._file.fill_from_cache(memory, offset)
-            if done < len(memory):
-                left += [(memory[i : i + PIECE], offset + i) for i in range(done, len(memory), PIECE)]
-        if len(left) < 2:
-            for part in left:
-                self._fill_part(*part, level)
-            return
-        left.sort(key=lambda part: part[1])
-        for _ in self._threads().map(lambda part: self._fill_part(part[0], part[1], level), left):
-            pass
+            self._file.will_need(offset, len(memory))
+        for memory, offset in parts:
+            self._fill_part(memory, offset, level)
 
     def _fill_part(self, memory: memoryview, offset: int, level: int) -> None:
         try:
