@@ -84,7 +84,9 @@ def test_every_metric_of_a_run_is_measured_in_it(
     for weight in lpips.parameters():
         nn.init.normal_(weight, std=0.05)
     network = nn.Conv2d(1, 2, 3).to(device)
-    features = FeatureNetwork("a", "a", "", "none", lambda images: (network(images.float()).flatten(1), None))
+    features = FeatureNetwork(
+        "a", "a", "", "none", lambda images: (network(images.to(device).float()).flatten(1), None)
+    )
     monkeypatch.setattr(Networks, "lpips", lpips)
     monkeypatch.setattr(Networks, "_open", lambda *_: features)
     metrics = ["mse", "ssim", "lpips", "ppl", "fpl", "fd", "nearest", "codes", "svm", "knn"]
