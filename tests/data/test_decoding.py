@@ -12,7 +12,7 @@ import simplejpeg
 import torch
 from PIL import Image, PngImagePlugin
 
-from genae.data.decoding import read_header, read_picture
+from genae.data.decoding import plain_jpeg, read_header, read_picture
 from genae.data.sources import open_data
 from tests.reading import pixels_of
 
@@ -111,7 +111,12 @@ def test_jpegs_have_the_pixels_that_pillow_gives(decoded_quickly: list[bytes]) -
         assert np.array_equal(picture.pixels.numpy(), by_pillow(data))
         assert picture.channels == len(picture.pixels)
         assert np.array_equal(read_picture(data, 3).pixels.numpy(), by_pillow(data, "RGB"))
-    assert len(decoded_quickly) == 2 * len(files)
+        assert read_header(data).plain_jpeg
+        for channels in (None, 3):
+            pixels = plain_jpeg(data, channels)
+            assert pixels is not None
+            assert np.array_equal(pixels.numpy(), by_pillow(data, "RGB" if channels else None))
+    assert len(decoded_quickly) == 4 * len(files)
 
 
 def test_jpegs_that_pillow_decodes(decoded_quickly: list[bytes]) -> None:
@@ -122,6 +127,7 @@ def test_jpegs_that_pillow_decodes(decoded_quickly: list[bytes]) -> None:
     ink = io.BytesIO()
     Image.fromarray(pixels).convert("CMYK").save(ink, "jpeg")
     assert np.array_equal(read_picture(ink.getvalue()).pixels.numpy(), by_pillow(ink.getvalue(), "RGB"))
+    assert not read_header(ink.getvalue()).plain_jpeg
     exif = Image.Exif()
     exif[0x0112] = 3  # upside down
     turned = jpeg(pixels, exif=exif)

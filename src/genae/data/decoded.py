@@ -19,6 +19,7 @@ from genae.data.decoding import (
     bring_to,
     channel_conversion,
     formats_name,
+    plain_jpeg,
     read_header,
     read_picture,
     to_8_bits,
@@ -48,6 +49,8 @@ class Preparation(NamedTuple):
     """Wanted for pictures of 8 bits; deeper ones keep theirs unless counts are mixed."""
     mixed_channels: bool
     to_8_bits: bool
+    plain_jpegs: bool = False
+    """Whether all are plain JPEG files, whose headers need not be looked at again."""
 
 
 class DecodedStore(Store):
@@ -109,7 +112,9 @@ class DecodedStore(Store):
         """The pixels [C, H, W] of a file, or why it is unreadable."""
         how = self.how
         try:
-            pixels = read_picture(self.files.read(name), how.channels).pixels
+            data = self.files.read(name)
+            plain = plain_jpeg(data, how.channels) if how.plain_jpegs and isinstance(data, bytes) else None
+            pixels = read_picture(data, how.channels).pixels if plain is None else plain
             if how.size:
                 pixels = resize(pixels, how.size, how.fit)
             if how.to_8_bits and pixels.dtype != torch.uint8:
@@ -239,7 +244,8 @@ class _Survey:
         mixed = mixed or (to_8_bits and self.channels is not None)
         channels = self.channels if mixed and self.channels else next(iter(self.counts))
         first = next(iter(self.sizes))
-        how = Preparation(self.size, fit, self.channels, mixed, to_8_bits)
+        plain = all(header.plain_jpeg for header in self.headers)
+        how = Preparation(self.size, fit, self.channels, mixed, to_8_bits, plain)
         dtype = torch.uint8 if to_8_bits or torch.uint8 in self.types else torch.float32
         store = DecodedStore(self.files, self.names, (channels, *(self.size or first)), dtype, how)
         resized = bool(self.size) and set(self.sizes) != {self.size}

@@ -42,6 +42,8 @@ class Header(NamedTuple):
     format: str
     wide: bool = False
     """Whether its integers exceed 16 bits."""
+    plain_jpeg: bool = False
+    """Whether `plain_jpeg` can decode it."""
 
 
 def read_picture(source: bytes | Image.Image, channels: int | None = None) -> Picture:
@@ -76,7 +78,8 @@ def read_header(source: bytes | Image.Image) -> Header:
         deep = opened.mode.startswith("I;16")
         if (deep or opened.mode in _PLAIN) and not _is_turned(opened, source):
             dtype = torch.int32 if deep else torch.float32 if opened.mode == "F" else torch.uint8
-            return Header(len(opened.getbands()), opened.height, opened.width, dtype, name)
+            plain = opened.format == "JPEG" and opened.mode in ("L", "RGB")
+            return Header(len(opened.getbands()), opened.height, opened.width, dtype, name, plain_jpeg=plain)
         return _header_of(_decoded(opened, None))
 
 
@@ -109,10 +112,23 @@ def _decode_jpeg(opened: Image.Image, data: bytes, channels: int | None) -> Tens
 
     None for what Pillow must judge or convert: damaged files, other colours, orientations, grey from RGB.
     """
-    wanted = MODES.get(channels, opened.mode) if channels is not None else opened.mode
-    if opened.format != "JPEG" or (opened.mode, wanted) not in (("L", "L"), ("L", "RGB"), ("RGB", "RGB")):
+    if opened.format != "JPEG" or opened.mode not in ("L", "RGB") or opened.getexif().get(_ORIENTATION, 1) != 1:
         return None
-    if opened.getexif().get(_ORIENTATION, 1) != 1:
+    return _jpeg_pixels(data, opened.mode, channels)
+
+
+def plain_jpeg(data: bytes, channels: int | None) -> Tensor | None:
+    """The pixels of `read_picture`, of a file whose `Header` says that it is a plain JPEG; None as `_decode_jpeg`."""
+    try:
+        _, _, colours, _ = simplejpeg.decode_jpeg_header(data)
+    except ValueError:
+        return None
+    return _jpeg_pixels(data, "L" if colours == "Gray" else "RGB", channels)
+
+
+def _jpeg_pixels(data: bytes, mode: str, channels: int | None) -> Tensor | None:
+    wanted = MODES.get(channels, mode) if channels is not None else mode
+    if (mode, wanted) not in (("L", "L"), ("L", "RGB"), ("RGB", "RGB")):
         return None
     try:
         array = simplejpeg.decode_jpeg(data, "GRAY" if wanted == "L" else "RGB")  # refuses what libjpeg only warns of

@@ -439,6 +439,8 @@ class _Packing:
 
 def halved(rows: np.ndarray, levels: int) -> Iterator[np.ndarray]:
     """Images [B, C, H, W] -> halved 1, 2, ... times: means of their pixels, rounded once, half to even; but floats."""
+    if not levels:
+        return
     exact = {"uint8": torch.int32, "uint16": torch.int64, "float32": torch.float64}[rows.dtype.name]
     sums = torch.from_numpy(rows.astype(np.int32) if rows.dtype == np.uint16 else rows).to(exact)
     for level in range(1, levels + 1):
