@@ -260,7 +260,8 @@ class PlacedFile:
     def will_need(self, offset: int, count: int) -> None:
         """Let the system fetch ``count`` bytes from the disk meanwhile, where it takes such advice."""
         if hasattr(os, "posix_fadvise"):
-            os.posix_fadvise(self._handle, offset, count, os.POSIX_FADV_WILLNEED)
+            with suppress(OSError):  # of a file system that takes none
+                os.posix_fadvise(self._handle, offset, count, os.POSIX_FADV_WILLNEED)
 
     def _read(self, memory: memoryview, offset: int) -> int:
         if hasattr(os, "preadv"):

@@ -144,6 +144,12 @@ def test_keys_differ_with_files_and_options(other: tuple) -> None:
     assert key_of(*other) != key_of("x", FACTS, {"size": 8})
 
 
+def test_keys_differ_with_versions(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = key_of("x", FACTS, {})
+    monkeypatch.setattr(cache.version, "VERSION", "100.0")
+    assert key_of("x", FACTS, {}) != before
+
+
 @pytest.fixture
 def keep(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Raw | None]:
     """``keep("a", 3, at=7)``: a file of 3 MB, used at second 7. The disk has room, the limit is 10 MB."""
@@ -165,7 +171,7 @@ def test_what_was_not_used_for_longest_makes_room(keep, notes: list[str]) -> Non
     assert keep("d", 5, at=40)
     assert [file.stem for file in in_cache()] == ["a", "d"], "8 of 10 MB"
     assert keep("e", 11) is None
-    assert "e is decoded by every command, because the cache has no room (0.0 GB decoded" in notes[-1]
+    assert "e is decoded by every command, because the cache cannot hold it (0.0 GB decoded" in notes[-1]
     assert [file.stem for file in in_cache()] == ["a", "d"], "nothing is removed for what has no room"
 
 
@@ -191,7 +197,7 @@ def test_a_disk_that_fills_up_meanwhile_is_no_room(notes: list[str]) -> None:
         raise packing.NoRoomError("the disk is full")
 
     assert cached("a", "photos", MB, make) is None
-    assert "photos is decoded by every command, because the cache has no room (the disk is full)" in notes[-1]
+    assert "photos is decoded by every command, because the cache cannot hold it (the disk is full)" in notes[-1]
     assert not list((cache_folder() / "decoded").glob("a.genae*"))
 
 
@@ -221,4 +227,4 @@ def test_a_limit_that_is_none(text: str, folder_of_images: Path, monkeypatch: py
 def test_a_cache_that_cannot_be_written_is_done_without(folder_of_images: Path, notes: list[str]) -> None:
     cache_folder().write_bytes(b"a file is in the way")
     assert len(open_data(folder_of_images)) == 24
-    assert "the cache has no room" in notes[-1]
+    assert "the cache cannot hold it (" in notes[-1]

@@ -18,6 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 import genae as package
+from genae import storage
 from genae.data import packed, packing
 from genae.data.decoded import DecodedStore
 from genae.data.packed import open_packed
@@ -106,6 +107,23 @@ def test_what_was_interrupted_goes_on_and_gives_the_same_bytes(out: Path, uninte
     assert store.begun == [20], "behind five whole blocks of 4"
     assert out.read_bytes() == uninterrupted
     assert [path.name for path in out.parent.iterdir()] == ["x.genae"], "nothing is left beside it"
+
+
+def test_what_is_packed_stays_when_its_check_is_interrupted(
+    out: Path, uninterrupted: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    interrupt(out)
+    with monkeypatch.context() as patch:
+        patch.setattr(storage.PlacedFile, "fill", fill)
+        with pytest.raises(KeyboardInterrupt):
+            pack(packable(Pictures()), out, levels=True)
+    store = Pictures()
+    pack(packable(store), out, levels=True)
+    assert store.begun == [20]
+    assert out.read_bytes() == uninterrupted
 
 
 @pytest.mark.parametrize(("place", "begins"), [(0, 0), (5, 4), (19, 16)])

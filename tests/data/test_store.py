@@ -10,6 +10,7 @@ from PIL import Image
 
 from genae.data import arrays, sources
 from genae.data.decoded import DecodedStore
+from genae.data.remembered import remembered
 from genae.data.sources import open_data
 from genae.data.store import MemoryStore, PreparedStore, SubsetStore
 from genae.errors import GenaeError
@@ -43,6 +44,14 @@ def test_pictures_without_room_are_decoded_when_asked_for(folder_of_images: Path
     assert not read_counts, "what is known of files is remembered"
     in_memory = sources.replace(data, store=MemoryStore(pixels_of(data)))
     assert in_memory.digest == digest
+
+
+def test_a_fact_that_is_being_written_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GENAE_CACHE", str(tmp_path))
+    assert remembered("key", lambda: "a") == remembered("key", lambda: "b") == "a"
+    (file,) = (tmp_path / "facts").iterdir()
+    file.write_bytes(b"")
+    assert remembered("key", lambda: "c") == "c"
 
 
 def test_a_changed_file_is_read_again(folder_of_images: Path, read_counts: list[int]) -> None:

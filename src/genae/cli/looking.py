@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from genae.settings.presets import Preset
 
 
+SOURCE = "A name, a folder, or a .zip, .tar, .parquet, picture, array or packed file."
+
+
 @app.command("data", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-def inspect(
-    context: typer.Context, source: Annotated[str, typer.Argument(help="A name, folder, .zip, picture or array.")]
-) -> None:
+def inspect(context: typer.Context, source: Annotated[str, typer.Argument(help=SOURCE)]) -> None:
     """Show what a source holds and how it will be prepared. Flags: --size, --fit, --channels, --skip-bad, ..."""
     from genae.data.packed import ENDING, PackedStore
 
@@ -50,7 +51,7 @@ def inspect(
 @app.command("pack", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def pack_source(
     context: typer.Context,
-    source: Annotated[str, typer.Argument(help="A name, folder, .zip, picture or array.")],
+    source: Annotated[str, typer.Argument(help=SOURCE)],
     out: Annotated[str, typer.Option(help="The packed file, NAME.genae.")],
     levels: Annotated[
         bool, typer.Option("--levels", help="Add halved images, down to 4 pixels, for models that grow.")

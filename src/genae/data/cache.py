@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from filelock import FileLock, Timeout
 
+from genae import version
 from genae.data.packed import ENDING, VERSION, open_packed
 from genae.data.packing import NoRoomError
 from genae.data.raw import Raw
@@ -54,13 +55,17 @@ def facts_of(paths: Iterable[str]) -> list[Fact]:
 
 
 def key_of(where: str, facts: Iterable[Fact], options: Mapping[str, object]) -> str:
-    """The name of a file in the cache: hash of the path, every file's name, size and time, and how they are decoded.
+    """The name of a file in the cache: hash of the path, every file's name, size and time, how they are decoded, and
+    the versions of what decodes them.
 
     ``options`` are size, fit, channels and skip_bad, as JSON holds them.
     """
-    from PIL import __version__ as decoder
+    import PIL
+    import simplejpeg
+    import torch
 
-    said = [VERSION, decoder, os.path.abspath(where), dict(options)]
+    decoders = [PIL.__version__, simplejpeg.__version__, str(torch.__version__), version.VERSION]
+    said = [VERSION, decoders, os.path.abspath(where), dict(options)]
     sha = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
     for fact in facts:
         sha.update(json.dumps(fact).encode())
@@ -92,8 +97,9 @@ def cached(key: str, where: str, nbytes: int, make: Callable[[Path, Progress], o
         for file in path.parent.glob(f"{key}*"):
             with suppress(OSError):
                 file.unlink()
+        why = error.strerror if isinstance(error, OSError) and error.strerror else error
         screen.note(
-            f"{where} is decoded by every command, because the cache has no room ({error}); "
+            f"{where} is decoded by every command, because the cache cannot hold it ({why}); "
             f"genae pack {where} --out NAME{ENDING} decodes it once"
         )
         return None
@@ -108,7 +114,8 @@ def opened(key: str) -> Raw | None:
         packed = open_packed(path, remedy="remove it, and it is made again")
         os.utime(path)
     except GenaeError:
-        path.unlink(missing_ok=True)
+        with suppress(OSError):  # of another user
+            path.unlink()
         return None
     except OSError:  # of another user: it can be read, and is not marked as used
         pass

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from genae.data.decoding import EXTENSIONS
-from genae.data.files import Files, Found, cause, common_folder, is_picture, is_wanted
+from genae.data.files import Container, Files, cause, common_folder, is_picture, is_wanted
 from genae.data.lists import slashed
 from genae.data.lsun import DATA, find_in_lmdb
 from genae.data.names import NAMES
@@ -45,34 +45,34 @@ def existing(source: str | Path) -> Path:
     )
 
 
-def find_pictures(path: Path) -> Found:
+def find_pictures(path: Path) -> Container:
     """What `existing` has found a path or a pattern of, and how its pictures are opened. Raises `GenaeError`."""
     where = str(path)
     if path.is_dir():
         return _in_folder(path)
     if is_picture(path.name):
-        return Found(
+        return Container(
             where, [where], lambda: Files(where, [path.name], lambda _: path.read_bytes(), own=unrelated([path.name]))
         )
     find = FINDERS.get(path.suffix.lower())
     if find is None:
-        return Found(where, [where], lambda: _laid_out(path, *_in_zip(path)))
+        return Container(where, [where], lambda: _laid_out(path, *_in_zip(path)))
     shards = [path] if path.exists() else shards_of(where)
-    return Found(where, list(map(str, shards)), lambda: find(shards, where))
+    return Container(where, list(map(str, shards)), lambda: find(shards, where))
 
 
-def _in_folder(root: Path) -> Found:
+def _in_folder(root: Path) -> Container:
     """Every picture below a folder, or, where there is none, the pictures in the shards or the databases below it."""
     where, names = str(root), [*_below(root), *_beside(root)]
     if not any(map(is_picture, names)):
         for ending, find in FINDERS.items():
             shards = shards_below(root, ending)
             if shards:
-                return Found(where, list(map(str, shards)), partial(find, shards, where))
+                return Container(where, list(map(str, shards)), partial(find, shards, where))
         databases = [root] if (root / DATA).is_file() else [file.parent for file in sorted(root.glob(f"*/{DATA}"))]
         if databases:
-            return Found(where, [str(folder / DATA) for folder in databases], lambda: find_in_lmdb(databases, root))
-    return Found(
+            return Container(where, [str(folder / DATA) for folder in databases], lambda: find_in_lmdb(databases, root))
+    return Container(
         where, sorted(f"{root}/{name}" for name in names),
         lambda: _laid_out(root, names, lambda name: (root / name).read_bytes()),
     )  # fmt: skip

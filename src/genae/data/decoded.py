@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import cached_property
 from itertools import chain
 from typing import NamedTuple
 
@@ -61,13 +60,10 @@ class DecodedStore(Store):
     ) -> None:
         self.files, self.names, self.how = files, names, how
         self.shape, self.dtype = shape, dtype
+        self._pool = ThreadPoolExecutor(WORKERS)  # its threads begin with the first picture
 
     def __len__(self) -> int:
         return len(self.names)
-
-    @cached_property
-    def _pool(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(WORKERS)
 
     def read(self, indices: Tensor, halvings: int = 0) -> Tensor:
         """Images [B, C, H, W]. Raises `GenaeError` that names an unreadable file."""
@@ -307,9 +303,9 @@ class _Survey:
         return next(name for name, header in zip(self.names, self.headers, strict=True) if is_odd(header))
 
 
-def _labels(folders: Sequence[str], known: Sequence[str]) -> tuple[Tensor | None, tuple[str, ...]]:
-    """A class number for every picture, if each has a class and there are at least two; ``known`` gives their order."""
-    classes = tuple(known or sorted(set(folders)))
+def _labels(folders: Sequence[str], order: Sequence[str]) -> tuple[Tensor | None, tuple[str, ...]]:
+    """A class number for every picture, if each has a class and there are at least two; ``order`` gives theirs."""
+    classes = tuple(order or sorted(set(folders)))
     if not all(folders) or len(classes) < 2:
         return None, ()
     number = {name: i for i, name in enumerate(classes)}

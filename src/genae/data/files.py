@@ -46,7 +46,7 @@ class Files:
         return GenaeError(f"{name} in {self.where} is unreadable ({cause(error)}); repair or remove it")
 
 
-class Found(NamedTuple):
+class Container(NamedTuple):
     """What holds pictures, before it is opened."""
 
     where: str
@@ -58,7 +58,7 @@ class Found(NamedTuple):
     """Raises `GenaeError`."""
 
 
-def listed_pictures(items: Sequence[str | Path | Image.Image]) -> Found:
+def listed_pictures(items: Sequence[str | Path | Image.Image]) -> Container:
     """The pictures of a list of paths or Pillow's images, in its order."""
     contents: Mapping[str, str | Path | Image.Image] = {
         f"number {number}" if isinstance(item, Image.Image) else str(item): item for number, item in enumerate(items)
@@ -72,7 +72,7 @@ def listed_pictures(items: Sequence[str | Path | Image.Image]) -> Found:
 
     names, where = list(contents), f"the list of {len(items)} pictures"
     in_memory = any(isinstance(item, Image.Image) for item in items)
-    return Found(
+    return Container(
         where, [] if in_memory else list(map(os.path.expanduser, names)),
         lambda: Files(where, names, read, own=unrelated(names)),
     )  # fmt: skip

@@ -229,6 +229,7 @@ class PackedStore(Store):
         self.place = f"packed in {self.path}{self.halved}, read"
         self.dtype = torch.uint8 if layout.kind == "uint8" else torch.float32
         self._file, self._start, self._metadata = file, start, metadata
+        self.identity = metadata["tail"]  # hash of the hashes of all blocks
         offset, places = layout.tail(), layout.tensors()
         names = [f"hashes{layout.name_of(level)}" for level in range(layout.levels + 1)]
         self._hashes = [

@@ -148,8 +148,8 @@ def _kinds(source: Packable, path: Path) -> list[str]:
     if source.store.dtype == torch.uint8:
         return ["uint8"]
     begun = next(iter(_lines(beside(path, "journal"))), {})
-    known = begun.get("identity") == source.identity and begun.get("kind") == "float32"
-    return ["uint16", "float32"] if source.integers and not known else ["float32"]
+    has_fractions = begun.get("identity") == source.identity and begun.get("kind") == "float32"
+    return ["uint16", "float32"] if source.integers and not has_fractions else ["float32"]
 
 
 def _lines(journal: Path) -> list[dict[str, Any]]:
@@ -234,7 +234,7 @@ class _Packing:
                     self._commit()
         finally:
             self.file.close()
-            if kind and not self.read:  # nothing worth keeping
+            if kind and not _lines(self.journal)[1:]:  # nothing worth keeping
                 self.part.unlink(missing_ok=True)
                 self.journal.unlink(missing_ok=True)
 

@@ -11,7 +11,8 @@ def remembered(key: str, make: Callable[[], str]) -> str:
     """What ``make`` says, computed once; ``key`` changes with everything that it depends on."""
     path = cache_folder() / "facts" / hashlib.sha256(key.encode()).hexdigest()[:24]
     with suppress(OSError, UnicodeDecodeError):
-        return path.read_text(encoding="utf-8")
+        if said := path.read_text(encoding="utf-8"):  # empty while another process writes the same
+            return said
     said = make()
     with suppress(OSError):  # a cache that cannot be written to: it is computed again
         path.parent.mkdir(parents=True, exist_ok=True)

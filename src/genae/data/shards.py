@@ -56,8 +56,8 @@ def shards_of(pattern: str) -> list[Path]:
 
 def shards_below(folder: Path, ending: str) -> list[Path]:
     """Files with this ending in a folder and the folders in it, sorted; hidden ones are left out."""
-    found = (path for path in folder.rglob(f"*{ending}") if path.is_file())
-    return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
+    files = (path for path in folder.rglob(f"*{ending}") if path.is_file())
+    return sorted(path for path in files if not any(part.startswith(".") for part in path.relative_to(folder).parts))
 
 
 def short_names(shards: Sequence[Path]) -> list[str]:
@@ -110,6 +110,6 @@ def declared(
     if labels and unlabelled:
         labels, note = {}, f"{note}, without labels, because {unlabelled} images have none"
     if not classes:
-        found = set(labels.values())
-        classes = sorted(found, key=int) if all(map(str.isdecimal, found)) else sorted(found)
+        names = set(labels.values())
+        classes = sorted(names, key=int) if all(map(str.isdecimal, names)) else sorted(names)
     return Official(list(pictures), splits, lambda name: labels.get(name, ""), note, classes)

@@ -1,4 +1,4 @@
-"""Images from wherever a user has them: a name, a folder, a zip of it, or arrays."""
+"""Images from wherever a user has them: a name, files of any kind, or arrays; and packing them."""
 
 import math
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ from genae.data.attributes import read_attributes
 from genae.data.cache import SMALLEST, cached, facts_of, key_of, opened
 from genae.data.containers import ARRAYS, existing, find_pictures
 from genae.data.decoded import REMOVE, SKIP, decoded, open_pictures
-from genae.data.files import Files, Found, listed_pictures
+from genae.data.files import Container, Files, listed_pictures
 from genae.data.names import NAMES
 from genae.data.packed import ENDING, open_packed
 from genae.data.raw import Raw, expect_room, in_memory, physical_memory
@@ -195,9 +195,10 @@ def open_data(
 ) -> ImageData:
     """Open images from a built-in name, files, or memory.
 
-    source: a name of `names.NAMES`; a folder of pictures, a ``.zip`` of one, a picture, a packed file (see `pack`), or
-        an ``.npz`` or ``.npy`` array; or a NumPy array or tensor (as `arrays.raw_of_array` describes), or one of
-        Pillow's pictures or a list of them or of paths.
+    source: a name of `names.NAMES`; a folder of pictures, a ``.zip`` or ``.tar`` of one, tar shards such as
+        ``train-{000..099}.tar``, parquet files, an lmdb database, a picture, a packed file (see `pack`), or an ``.npz``
+        or ``.npy`` array; or a NumPy array or tensor (as `arrays.raw_of_array` describes), or one of Pillow's pictures
+        or a list of them or of paths.
     data_root: folder below which the files of a built-in data set are looked for; nothing is written there.
     size: pixels or (height, width); without it images keep theirs, and must all have the same.
     fit: how an image of another aspect is brought to ``size``, see `transforms.FITS`.
@@ -252,13 +253,13 @@ def pack(
     out = Path(out).expanduser()
     packing.expect_free(out, force)
     wanted, name = Wanted(**options), name_of(source)
-    found = _found(source, wanted)
-    raw = found if isinstance(found, Raw) else _surveyed(found.open(), wanted, progress)
+    images = _looked_up(source, wanted)
+    raw = images if isinstance(images, Raw) else _surveyed(images.open(), wanted, progress)
     said = {key: getattr(wanted, key) for key in ("sides", "fit", "channels", "value_range", "layout")} | {
         "attributes": attributes and facts_of([str(attributes)])
     }
-    if isinstance(found, Found) and found.on_disk:
-        identity = key_of(name, facts_of(found.on_disk), said)
+    if isinstance(images, Container) and images.on_disk:
+        identity = key_of(name, facts_of(images.on_disk), said)
     elif isinstance(source, (str, Path)) and name not in NAMES:
         identity = key_of(name, facts_of([str(existing(source))]), said)
     else:
@@ -340,27 +341,27 @@ def read_source(source: Source, wanted: Wanted) -> Raw:
 
     Where they have room in neither, they are decoded when they are asked for. Raises `GenaeError`.
     """
-    found = _found(source, wanted)
-    if isinstance(found, Raw):
-        return found
+    images = _looked_up(source, wanted)
+    if isinstance(images, Raw):
+        return images
     said = {key: getattr(wanted, key) for key in ("sides", "fit", "channels", "skip_bad", "eight_bits")}
-    key = key_of(found.where, facts_of(found.on_disk), said) if found.on_disk else ""
+    key = key_of(images.where, facts_of(images.on_disk), said) if images.on_disk else ""
     if key and (raw := opened(key)):
         return raw
-    raw = _surveyed(found.open(), wanted)
+    raw = _surveyed(images.open(), wanted)
     if key and raw.store.nbytes >= SMALLEST:
 
         def make(path: Path, progress: Progress) -> None:
             packable = packing.Packable(
-                raw.store, partial(_described, raw, wanted), key, found.where, raw.depth is not None, wanted.advice
+                raw.store, partial(_described, raw, wanted), key, images.where, raw.depth is not None, wanted.advice
             )
             packing.pack(packable, path, skip_bad=wanted.skip_bad, progress=progress)
 
-        if packed := cached(key, found.where, raw.store.nbytes, make):
+        if packed := cached(key, images.where, raw.store.nbytes, make):
             return packed
     if raw.store.nbytes > (physical_memory() or math.inf) / 2:
         raw.store.identity = key
-        screen.note(f"{found.where} is checked once, and decoded whenever its pictures are needed")
+        screen.note(f"{images.where} is checked once, and decoded whenever its pictures are needed")
         return raw
     return decoded(raw, wanted.skip_bad, wanted.advice)
 
@@ -380,8 +381,8 @@ def find_source(source: Source, wanted: Wanted) -> Raw:
 
     Pictures are brought to their size and channels one by one. Raises `GenaeError`.
     """
-    found = _found(source, wanted)
-    return found if isinstance(found, Raw) else _surveyed(found.open(), wanted)
+    images = _looked_up(source, wanted)
+    return images if isinstance(images, Raw) else _surveyed(images.open(), wanted)
 
 
 def _surveyed(files: Files, wanted: Wanted, progress: Progress = silent) -> Raw:
@@ -393,7 +394,7 @@ def _surveyed(files: Files, wanted: Wanted, progress: Progress = silent) -> Raw:
     return raw
 
 
-def _found(source: Source, wanted: Wanted) -> Raw | Found:
+def _looked_up(source: Source, wanted: Wanted) -> Raw | Container:
     """The images of a source, or the pictures that it holds."""
     name = name_of(source)
     if isinstance(source, (np.ndarray, Tensor)):

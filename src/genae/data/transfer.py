@@ -22,8 +22,8 @@ def rows_sent(rows: Tensor, indices: Tensor, device: torch.device) -> Tensor:
     """The rows [B, ...] of ``rows`` [N, ...] with ``indices`` [B], of the same type, on ``device``; as `sent`."""
     if not _from_host_to_gpu(rows, device):
         return rows.index_select(0, sent(indices, rows.device)).to(device)
-    chosen = torch.empty(len(indices), *rows.shape[1:], dtype=rows.dtype, pin_memory=True)
-    return sent(torch.index_select(rows, 0, indices, out=chosen), device)
+    gathered = torch.empty(len(indices), *rows.shape[1:], dtype=rows.dtype, pin_memory=True)
+    return sent(torch.index_select(rows, 0, indices, out=gathered), device)
 
 
 def has_room(device: torch.device, size: int) -> bool:

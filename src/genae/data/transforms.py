@@ -73,11 +73,6 @@ def convert_channels(pixels: Tensor, channels: int, white: float) -> Tensor:
     return grey.round().to(torch.uint8) if pixels.dtype == torch.uint8 else grey
 
 
-def size_of(images: Tensor) -> str:
-    """``HEIGHTxWIDTH``."""
-    return f"{images.shape[-2]}x{images.shape[-1]}"
-
-
 def _resample(images: Tensor, size: tuple[int, int]) -> Tensor:
     if tuple(images.shape[-2:]) == size:
         return images

@@ -39,7 +39,7 @@ class Pick(NamedTuple):
     """[B], whether each is mirrored; None: none is."""
 
 
-class Rows(Protocol):
+class FeatureRows(Protocol):
     """Features [M, ...] of images, on the CPU. A tensor is such."""
 
     def __setitem__(self, rows: Tensor, features: Tensor, /) -> None: ...
@@ -57,7 +57,7 @@ class Features:
         self._layers = layers
         self._data = data
         self._device = device
-        self._kept: dict[tuple[str, bool], Rows] = {}
+        self._kept: dict[tuple[str, bool], FeatureRows] = {}
         """Split, and whether its images are mirrored -> their features; empty where they are computed again."""
         self._files = ExitStack()
         with torch.no_grad():
@@ -102,7 +102,7 @@ class Features:
     def keep(self, flip: bool, on_disk: bool, progress: Progress) -> None:
         """Compute the features of all images, with ``flip`` also those of the mirror images of the training images,
         and keep them in memory, or in files that end with this process. Raises `GenaeError` where a disk is full."""
-        kept: dict[tuple[str, bool], Rows] = {}
+        kept: dict[tuple[str, bool], FeatureRows] = {}
         for split, mirrored in [(name, False) for name in SPLITS] + [("train", True)] * flip:
             total = self.count(split)
             shape = total, *self.shape

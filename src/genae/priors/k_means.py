@@ -56,8 +56,8 @@ def _first_centres(codes: Rows, count: int, random: np.random.RandomState, mean:
     potential = float(_lowered(codes, centres[0][None], mean, least, keep=True)[0])
     for _ in range(1, count):
         tickets = torch.from_numpy(random.uniform(size=trials) * potential)
-        chosen = torch.searchsorted(least.cumsum(0), tickets).clamp_max(len(codes) - 1)
-        candidates = codes[chosen].double() - mean
+        numbers = torch.searchsorted(least.cumsum(0), tickets).clamp_max(len(codes) - 1)
+        candidates = codes[numbers].double() - mean
         potentials = _lowered(codes, candidates, mean, least)
         best = int(potentials.argmin())
         centres.append(candidates[best])

@@ -87,7 +87,7 @@ class Feed:
         ``parts`` make a batch. So nothing needs more memory for them than training does at its end."""
         self.ahead: Ahead[Request, Tensor] = Ahead(self._read, THREADS, self._size, ROOM)
         self.at = -1
-        self.asked: list[tuple[Part, int]] = []
+        self.drawn: list[tuple[Part, int]] = []
         """Parts and draws that the iteration at `at` has asked for."""
         self.usual: list[tuple[Part, int]] = []
         """Those of the iteration before; of the first iteration, its own."""
@@ -166,17 +166,17 @@ class Feed:
     def _note(self, images: int, part: Part, draw: int) -> None:
         """What is asked for, from which the next iteration is expected."""
         if images != self.at:
-            self.at, self.usual, self.asked = images, self.asked, []
-        self.asked.append((part, draw))
-        if len(self.asked) > len(self.usual):
-            self.usual = self.asked
+            self.at, self.usual, self.drawn = images, self.drawn, []
+        self.drawn.append((part, draw))
+        if len(self.drawn) > len(self.usual):
+            self.usual = self.drawn
 
     def _following(self, request: Request) -> Iterator[Request]:
         """What is expected after a request: the rest of its batch and of its iteration, then the next iterations."""
         images, part, draw, piece = request
         for number in range(piece + 1, self._pieces(images, part).count):
             yield Request(images, part, draw, number)
-        rest = self.usual[len(self.asked) :]
+        rest = self.usual[len(self.drawn) :]
         while images < self.end:
             for part, draw in rest:
                 for number in range(self._pieces(images, part).count):
