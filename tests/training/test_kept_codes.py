@@ -78,6 +78,14 @@ def test_what_is_behind_the_flushed_rows_is_not_believed(tmp_path: Path, monkeyp
         assert starts.pop() == 0, "what is too short for its name, or of another shape, is begun anew"
 
 
+def test_what_was_whole_and_had_not_its_name_yet_is_not_encoded_again(tmp_path: Path) -> None:
+    path, starts = tmp_path / "a.npy", list[int]()
+    kept(path, starts).path.rename(tmp_path / "a.npy.100.part")
+    assert torch.equal(kept(path, starts)[:], ROWS)
+    assert starts == [0]
+    assert [file.name for file in tmp_path.iterdir()] == ["a.npy"]
+
+
 def test_a_second_process_waits_for_the_first(tmp_path: Path) -> None:
     path, starts, said = tmp_path / "a.npy", list[int](), list[str]()
     lock = FileLock(tmp_path / "a.npy.lock")

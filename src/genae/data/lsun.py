@@ -23,7 +23,7 @@ def find_in_lmdb(folders: list[Path], root: Path) -> Files:
         above = "" if folder == root else folder.relative_to(root).as_posix() + "/"
         with _database(folder).begin() as transaction, transaction.cursor() as cursor:
             keys = list(cursor.iternext(keys=True, values=False))
-        place |= {above + key.decode(errors="replace"): (folder, key) for key in keys}
+        place |= {above + key.decode(errors="backslashreplace"): (folder, key) for key in keys}
     if not place:
         raise GenaeError(f"{root} holds no images; expected one as the value of every key of its database")
 

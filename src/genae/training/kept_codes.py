@@ -52,7 +52,7 @@ def _wait(lock: FileLock, progress: Progress) -> None:
 
 def _write(path: Path, shape: tuple[int, int], make: Callable[[int], Iterator[Tensor]]) -> None:
     start: int = distributed.by_writer(lambda: _safe_rows(path, shape))
-    parts = make(start)
+    parts = make(start) if start < shape[0] else iter(())
     if distributed.rank() != 0:
         for _ in parts:
             pass
@@ -94,7 +94,7 @@ def _safe_rows(path: Path, shape: tuple[int, int]) -> int:
     part_file = _part(path, start)
     header = header_of(shape)
     size = len(header) + 4 * width * start
-    if part_file.exists() and (start >= count or part_file.stat().st_size < size or _begins(part_file) != header):
+    if part_file.exists() and (start > count or part_file.stat().st_size < size or _begins(part_file) != header):
         part_file.unlink()
         return _safe_rows(path, shape)
     expect_disk(path, 4 * width * (count - start), "--run")
