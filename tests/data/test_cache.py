@@ -1,5 +1,6 @@
 """The cache of decoded pictures: what is decoded again and what is not, and how it stays within its limit."""
 
+import errno
 import os
 import shutil
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from filelock import FileLock
+from PIL import Image
 
 from genae.data import cache, packing, sources
 from genae.data.builtin import cache_folder
@@ -21,7 +23,7 @@ from genae.data.stream import open_stream
 from genae.errors import GenaeError
 from genae.progress import Progress, screen
 
-FACTS = [Fact("a.png", 10, 1), Fact("b.png", 20, 2)]
+FACTS = [Fact("a.png", 10, 1, 1), Fact("b.png", 20, 2, 2)]
 MB = 1_000_000
 
 
@@ -102,6 +104,39 @@ def test_a_changed_picture_and_other_options_are_decoded_again(folder_of_images:
     assert len(in_cache()) == 3
 
 
+def test_a_picture_replaced_by_one_of_its_size_and_time_is_decoded_again(folder_of_images: Path) -> None:
+    for folder, colour in (("cat", "red"), ("dog", "blue")):
+        Image.new("RGB", (16, 12), colour).save(folder_of_images / folder / "0.bmp")
+    replaced, other = folder_of_images / "cat" / "0.bmp", folder_of_images / "dog" / "0.bmp"
+    old, before = replaced.stat(), open_data(folder_of_images).digest
+    replaced.write_bytes(other.read_bytes())
+    os.utime(replaced, ns=(old.st_atime_ns, old.st_mtime_ns))
+    assert (replaced.stat().st_size, replaced.stat().st_mtime_ns) == (old.st_size, old.st_mtime_ns)
+    assert open_data(folder_of_images).digest != before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
+def test_a_picture_that_may_be_read_now_is_not_left_out(folder_of_images: Path, monkeypatch) -> None:
+    def read_bytes(path: Path) -> bytes:
+        if not path.stat().st_mode & 0o400:  # root may read all
+            raise PermissionError(errno.EACCES, "Permission denied")
+        with open(path, "rb") as file:
+            return file.read()
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    (folder_of_images / "cat" / "0.png").chmod(0)
+    assert len(open_data(folder_of_images, skip_bad=True)) == 23
+    (folder_of_images / "cat" / "0.png").chmod(0o644)
+    assert len(open_data(folder_of_images, skip_bad=True)) == 24
+
+
+def test_one_folder_by_two_names_is_decoded_once(folder_of_images: Path, decoded: list[str], monkeypatch) -> None:
+    open_data(folder_of_images)
+    monkeypatch.chdir(folder_of_images)
+    open_data(".")
+    assert len(decoded) == 24
+
+
 def test_a_damaged_file_of_the_cache_is_made_again(folder_of_images: Path, decoded: list[str]) -> None:
     digest = open_data(folder_of_images).digest
     os.truncate(in_cache()[0], 5000)
@@ -133,8 +168,9 @@ def test_unreadable_pictures_are_refused_as_without_a_cache(folder_of_images: Pa
     "other",
     [
         ("x", FACTS, {"size": 9}),
-        ("x", [FACTS[0], Fact("b.png", 20, 3)], {"size": 8}),
-        ("x", [FACTS[0], Fact("b.png", 21, 2)], {"size": 8}),
+        ("x", [FACTS[0], Fact("b.png", 20, 3, 2)], {"size": 8}),
+        ("x", [FACTS[0], Fact("b.png", 20, 2, 3)], {"size": 8}),
+        ("x", [FACTS[0], Fact("b.png", 21, 2, 2)], {"size": 8}),
         ("x", FACTS[:1], {"size": 8}),
         ("y", FACTS, {"size": 8}),
     ],
@@ -171,7 +207,7 @@ def test_what_was_not_used_for_longest_makes_room(keep, notes: list[str]) -> Non
     assert keep("d", 5, at=40)
     assert [file.stem for file in in_cache()] == ["a", "d"], "8 of 10 MB"
     assert keep("e", 11) is None
-    assert "e is decoded by every command, because the cache cannot hold it (0.0 GB decoded" in notes[-1]
+    assert "e is decoded by every command, because the cache cannot hold it (11.0 MB decoded, and" in notes[-1]
     assert [file.stem for file in in_cache()] == ["a", "d"], "nothing is removed for what has no room"
 
 
@@ -227,4 +263,4 @@ def test_a_limit_that_is_none(text: str, folder_of_images: Path, monkeypatch: py
 def test_a_cache_that_cannot_be_written_is_done_without(folder_of_images: Path, notes: list[str]) -> None:
     cache_folder().write_bytes(b"a file is in the way")
     assert len(open_data(folder_of_images)) == 24
-    assert "the cache cannot hold it (" in notes[-1]
+    assert f"the cache cannot hold it (Not a directory: {cache_folder() / 'decoded'}); genae pack" in notes[-1]

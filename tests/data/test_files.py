@@ -1,5 +1,7 @@
 """Folders, zips and lists of pictures."""
 
+import errno
+import os
 import zipfile
 from pathlib import Path, PureWindowsPath
 
@@ -10,6 +12,7 @@ from PIL import Image
 
 from genae.data.sources import open_data
 from genae.errors import GenaeError
+from genae.progress import screen
 from tests.reading import pixels_of
 
 
@@ -219,3 +222,30 @@ def test_splits_that_lose_every_picture_are_held_out_anew(folder_of_images: Path
     (tmp_path / "sets" / "train").rename(tmp_path / "sets" / "val")
     with pytest.raises(GenaeError, match="has folders or files for validation but none for train; add one"):
         open_data(str(tmp_path / "sets"), skip_bad=True)
+
+
+def test_a_folder_that_may_not_be_looked_into_is_refused(folder_of_images: Path, monkeypatch) -> None:
+    def scandir(path: str) -> object:
+        if os.path.basename(path) in closed:  # root may look into all
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return really(path)
+
+    really, closed = os.scandir, ["dog"]
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(GenaeError, match="dog cannot be looked into \\(Permission denied\\); repair or remove it"):
+        open_data(folder_of_images)
+    closed[0] = "lost+found"
+    (folder_of_images / "lost+found").mkdir()
+    assert len(open_data(folder_of_images)) == 24
+
+
+def test_a_link_to_a_folder_is_said(folder_of_images: Path, tmp_path: Path, monkeypatch) -> None:
+    notes: list[str] = []
+    monkeypatch.setattr(screen, "note", notes.append)
+    link = folder_of_images / "more"
+    try:
+        link.symlink_to(folder_of_images / "cat")
+    except OSError:
+        pytest.skip("no links here")
+    assert len(open_data(folder_of_images)) == 24
+    assert notes == [f"{link} is a link to a folder, which is not followed; move the folder itself there"]

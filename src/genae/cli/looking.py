@@ -26,12 +26,13 @@ def inspect(context: typer.Context, source: Annotated[str, typer.Argument(help=S
     data = open_source(source, context.args)
     channels, height, width = data.image_shape
     console.print(
-        f"[bold]{escape(source)}[/bold]: {len(data)} images, {channels} x {height} x {width} (C x H x W)",
+        f"[bold]{escape(source)}[/bold]: {len(data):,} images, {channels} x {height} x {width} (C x H x W)",
         soft_wrap=True,
     )
     lowest, highest = data.store.range()
     console.print(
-        f"  {data.store.described}, {data.store.nbytes / 1e6:.1f} MB; stored values {lowest:g} to {highest:g}"
+        f"  {escape(data.store.described)}, {data.store.nbytes / 1e6:,.1f} MB; stored values {lowest:g} to {highest:g}",
+        soft_wrap=True,
     )
     if data.labels is not None:
         counts = data.labels.bincount(minlength=len(data.classes)).tolist()
@@ -45,7 +46,8 @@ def inspect(context: typer.Context, source: Annotated[str, typer.Argument(help=S
     if isinstance(data.store, PackedStore) and source.lower().endswith(ENDING):  # the cache's are read in passing
         with Work() as progress:
             blocks = data.store.check(progress)
-        console.print(f"  all {blocks:,} blocks are as they were packed", soft_wrap=True)
+        many, one = f"all {blocks:,} blocks are as they were packed", "its one block is as it was packed"
+        console.print(f"  {many if blocks > 1 else one}", soft_wrap=True)
 
 
 @app.command("pack", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

@@ -17,12 +17,13 @@ from typing import NamedTuple
 from filelock import FileLock, Timeout
 
 from genae import version
+from genae.data.files import cause
 from genae.data.packed import ENDING, VERSION, open_packed
 from genae.data.packing import NoRoomError
 from genae.data.raw import Raw
 from genae.errors import GenaeError
 from genae.progress import Progress, screen
-from genae.storage import cache_folder
+from genae.storage import cache_folder, in_gigabytes
 
 SMALLEST = 32_000_000
 """Bytes of decoded pixels from which on pictures are worth a file in the cache."""
@@ -38,24 +39,27 @@ class Fact(NamedTuple):
     name: str
     size: int
     """Bytes."""
+    written: int
+    """Time at which its contents were changed last, in nanoseconds. Whoever copies a file may have set it."""
     changed: int
-    """Time of its last change, in nanoseconds."""
+    """Time at which its contents, its name or who may read it was changed last, which nobody can set."""
 
 
 def facts_of(paths: Iterable[str]) -> list[Fact]:
-    """Of files on the disk; one that cannot be looked at has no size."""
+    """Of files on the disk, wherever they are looked at from; one that cannot be looked at has no size."""
     facts = []
     for path in paths:
+        name = os.path.abspath(path)
         try:
             stat = os.stat(path)
-            facts.append(Fact(path, stat.st_size, stat.st_mtime_ns))
+            facts.append(Fact(name, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns))
         except OSError:
-            facts.append(Fact(path, -1, 0))
+            facts.append(Fact(name, -1, 0, 0))
     return facts
 
 
 def key_of(where: str, facts: Iterable[Fact], options: Mapping[str, object]) -> str:
-    """The name of a file in the cache: hash of the path, every file's name, size and time, how they are decoded, and
+    """The name of a file in the cache: hash of the path, every file's name, size and times, how they are decoded, and
     the versions of what decodes them.
 
     ``options`` are size, fit, channels and skip_bad, as JSON holds them.
@@ -88,7 +92,7 @@ def cached(key: str, where: str, nbytes: int, make: Callable[[Path, Progress], o
                 return packed
             limit = _make_room(path.parent, key, nbytes)
             if nbytes > limit:
-                raise NoRoomError(f"{nbytes / 1e9:,.1f} GB decoded, and the cache may take {limit / 1e9:,.1f} GB")
+                raise NoRoomError(f"{in_gigabytes(nbytes)} decoded, and the cache may take {in_gigabytes(int(limit))}")
             screen.note(f"{where} is decoded once into {path} ({nbytes / 1e6:,.0f} MB); --no-cache leaves it out")
             with screen.work() as progress:
                 make(path, progress)
@@ -97,7 +101,7 @@ def cached(key: str, where: str, nbytes: int, make: Callable[[Path, Progress], o
         for file in path.parent.glob(f"{key}*"):
             with suppress(OSError):
                 file.unlink()
-        why = error.strerror if isinstance(error, OSError) and error.strerror else error
+        why = f"{cause(error)}: {path.parent}" if isinstance(error, OSError) else error
         screen.note(
             f"{where} is decoded by every command, because the cache cannot hold it ({why}); "
             f"genae pack {where} --out NAME{ENDING} decodes it once"

@@ -17,6 +17,7 @@ from genae.data.parquet import find_in_parquet
 from genae.data.shards import shards_below, shards_of
 from genae.data.tar import find_in_tars
 from genae.errors import GenaeError, nearest
+from genae.progress import screen
 
 FINDERS: dict[str, Callable[[Sequence[Path], str], Files]] = {".tar": find_in_tars, ".parquet": find_in_parquet}
 """For the endings of files of which several hold a data set."""
@@ -87,8 +88,18 @@ def _laid_out(path: Path, names: Sequence[str], read: Callable[[str], bytes]) ->
 
 
 def _below(root: Path) -> Iterator[str]:
-    """Pictures and lists of splits below a folder, as POSIX paths; links to folders are not followed."""
-    for folder, _, names in os.walk(root):
+    """Pictures and lists of splits below a folder, as POSIX paths; links to folders are not followed, and said.
+
+    A folder that may not be looked into raises `GenaeError`: its pictures and its class would be missing.
+    """
+
+    def refuse(error: OSError) -> None:
+        if os.path.basename(error.filename) != "lost+found":  # of every disk, for its administrator alone
+            raise GenaeError(f"the folder {error.filename} cannot be looked into ({cause(error)}); repair or remove it")
+
+    for folder, folders, names in os.walk(root, onerror=refuse):
+        for link in filter(os.path.islink, (os.path.join(folder, name) for name in folders)):
+            screen.note(f"{link} is a link to a folder, which is not followed; move the folder itself there")
         above = "" if folder == str(root) else Path(folder).relative_to(root).as_posix() + "/"
         yield from filter(is_wanted, (above + name for name in names))
 

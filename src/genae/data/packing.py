@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -99,12 +100,6 @@ def pack(
     The same call goes on where an earlier one was interrupted, if the source is the same. Raises `GenaeError`.
     """
     expect_free(path, force)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise GenaeError(
-            f"{path.parent} cannot be a folder for {path.name} ({error.strerror}); choose another --out"
-        ) from None
     with _alone(path):
         expect_free(path, force)  # the process that had the lock may have packed it
         for kind in _kinds(source, path):
@@ -117,12 +112,21 @@ def pack(
 
 
 def expect_free(path: Path, force: bool) -> None:
-    """Refuse a name of another kind, and a file that is there unless it may be replaced."""
+    """Refuse a name of another kind, a file that is there unless it may be replaced, and a folder for it that cannot be
+    made or written; it is made."""
     if path.suffix != ENDING:
         raise GenaeError(f"--out is {str(path)!r}; expected a name that ends in {ENDING}")
     if path.is_dir() or (path.exists() and not force):
         way = "choose another --out" + ("" if path.is_dir() else ", or replace it with --force")
         raise GenaeError(f"{path} is already there; {way}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise GenaeError(
+            f"{path.parent} cannot be a folder for {path.name} ({error.strerror}); choose another --out"
+        ) from None
 
 
 @contextmanager
