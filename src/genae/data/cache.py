@@ -112,7 +112,7 @@ def cached(key: str, where: str, nbytes: int, make: Callable[[Path, Progress], o
 def opened(key: str) -> Raw | None:
     """The packed file that the cache has, which counts as used now; a damaged file is removed. None without a cache."""
     path = _path(key)
-    if not _limit() or not path.exists():
+    if not _limit() or not os.path.exists(path):  # raises nothing, also in a folder of others
         return None
     try:
         packed = open_packed(path, remedy="remove it, and it is made again")
