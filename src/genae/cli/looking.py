@@ -100,7 +100,8 @@ def list_all() -> None:
     data_sets = {
         ", ".join(OFFLINE): "need no files and no network",
         ", ".join(DOWNLOADED): "read from --data-root, or downloaded by torchvision",
-        "your own": "a folder, a .zip or .tar of one, tar shards, parquet files, an lmdb database, an .npz or .npy",
+        "your own": "a folder, a .zip or .tar of one, tar shards, parquet files, an lmdb database, an .npz or .npy, "
+        "a packed .genae",
     }
     _section("data sets", "genae data NAME", data_sets)
 
