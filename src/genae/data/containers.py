@@ -88,7 +88,7 @@ def _laid_out(path: Path, names: Sequence[str], read: Callable[[str], bytes]) ->
 
 
 def _below(root: Path) -> Iterator[str]:
-    """Pictures and lists of splits below a folder, as POSIX paths; links to folders are not followed, and each is named.
+    """Pictures and lists of splits below a folder, as POSIX paths; links to folders are not followed, but named.
 
     A folder that may not be looked into raises `GenaeError`: its pictures and its class would be missing.
     """
