@@ -240,10 +240,13 @@ def test_unlike_numbers_are_named(records: list[dict[str, Any]]) -> None:
     assert len(rows) == 2 * len({r["of"] for r in records})
     assert any(note.startswith("icp1k of a and b are not comparable: seed 0 / 7") for note in notes)
     assert not tables.compare({"a": records, "b": records})[2]
-    elsewhere = [r | {"fingerprint": r["fingerprint"] | {"data": "zoo"}} for r in records]
+    packed = [r | {"fingerprint": r["fingerprint"] | {"data": "digits.genae"}} for r in records]
+    assert not tables.compare({"a": records, "b": packed})[2]
+    elsewhere = [r | {"fingerprint": r["fingerprint"] | {"data": "zoo", "data_digest": "other"}} for r in records]
     notes = tables.compare({"a": [*records, *elsewhere], "b": records})[2]
+    unlike = f"data digits / zoo, data_digest {records[0]['fingerprint']['data_digest']} / other"
     assert [note for note in notes if note.startswith("mse of")] == [
-        "mse of a (digits, test) and a (zoo, test) are not comparable: data digits / zoo"
+        f"mse of a (digits, test) and a (zoo, test) are not comparable: {unlike}"
     ]
     fewer = [r | {"of": "normal", "fingerprint": r["fingerprint"] | {"count": 3}} for r in records if r["of"] == "code"]
     notes = tables.compare({"a": [*(r for r in records if r["of"] == "code"), *fewer]})[2]
