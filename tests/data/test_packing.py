@@ -412,3 +412,14 @@ def test_a_killed_packer_goes_on_and_gives_the_same_bytes(folder: Path, tmp_path
     assert begun[0] >= 8, "it has not begun anew"
     assert out.read_bytes() == (tmp_path / "whole.genae").read_bytes()
     assert sorted(path.name for path in tmp_path.glob("x.*")) == ["x.genae"], "the lock of the killed one has gone, too"
+
+
+def test_a_wrong_source_leaves_no_folder_and_a_wrong_name_is_refused(folder_of_images: Path, tmp_path: Path) -> None:
+    with pytest.raises(GenaeError, match="no data at"):
+        package.pack("nowhere", tmp_path / "new" / "x.genae")
+    assert not (tmp_path / "new").exists()
+    with pytest.raises(GenaeError, match="cannot be a path: File name too long"):
+        package.pack(folder_of_images, tmp_path / f"{'x' * 300}.genae")
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(GenaeError, match="file cannot be a folder for x.genae"):
+        package.pack(folder_of_images, tmp_path / "file" / "x.genae", progress=lambda *_: pytest.fail("too late"))

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from genae import storage
 from genae.data.decoded import SKIP, refuse_or_note
+from genae.data.files import cause
 from genae.data.packed import (
     ENDING,
     PAGE,
@@ -116,7 +117,11 @@ def expect_free(path: Path, force: bool) -> None:
     made or written; it is made."""
     if path.suffix != ENDING:
         raise GenaeError(f"--out is {str(path)!r}; expected a name that ends in {ENDING}")
-    if path.is_dir() or (path.exists() and not force):
+    try:
+        there = path.exists()
+    except (OSError, ValueError) as error:  # a name that is too long, or holds a null
+        raise GenaeError(f"--out is {str(path)[:60]!r}, which cannot be a path: {cause(error)}") from None
+    if path.is_dir() or (there and not force):
         way = "choose another --out" + ("" if path.is_dir() else ", or replace it with --force")
         raise GenaeError(f"{path} is already there; {way}")
     try:

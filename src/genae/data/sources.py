@@ -251,9 +251,9 @@ def pack(
     If it is interrupted, the same call goes on where it was, and gives the same file. Raises `GenaeError`.
     """
     out = Path(out).expanduser()
-    packing.expect_free(out, force)
     wanted, name = Wanted(**options), name_of(source)
     images = _looked_up(source, wanted)
+    packing.expect_free(out, force)
     raw = images if isinstance(images, Raw) else _surveyed(images.open(), wanted, progress)
     said = {key: getattr(wanted, key) for key in ("sides", "fit", "channels", "value_range", "layout")} | {
         "attributes": attributes and facts_of([str(attributes)])
