@@ -295,6 +295,10 @@ class FileRows:
 
     def __getitem__(self, which: slice | Tensor, /) -> Tensor:
         """[B, ...] float32."""
+        return torch.from_numpy(self.read(which).astype(np.float32, copy=False))
+
+    def read(self, which: slice | Tensor) -> np.ndarray:
+        """[B, ...] as they are stored."""
         numbers = range(len(self))[which] if isinstance(which, slice) else which.tolist()
         rows = np.empty((len(numbers), *self.shape[1:]), self._dtype)
         memory, size = rows.reshape(-1).view(np.uint8).data, rows.nbytes // max(1, len(numbers))
@@ -305,8 +309,9 @@ class FileRows:
                 for place, number in enumerate(numbers):
                     self._file.fill(memory[place * size : (place + 1) * size], self._offset + size * number)
         except (OSError, EOFError) as error:
-            raise GenaeError(f"{self.path} was changed while it was read: {error}") from None
-        return torch.from_numpy(rows.astype(np.float32, copy=False))
+            why = str(error) or "it is cut"
+            raise GenaeError(f"{self.path} was changed while it was read: {why}") from None
+        return rows
 
 
 def save_arrays(path: Path, arrays: Mapping[str, Tensor | Stream], **texts: str | Sequence[str]) -> None:

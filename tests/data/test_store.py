@@ -1,5 +1,6 @@
 """Stores: the same images and the same digest, wherever the pixels are."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -84,6 +85,15 @@ def test_a_mapped_array_is_that_in_memory(
     values[2] = 1
     np.save(tmp_path / "a.npy", values)
     assert open_data(tmp_path / "a.npy", size=4).digest != whole.digest
+
+
+def test_a_mapped_array_that_is_cut_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrays, "MAPPED", 1)
+    np.save(tmp_path / "a.npy", np.zeros((100, 64, 64, 3), np.uint8))
+    data = open_data(tmp_path / "a.npy")
+    os.truncate(tmp_path / "a.npy", 5000)  # a process that looks at a map of it is ended by the system
+    with pytest.raises(GenaeError, match=r"a\.npy was changed while it was read: it is cut"):
+        data.images(torch.tensor([99]))
 
 
 def test_nan_in_a_mapped_array(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

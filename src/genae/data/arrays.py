@@ -13,7 +13,7 @@ from genae.data.raw import Raw, in_memory
 from genae.data.remembered import remembered
 from genae.data.store import CHUNK, Store
 from genae.errors import GenaeError
-from genae.storage import load_numpy
+from genae.storage import FileRows, load_numpy
 
 LAYOUTS = ("NCHW", "NHWC")
 MAPPED = 32_000_000
@@ -58,11 +58,11 @@ def raw_of_array(
         raise GenaeError(
             f"{where}: {len(values.bad)} images hold NaN or infinite values (the first is number {values.bad[0]})"
         )
-    if array.ndim == 3:
-        array = array[:, None]
-    elif (layout or _layout(where, array.shape)) == "NHWC":
-        array = array.transpose(0, 3, 1, 2)
-    store = ArrayStore(array, values, identity)
+    layout = layout if array.ndim == 3 else layout or _layout(where, array.shape)
+    file = None
+    if identity and isinstance(array, np.memmap) and array.flags.c_contiguous:
+        file = FileRows(Path(str(array.filename)))
+    store = ArrayStore(array, layout, values, identity, file)
     numbers, classes = _labels(where, labels, len(array))
     return Raw(
         store if identity else in_memory(store, where), numbers, classes, depth=store.depth,
@@ -103,16 +103,19 @@ def _values_of_file(array: np.ndarray, identity: str) -> _Values:
 
 
 class ArrayStore(Store):
-    """Images of an array [N, C, H, W] of integers or floats: uint8 where the values fit, else float32."""
+    """Images of an array of integers or floats: uint8 where the values fit, else float32."""
 
-    def __init__(self, array: np.ndarray, values: _Values, identity: str = "") -> None:
-        self._array, self._values, self.identity = array, values, identity
+    def __init__(
+        self, array: np.ndarray, layout: str | None, values: _Values, identity: str = "", file: FileRows | None = None
+    ) -> None:
+        """``file`` is where a mapped array lies: a system ends a process that looks at a map whose file was cut."""
+        self._array, self._layout, self._values, self.identity, self._file = array, layout, values, identity, file
         self.depth: int | None = None
         """The largest value of the integer type that the values fit, if they are integers of up to 16 bits."""
         if array.dtype.kind in "iu" and values.low >= 0 and values.high <= 65535:
             small = array.dtype == np.uint8 or (array.dtype != np.uint16 and values.high <= 255)
             self.depth = 255 if small else 65535
-        channels, height, width = array.shape[1:]
+        channels, height, width = self._arranged(array[:0]).shape[1:]
         self.shape = channels, height, width
         self.dtype = torch.uint8 if self.depth == 255 else torch.float32
 
@@ -122,7 +125,14 @@ class ArrayStore(Store):
     def read(self, indices: Tensor, halvings: int = 0) -> Tensor:
         """Images [B, C, H, W]."""
         dtype = np.uint8 if self.dtype == torch.uint8 else np.float32
-        return torch.from_numpy(np.ascontiguousarray(self._array[indices.numpy()], dtype))
+        rows = self._file.read(indices) if self._file else self._array[indices.numpy()]
+        return torch.from_numpy(np.ascontiguousarray(self._arranged(rows), dtype))
+
+    def _arranged(self, rows: np.ndarray) -> np.ndarray:
+        """Images as they lie in the array -> [B, C, H, W]."""
+        if rows.ndim == 3:
+            return rows[:, None]
+        return rows.transpose(0, 3, 1, 2) if self._layout == "NHWC" else rows
 
     def range(self) -> tuple[float, float]:
         """The lowest and the highest value of all images."""
