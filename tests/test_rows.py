@@ -5,9 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from genae.errors import GenaeError
-from genae.rows import HEADER, Through, as_bytes, filled, header_of, in_parts, mean_and_covariance
+from genae.rows import HEADER, Collected, Through, as_bytes, filled, header_of, in_parts, mean_and_covariance
 from genae.storage import FileRows
 
 
@@ -71,3 +73,12 @@ def test_files_of_other_kinds_and_cut_ones_are_refused(tmp_path: Path, rows: tor
         read[95:]
     with pytest.raises(ValueError, match="1 rows came; expected 3"):
         filled([rows[:1]], 3)
+
+
+@given(st.lists(st.integers(1, 5), max_size=12))
+def test_collected_rows_are_those_that_came(sizes: list[int]) -> None:
+    parts = [torch.rand(size, 3) for size in sizes]
+    collected = Collected()
+    for part in parts:
+        collected.add(part)
+    assert torch.equal(collected.rows, torch.cat(parts) if parts else torch.empty(0))

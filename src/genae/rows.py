@@ -65,6 +65,31 @@ def filled(parts: Iterable[Tensor], count: int, device: torch.device | str | Non
     return whole
 
 
+class Collected:
+    """Rows [N, ...] that come in parts and are kept in one tensor. A small tensor for each part would lie between the
+    large ones that come and go, and memory would not be used again."""
+
+    def __init__(self) -> None:
+        self._room = torch.empty(0)
+        self._count = 0
+
+    @property
+    def rows(self) -> Tensor:
+        """All that came."""
+        return self._room[: self._count]
+
+    def add(self, part: Tensor) -> None:
+        """Keep a part [b, ...] on the CPU."""
+        count = self._count + len(part)
+        if count > len(self._room):
+            larger = torch.empty(max(count, 2 * self._count), *part.shape[1:], dtype=part.dtype)
+            if self._count:
+                larger[: self._count] = self.rows
+            self._room = larger
+        self._room[self._count : count] = part
+        self._count = count
+
+
 def mean_and_covariance(rows: Rows) -> tuple[Tensor, Tensor]:
     """Mean [D] and covariance [D, D], with divisor N - 1, of rows [N, D]; float64, in two passes."""
     width = rows.shape[1]

@@ -10,6 +10,7 @@ from genae.errors import GenaeError
 from genae.metrics.frechet import moments
 from genae.metrics.metric import Batch, Measured, ModelMetric
 from genae.metrics.records import CODE, short_count
+from genae.rows import Collected
 
 if TYPE_CHECKING:
     from genae.metrics.evaluation import Evaluation
@@ -23,7 +24,7 @@ class Codes(ModelMetric):
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
-        self.codes: dict[str, list[Tensor]] = {}
+        self.codes: dict[str, Collected] = {}
 
     def check(self, evaluation: "Evaluation") -> None:
         """Refuse what has no covariance. Raises `GenaeError`."""
@@ -38,11 +39,11 @@ class Codes(ModelMetric):
     def add(self, of: str, seen: Mapping[str, Tensor]) -> None:
         """Keep them."""
         if seen:
-            self.codes.setdefault(of, []).append(seen["codes"])
+            self.codes.setdefault(of, Collected()).add(seen["codes"])
 
     def measure_model(self, evaluation: "ModelEvaluation") -> Iterator[Measured]:
         """A distance for every prior, and two numbers of the codes."""
-        codes = {of: torch.cat(parts) for of, parts in self.codes.items()}
+        codes = {of: collected.rows for of, collected in self.codes.items()}
         real = codes.pop(CODE)
         for prior, drawn in codes.items():
             more = {"images": len(drawn), "seed": evaluation.request.seed, "code_dim": drawn.shape[1]}
