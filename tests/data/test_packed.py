@@ -90,6 +90,23 @@ def test_everything_known_about_the_images_comes_back(pack_pixels, tmp_path: Pat
             assert getattr(raw, name) == value, name
 
 
+def test_the_sources_own_splits_take_room_only_where_they_differ(tmp_path: Path) -> None:
+    kept = {"train": torch.arange(36), "test": torch.arange(40, COUNT), "validation": torch.arange(36, 40)}
+    own = {"train": torch.arange(40), "test": torch.arange(40, COUNT)}
+    for name, splits in {"held": own, "none": {}, "all": kept}.items():
+        raw = Raw(MemoryStore(pixels_of()), splits=kept, own_splits=splits)
+        source = packing.Packable(raw.store, lambda good, raw=raw: packing.Described(raw, b"", b""), "", "")
+        packing.pack(source, tmp_path / f"{name}.genae")
+        again = open_packed(tmp_path / f"{name}.genae")
+        assert list(again.splits) == list(kept)
+        assert list(again.official) == list(splits), name
+        assert all(torch.equal(again.official[split], members) for split, members in splits.items())
+        held = [tensor for tensor in load_file(tmp_path / f"{name}.genae") if tensor.startswith("own/")]
+        assert held == (["own/train"] if name == "held" else [])
+    assert open_packed(tmp_path / "all.genae").own_splits is None
+    assert b"own" not in (tmp_path / "all.genae").read_bytes()[:4096]
+
+
 def test_other_programs_read_it_as_safetensors(pack_pixels, tmp_path: Path) -> None:
     pixels = pixels_of()
     pack_pixels(pixels, levels=True)

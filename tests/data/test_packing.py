@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -179,6 +180,21 @@ def test_another_source_is_begun_anew_and_said(out: Path, uninterrupted: bytes, 
     pack(packable(store, "changed"), out, levels=True)
     assert store.begun == [0]
     assert out.read_bytes() == uninterrupted
+    assert notes == [f"{out}.part was begun from other images or with other settings; it is begun anew"]
+
+
+def test_as_many_pictures_of_other_names_are_begun_anew(out: Path, notes: list[str]) -> None:
+    """As where the header of one was unreadable at first, and that of another is now."""
+    interrupt(out)
+    store = Pictures()
+    other = packable(store)
+
+    def describe(good: Tensor) -> packing.Described:
+        described = other.describe(good)
+        return described._replace(raw=replace(described.raw, names=("x.png", *described.raw.names[1:])))
+
+    pack(other._replace(describe=describe), out, levels=True)
+    assert store.begun == [0]
     assert notes == [f"{out}.part was begun from other images or with other settings; it is begun anew"]
 
 

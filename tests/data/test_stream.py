@@ -9,7 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from genae.data.sources import Wanted, open_data
+from genae.data.packed import open_packed
+from genae.data.sources import Source, Wanted, open_data, pack
 from genae.data.stream import look_at, open_stream
 from genae.errors import GenaeError
 from tests.reading import pixels_of
@@ -153,3 +154,57 @@ def test_taking_some_images_keeps_their_order(folder_of_images: Path) -> None:
 def test_floats_of_unknown_range_are_refused() -> None:
     with pytest.raises(GenaeError, match="array holds floats from 0 to 4; say with --value-range LOW,HIGH"):
         open_stream(np.linspace(0, 4, 270, dtype=np.float32).reshape(9, 6, 5))
+
+
+def refused(source: Source, split: str) -> str:
+    with pytest.raises(GenaeError) as error:
+        open_stream(source, split=split)
+    return str(error.value).removeprefix(str(source))
+
+
+@pytest.mark.parametrize("splits", [(), ("train", "test"), ("train", "val"), ("train", "val", "test")])
+@pytest.mark.parametrize("zipped", [False, True])
+def test_a_packed_folder_is_the_stream_of_the_folder(
+    splits: tuple[str, ...], zipped: bool, tmp_path: Path, pictures: Callable[..., Path]
+) -> None:
+    for number, split in enumerate(splits or (".",)):
+        pictures(tmp_path / "a" / split, 12, seed=number)
+    if zipped:
+        with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+            for file in (tmp_path / "a").rglob("*.png"):
+                archive.write(file, file.relative_to(tmp_path))
+    source = str(tmp_path / ("a.zip" if zipped else "a"))
+    data = pack(source, tmp_path / "x.genae", size=8)
+    again = pack(tmp_path / "x.genae", tmp_path / "y.genae")
+    assert again.digest == data.digest == open_data(source, size=8).digest
+    stream = open_stream(source, size="8")
+    for path in (str(tmp_path / "x.genae"), str(tmp_path / "y.genae")):
+        packed = open_stream(path)
+        assert list(packed.data.splits) == list(stream.data.splits)
+        assert all(torch.equal(packed.data.splits[part], stream.data.splits[part]) for part in stream.data.splits)
+        assert packed.digest == stream.digest
+        for split in {"train", "validation", "test", "tain"} - {*stream.data.splits}:
+            assert refused(path, split) == refused(source, split)
+
+
+@pytest.mark.parametrize("name", ["array", "digits"])
+def test_packed_images_without_names_are_the_stream_of_their_source(name: str, tmp_path: Path) -> None:
+    source = np.arange(20 * 48, dtype=np.uint32).astype(np.uint8).reshape(20, 4, 4, 3) if name == "array" else name
+    data, stream = pack(source, tmp_path / "x.genae"), open_stream(source)
+    packed = open_stream(tmp_path / "x.genae")
+    assert data.digest == open_data(source).digest
+    assert packed.digest == stream.digest
+    assert list(packed.data.splits) == list(stream.data.splits)
+    assert all(torch.equal(packed.data.splits[part], stream.data.splits[part]) for part in stream.data.splits)
+
+
+def test_a_subset_of_a_packed_folder_keeps_its_own_splits(tmp_path: Path, pictures: Callable[..., Path]) -> None:
+    pictures(tmp_path / "a" / "train", 12)
+    pictures(tmp_path / "a" / "test", 3, seed=1)
+    pack(tmp_path / "a", tmp_path / "x.genae")
+    raw = open_packed(tmp_path / "x.genae")
+    some = raw.subset(torch.arange(1, 11))  # folders are sorted: test, train
+    assert {name: members.tolist() for name, members in some.official.items()} == {
+        "train": [*range(2, 10)], "test": [0, 1],
+    }  # fmt: skip
+    assert raw.subset(torch.arange(3)).official.keys() == {"test"}

@@ -1,9 +1,10 @@
 """Packed files: the pixels of a data set in one file, read by their numbers, with everything that is known about them.
 
 A packed file is a safetensors file, so other programs can open it too. It holds ``images`` [N, C, H, W], perhaps
-halved ``images/HxW``, ``labels`` [N], ``splits/NAME``, ``attributes/NAME`` [N], ``hashes`` (SHA-256 of every block of
-rows) and ``texts`` (JSON). Its header is followed by spaces up to a length that is known before the first row is
-written, and the images come first, so rows are written in place while pictures are decoded.
+halved ``images/HxW``, ``labels`` [N], ``splits/NAME``, perhaps ``own/NAME`` (the source's own splits, as they were
+before images were held out of them), ``attributes/NAME`` [N], ``hashes`` (SHA-256 of every block of rows) and ``texts``
+(JSON). Its header is followed by spaces up to a length that is known before the first row is written, and the images
+come first, so rows are written in place while pictures are decoded.
 """
 
 import hashlib
@@ -57,8 +58,18 @@ def arrays_of(raw: Raw) -> dict[str, np.ndarray]:
     """What is known about images and is an array, by its tensor's name."""
     labels = {} if raw.labels is None else {"labels": raw.labels}
     tensors = labels | {f"splits/{name}": members for name, members in raw.splits.items()}
+    tensors |= {f"own/{name}": members for name, members in (_own(raw) or {}).items() if members is not None}
     tensors |= {f"attributes/{name}": values for name, values in raw.attributes.items()}
     return {name: tensor.numpy() for name, tensor in tensors.items()}
+
+
+def _own(raw: Raw) -> dict[str, Tensor | None] | None:
+    """The source's own splits; None for one that is kept as it is, and for all of them where nothing was held out."""
+    own: dict[str, Tensor | None] = {}
+    for name, members in raw.official.items():
+        own[name] = None if name in raw.splits and torch.equal(members, raw.splits[name]) else members
+    same = list(own) == list(raw.splits) and all(members is None for members in own.values())
+    return None if same else own
 
 
 class Place(NamedTuple):
@@ -91,21 +102,28 @@ class Layout:
     attributes: tuple[str, ...]
     texts: int
     """Bytes."""
+    own: dict[str, int | None] | None = None
+    """Images of each of the source's own splits; None for one that is in ``splits``, and where ``splits`` are these."""
 
     @classmethod
     def of(cls, raw: Raw, count: int, room: int, shape: tuple[int, int, int], kind: str, levels: int) -> "Layout":
         """The layout of ``count`` images of ``shape`` with what ``raw`` says about them."""
         splits = {name: len(members) for name, members in raw.splits.items()}
+        found, own = _own(raw), None
+        if found is not None:
+            own = {name: None if members is None else len(members) for name, members in found.items()}
         return cls(
-            count, room, shape, kind, levels, raw.labels is not None, splits, tuple(raw.attributes), len(texts_of(raw))
-        )
+            count, room, shape, kind, levels, raw.labels is not None, splits, tuple(raw.attributes), len(texts_of(raw)),
+            own,
+        )  # fmt: skip
 
     @classmethod
     def from_json(cls, text: str) -> "Layout":
-        """Read what ``json.dumps(asdict(layout))`` wrote; raises what the first wrong value raises."""
+        """Read what ``json.dumps(layout.fields())`` wrote; raises what the first wrong value raises."""
         layout = cls(**json.loads(text))
         layout = cls(**asdict(layout) | {"shape": tuple(layout.shape), "attributes": tuple(layout.attributes)})
-        whole = [layout.count, layout.room, *layout.shape, layout.levels, layout.texts, *layout.splits.values()]
+        own = [count for name, count in (layout.own or {}).items() if count is not None or name not in layout.splits]
+        whole = [layout.count, layout.room, *layout.shape, layout.levels, layout.texts, *layout.splits.values(), *own]
         if not all(type(number) is int and number >= 0 for number in whole) or len(layout.shape) != 3:
             raise ValueError("sizes that are no whole numbers")
         if not 0 < layout.count <= layout.room or 0 in layout.shape or layout.kind not in KINDS:
@@ -113,6 +131,10 @@ class Layout:
         if layout.levels > levels_of(layout.shape):
             raise ValueError("more levels than its images can have")
         return layout
+
+    def fields(self) -> dict[str, object]:
+        """For JSON: all fields, but ``own`` where it says nothing."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
     @property
     def dtype(self) -> np.dtype:
@@ -165,6 +187,9 @@ class Layout:
             yield "labels", "I64", (self.count,)
         for name, count in self.splits.items():
             yield f"splits/{name}", "I64", (count,)
+        for name, own in (self.own or {}).items():
+            if own is not None:
+                yield f"own/{name}", "I64", (own,)
         for level in range(self.levels + 1):
             yield f"hashes{self.name_of(level)}", "U8", (self.blocks(level), hashlib.sha256().digest_size)
         for name in self.attributes:
@@ -181,7 +206,7 @@ class Layout:
 
     def header(self, metadata: Mapping[str, str]) -> bytes:
         """The header's JSON with this metadata beside the layout, without the spaces behind it."""
-        said = {"format": FORMAT, "version": str(VERSION), "layout": json.dumps(asdict(self)), **metadata}
+        said = {"format": FORMAT, "version": str(VERSION), "layout": json.dumps(self.fields()), **metadata}
         entries: dict[str, object] = {"__metadata__": said}
         for name, place in self.tensors().items():
             entries[name] = {"dtype": place.dtype, "shape": place.shape, "data_offsets": (place.start, place.end)}
@@ -203,7 +228,7 @@ def padded(header: bytes, length: int) -> bytes:
 
 def tail_hash(layout: Layout, metadata: Mapping[str, str], tail: bytes | bytearray) -> str:
     """Hash of everything in a packed file but its images."""
-    sha = hashlib.sha256(json.dumps([asdict(layout), sorted(metadata.items())]).encode())
+    sha = hashlib.sha256(json.dumps([layout.fields(), sorted(metadata.items())]).encode())
     sha.update(tail)
     return sha.hexdigest()
 
@@ -436,4 +461,7 @@ def _described(store: PackedStore, tail: bytearray) -> Raw:
     lists: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in texts.items()}
     splits = {name: arrays[f"splits/{name}"] for name in layout.splits}
     attributes = {name: arrays[f"attributes/{name}"] for name in layout.attributes}
+    own = layout.own
+    if own is not None:
+        lists["own_splits"] = {name: splits[name] if own[name] is None else arrays[f"own/{name}"] for name in own}
     return Raw(store, splits=splits, labels=arrays.get("labels"), attributes=attributes, **lists)

@@ -267,7 +267,7 @@ class _Packing:
         plan = {
             "block": -1, "version": VERSION, "identity": self.source.identity, "header": self.header,
             "total": self.total, "shape": list(self.layout.shape), "kind": self.layout.kind,
-            "levels": self.layout.levels,
+            "levels": self.layout.levels, "names": hashlib.sha256(json.dumps(self.names).encode()).hexdigest(),
         }  # fmt: skip
         lines = _lines(self.journal)
         if lines and lines[0] != plan:

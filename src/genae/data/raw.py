@@ -33,18 +33,30 @@ class Raw:
     """What the files did to the pixels: ``lossless``, ``jpeg``, ..."""
     resize: str = "none"
     """How they were resized: ``none``, or filter, fit and size."""
+    own_splits: dict[str, Tensor] | None = None
+    """The source's own splits, where ``splits`` also has images that were held out; None where they are the same."""
+
+    @property
+    def official(self) -> dict[str, Tensor]:
+        """The source's own splits, without images that were held out."""
+        return self.splits if self.own_splits is None else self.own_splits
 
     def subset(self, indices: Tensor) -> "Raw":
         """The images with these indices [M], in this order; splits that lose every image are dropped."""
         place = torch.full((len(self.store),), -1)
         place[indices] = torch.arange(len(indices))
         some = self.store.subset(indices)
-        splits = {name: place[members][place[members] >= 0] for name, members in self.splits.items()}
+
+        def left(splits: dict[str, Tensor]) -> dict[str, Tensor]:
+            parts = {name: place[members][place[members] >= 0] for name, members in splits.items()}
+            return {name: members for name, members in parts.items() if len(members)}
+
         return replace(
             self,
             store=in_memory(some, "the source") if self.store.in_memory else some,
             labels=None if self.labels is None else self.labels[indices],
-            splits={name: members for name, members in splits.items() if len(members)},
+            splits=left(self.splits),
+            own_splits=None if self.own_splits is None else left(self.own_splits),
             attributes={name: values[indices] for name, values in self.attributes.items()},
             names=tuple(self.names[i] for i in indices.tolist()) if self.names else (),
         )

@@ -272,8 +272,8 @@ def pack(
         data = _split(some, name, wanted)
         notes = tuple(note for note in data.notes if not note.startswith(COUNTED))  # said again when it is opened
         described = replace(
-            some, splits=data.splits, notes=notes, conversions=data.conversions, resize=data.resize,
-            value_range=(data.low, data.high),
+            some, splits=data.splits, own_splits=some.official, notes=notes, conversions=data.conversions,
+            resize=data.resize, value_range=(data.low, data.high),
         )  # fmt: skip
         return packing.Described(described, *data.digest_frame())
 

@@ -107,7 +107,7 @@ def open_stream(
     wanted = Wanted(size, fit, channels, value_range, data_root=data_root, eight_bits=True)
     raw = read_source(source, wanted)
     data = prepared(raw, name_of(source), wanted)
-    data = replace(data, splits=dict(raw.splits) if raw.names else with_held_out(raw, data.name)[0])
+    data = replace(data, splits=dict(raw.official) if raw.names else with_held_out(raw, data.name)[0])
     if data.store.dtype.is_floating_point and not value_range and (data.low, data.high) not in KNOWN_RANGES:
         raise GenaeError(
             f"{data.name} holds floats from {data.low:g} to {data.high:g}; "
