@@ -19,7 +19,7 @@ def test_the_order_is_kept(nbytes: int) -> None:
 
 def test_small_pictures_go_many_to_a_thread_and_large_ones_one_by_one() -> None:
     def sizes(count: int, nbytes: int) -> list[int]:
-        return sorted({len(task) for task in tasks_of(NAMES[:count], nbytes)})
+        return sorted({len(task) for task in tasks_of(NAMES[:count], nbytes, threads.WORKERS)})
 
     assert sizes(2496, 3 * 64 * 64) == [threads.MOST]
     assert sizes(2500, 3 * 256 * 256) == [5]
@@ -54,3 +54,13 @@ def test_threads_end_when_no_more_is_taken() -> None:
     results.close()
     assert threading.active_count() == before
     assert len(done) <= 1 + 8 * threads.WORKERS
+
+
+def test_small_pictures_have_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "WORKERS", 3)
+
+    def names_of(work: int) -> set[str]:
+        return set(in_threads(lambda _: time.sleep(0.001) or threading.current_thread().name, NAMES[:600], 1, work))
+
+    assert len(names_of(64 * 64 * 3)) == 1
+    assert len(names_of(256 * 256 * 3)) > 1

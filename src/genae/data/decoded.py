@@ -27,7 +27,7 @@ from genae.data.files import Files, cause
 from genae.data.official import Official
 from genae.data.raw import Raw, allocate
 from genae.data.store import MemoryStore, Store
-from genae.data.threads import WORKERS, in_threads, tasks_of
+from genae.data.threads import WORKERS, in_threads, tasks_of, workers_for
 from genae.data.transforms import FITS, RESIZE, resize, resize_name
 from genae.errors import GenaeError
 from genae.progress import Progress, screen, silent
@@ -48,6 +48,8 @@ class Preparation(NamedTuple):
     """Wanted for pictures of 8 bits; deeper ones keep theirs unless counts are mixed."""
     mixed_channels: bool
     to_8_bits: bool
+    work: int = 0
+    """Bytes of pixels that a file holds, on average."""
     plain_jpegs: bool = False
     """Whether all are plain JPEG files, whose headers need not be looked at again."""
 
@@ -69,7 +71,8 @@ class DecodedStore(Store):
         """Images [B, C, H, W]. Raises `GenaeError` that names an unreadable file."""
         names = [self.names[index] for index in indices.tolist()]
         rows = allocate(len(names), self.shape, self.dtype, self.files.where)
-        tasks = self._pool.map(lambda task: list(map(self.picture, task)), tasks_of(names, self.row_bytes))
+        parts = tasks_of(names, self.row_bytes, workers_for(self.how.work))
+        tasks = self._pool.map(lambda task: list(map(self.picture, task)), parts)
         for row, name, picture in zip(rows, names, chain.from_iterable(tasks), strict=True):
             if isinstance(picture, str):
                 raise GenaeError(f"{name} in {self.files.where} is unreadable ({picture}); repair or remove it")
@@ -78,7 +81,7 @@ class DecodedStore(Store):
 
     def rows(self, start: int = 0) -> Iterator[Tensor | str]:
         """From number ``start`` on, each image [C, H, W], or why its file is unreadable; decoded ahead by threads."""
-        return in_threads(self.picture, self.names[start:], self.row_bytes)
+        return in_threads(self.picture, self.names[start:], self.row_bytes, self.how.work)
 
     def subset(self, indices: Tensor) -> "DecodedStore":
         """The pictures with these numbers [M], in this order."""
@@ -241,7 +244,8 @@ class _Survey:
         channels = self.channels if mixed and self.channels else next(iter(self.counts))
         first = next(iter(self.sizes))
         plain = all(header.plain_jpeg for header in self.headers)
-        how = Preparation(self.size, fit, self.channels, mixed, to_8_bits, plain)
+        work = sum(header.height * header.width * header.channels for header in self.headers) // len(self.headers)
+        how = Preparation(self.size, fit, self.channels, mixed, to_8_bits, work, plain)
         dtype = torch.uint8 if to_8_bits or torch.uint8 in self.types else torch.float32
         store = DecodedStore(self.files, self.names, (channels, *(self.size or first)), dtype, how)
         resized = bool(self.size) and set(self.sizes) != {self.size}
