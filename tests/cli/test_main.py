@@ -81,7 +81,7 @@ except SystemExit as stop:
 print(*{HEAVY} & set(sys.modules), file=sys.stderr)
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert set(result.stderr.split()) <= allowed
+    assert set(result.stderr.splitlines()[-1].split()) <= allowed  # on a busy machine, progress comes before
 
 
 def test_no_cache_stands_anywhere(genae, monkeypatch, folder_of_images):

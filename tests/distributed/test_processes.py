@@ -111,7 +111,6 @@ from genae.errors import GenaeError
 from genae.training.config import Config
 from genae.training.start import train
 from genae.data.store import MemoryStore
-from tests.reading import pixels_of
 
 if os.environ["RANK"] == "2":
     distributed.VERSION = "0.0.1"
@@ -160,7 +159,7 @@ except GenaeError as error:
     print(error, flush=True)
 digits = open_data("digits")
 if mine == 2:
-    digits = replace(digits, store=MemoryStore(pixels_of(digits).flip(0)))
+    digits = replace(digits, store=MemoryStore(digits.stored(digits.split("all")).flip(0)))
 for data, flags in ((digits, {}), (None, {"seed": mine}), (None, {"patience": 1})):
     try:
         train(Config("alae", "digits", **flags), "run", data=data)
