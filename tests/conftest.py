@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import torch
 from torch import nn
@@ -17,6 +18,9 @@ from genae.data.sampler import shuffled
 from genae.protocol import Autoencoder, Part
 from genae.training.config import Config, option_types, resolve
 from genae.training.start import train
+
+hypothesis.settings.register_profile("any machine", deadline=None)  # a busy one is slow now and then
+hypothesis.settings.load_profile("any machine")
 
 # Whatever a model's options are called, these keep it small.
 TINY = {
