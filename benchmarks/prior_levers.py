@@ -15,9 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genae import api
 from genae.data.transforms import to_uint8
 from genae.metrics.class_scores import inception_score
+from genae.metrics.data_classifier import classifier_of
 from genae.metrics.frechet import Moments, moments
 from genae.model import load
 from genae.training.prior_fit import Fit, fit_to_codes
@@ -71,7 +71,7 @@ def main() -> None:
     arguments = parser.parse_args()
     model = load(arguments.run)
     data = model.open_data(data_root=arguments.data_root)
-    classifier = api.classifier_for(data, model.device)
+    classifier = classifier_of(data, model.device)
     codes = model.training_codes(data, Path(arguments.run))
 
     def seen(images: Tensor) -> tuple[Tensor, Moments]:
