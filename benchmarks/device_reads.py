@@ -24,7 +24,7 @@ from torch.utils._pytree import tree_leaves
 
 from genae.autoencoders import AUTOENCODERS
 from genae.priors import PRIORS
-from genae.protocol import Autoencoder, Part, Prior
+from genae.protocol import Autoencoder, Part, Prior, defines
 from genae.training.average import Average
 from genae.training.config import option_types
 from genae.training.loop import Loop
@@ -177,7 +177,7 @@ def subjects() -> Iterator[tuple[str, Callable[[], Autoencoder | Prior], int]]:
             yield f"{name}, 64 pixels", tiny(name, 64, most_channels=8), 0
             yield f"{name}, a level blended in", tiny(name, 8, growth=80), 200
     for name, prior in PRIORS.items():
-        if prior.step is not Prior.step:
+        if defines(prior, "step"):
             options = {"solver_steps": 2} if name == "flow-matching" else {}
             yield f"prior {name}", partial(prior, CODES, **options), 0
     yield "prior flow-matching, 5 components", partial(PRIORS["flow-matching"], CODES, components=5, solver_steps=2), 0

@@ -5,7 +5,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, fields, replace
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
@@ -34,7 +34,7 @@ from genae.settings.presets import FITTED, PRESETS
 from genae.storage import append_line, is_file_name, load_tensors, read_lines, save_tensors
 from genae.training.config import Config, resolve
 from genae.training.memory import Footprint, footprints
-from genae.training.prior_fit import fit_of, fit_to_codes
+from genae.training.prior_fit import LABEL, Labels, fit_of, fit_to_codes
 from genae.training.start import build_model
 from genae.training.start import train as train_run
 from genae.training.trainer import Outcome
@@ -303,7 +303,8 @@ def fit_prior(
     """Fit a prior (a name in `PRIORS`) to the frozen codes of a run's training images, and keep it in the run.
 
     It is then one of the run's priors, called ``name`` (by default its kind). ``settings`` are fields of `Fit` and
-    arguments of the prior's class. Codes are encoded once and cached in the run; what is fitted is not fitted again.
+    arguments of the prior's class; with ``given="label"``, or the name of an attribute, the prior learns to be told
+    classes. Codes are encoded once and cached in the run; what is fitted is not fitted again.
     Under torchrun, processes share the encoding, and process 0 fits: the result is that of one. Returns the prior's
     file. Raises `GenaeError`.
     """
@@ -319,8 +320,11 @@ def fit_prior(
         raise GenaeError(f"{run} was trained with a prior {name!r}; choose another --name")
     fit_settings = fit_of(kind, settings)
     data = data or model.open_data(None, data_root)
+    labels = _labels(data, fit_settings.given) if fit_settings.given else None
     path = Path(run) / "priors" / f"{name}.safetensors"
-    origin = {"fit": json.dumps(asdict(fit_settings)), "weights": model.digest, "data": data.digest, "genae": VERSION}
+    origin = {"fit": json.dumps(fit_settings.said()), "weights": model.digest, "data": data.digest, "genae": VERSION}
+    if labels:
+        origin["classes"] = json.dumps(labels.names)
 
     def is_fitted() -> bool:
         """Whether the file is of the same settings and the same codes."""
@@ -328,9 +332,10 @@ def fit_prior(
 
     def fit() -> None:
         begun = path.with_name(f".{name}.partial")
-        fitted, seconds = fit_to_codes(codes, fit_settings, begun, progress, model.device)
+        fitted, seconds = fit_to_codes(codes, fit_settings, begun, progress, model.device, model.code_shape, labels)
         seen = fit_settings.images if fit_settings.learned else len(codes)
-        numbers = {"code_dim": str(model.code_dim), "images": str(seen), "seconds": repr(seconds)}
+        shape = {"code_dim": str(model.code_dim), "code_shape": json.dumps(model.code_shape)}
+        numbers = shape | {"images": str(seen), "seconds": repr(seconds)}
         save_tensors(path, fitted.state_dict(), origin | numbers)
         begun.unlink(missing_ok=True)
 
@@ -340,6 +345,22 @@ def fit_prior(
         codes = model.training_codes(data, Path(run), progress)
         distributed.by_writer(fit)
     return path
+
+
+def _labels(data: ImageData, given: str) -> Labels:
+    """What ``Fit.given`` names, of each training image. Raises `GenaeError`."""
+    train = data.split("train")
+    if given == LABEL:
+        if data.labels is None:
+            raise GenaeError(
+                f"{data.name} has no labels; name an attribute, or put each class into a folder of its own"
+            )
+        return Labels(data.labels[train].long(), data.classes)
+    if given not in data.attributes:
+        names = [*([LABEL] if data.labels is not None else []), *data.attributes]
+        hint = nearest(given, names) if names else "it has neither labels nor attributes"
+        raise GenaeError(f"{data.name} has no attribute {given!r} that a prior could be given; {hint}")
+    return Labels(data.attributes[given][train].long(), (f"not {given}", given))
 
 
 def measurements(run: Path | str) -> Sequence[Record]:

@@ -1,14 +1,15 @@
 """A trained model, as a person uses it: encode, decode, reconstruct, sample, interpolate, edit."""
 
 import json
+import math
 import shutil
 import tempfile
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ from genae.networks.arithmetic import exact_float32
 from genae.networks.layers import placed
 from genae.priors.sampling import sample_codes
 from genae.progress import Progress, silent
-from genae.protocol import Autoencoder, PartCoder, Prior
+from genae.protocol import Autoencoder, ConditionalPrior, Given, PartCoder, Prior
 from genae.rows import Rows, filled
 from genae.storage import load_tensors, load_weights, weights_digest
 from genae.training.checkpoint import AVERAGE, RunFolder
@@ -47,7 +48,8 @@ class Model:
 
     Images are [N, C, H, W] in [-1, 1], codes [N, D], both float32 on the CPU; `encode` also takes other
     forms of images. A ``space`` is ``code`` or the name of a prior; a ``prior`` is a name in `priors`, by default the
-    first.
+    first. ``given`` is what a prior that knows classes is told: the name of one, or a name for each row; ``guidance``
+    is how strongly it heeds it, where it is a flow.
     """
 
     def __init__(
@@ -88,12 +90,15 @@ class Model:
         """Names of the priors that can be sampled."""
         return list(self.autoencoder.priors)
 
-    @cached_property
+    @property
+    def code_shape(self) -> tuple[int, ...]:
+        """(D,), or (c, h, w) where a code is a map; codes are rows [N, D] all the same."""
+        return self.autoencoder.code_shape
+
+    @property
     def code_dim(self) -> int:
         """D of codes [N, D]."""
-        if self.autoencoder.has_encoder:
-            return self.encode(torch.zeros(1, *self.image_shape)).shape[1]
-        return self.sample_codes(1).shape[1]
+        return math.prod(self.code_shape)
 
     @property
     def spaces(self) -> list[str]:
@@ -102,7 +107,33 @@ class Model:
             return []
         return ["code", *(name for name, prior in self.autoencoder.priors.items() if prior.has_encoder)]
 
-    def encode(self, images: Images, space: str = "code") -> Tensor:
+    def classes(self, prior: str) -> tuple[str, ...]:
+        """The names of the classes that a prior can be told; none for most."""
+        source = self._prior(prior)
+        return source.classes if isinstance(source, ConditionalPrior) else ()
+
+    def given(self, prior: str, given: str | Sequence[str], count: int, guidance: float = 1.0) -> Given:
+        """What a prior is told of ``count`` codes: one class for all, or one for each.
+
+        Raises `GenaeError` for an unknown class, and for a prior that knows none.
+        """
+        classes = self.classes(prior)
+        if not classes:
+            able = [name for name in self.priors if self.classes(name)]
+            hint = f"priors that do: {', '.join(able)}" if able else "genae prior RUN flow --given label fits one"
+            raise GenaeError(f"the {prior} prior of {self.name} knows no classes; {hint}")
+        names = [given] * count if isinstance(given, str) else [*given]
+        if len(names) != count:
+            raise GenaeError(f"{len(names)} classes are given for {count} codes; expected one for all, or one for each")
+        places = {name: place for place, name in enumerate(classes)}
+        for name in dict.fromkeys(names):
+            if name not in places:
+                raise GenaeError(f"the {prior} prior of {self.name} knows no class {name!r}; {nearest(name, classes)}")
+        if not 0 < guidance < math.inf:
+            raise GenaeError(f"guidance is {guidance:g}; expected a number above 0: 1 is the class as it is")
+        return Given(torch.tensor([places[name] for name in names], device=self.device), guidance)
+
+    def encode(self, images: Images, space: str = "code", given: str | Sequence[str] | None = None) -> Tensor:
         """Images -> codes, or a prior's latent variables z.
 
         Images may be floats [N, C, H, W] in [-1, 1] (tensor or NumPy array, any precision), uint8 from 0 to 255
@@ -111,7 +142,17 @@ class Model:
         """
         images = self._images(images)
         self._expect_encoder(space)
-        return self._batched(lambda x: self._up(self.autoencoder.encode(x), space), images)
+        codes = self._batched(self.autoencoder.encode, images)
+        return self.up(codes, space, given)
+
+    def up(self, codes: Tensor, space: str, given: str | Sequence[str] | None = None) -> Tensor:
+        """Codes [N, D] -> a prior's z [N, d]. Raises `GenaeError`."""
+        self._expect_encoder(space)
+        return self._through_prior(space, "encode", codes, given)
+
+    def down(self, z: Tensor, space: str, given: str | Sequence[str] | None = None, guidance: float = 1.0) -> Tensor:
+        """A prior's z [N, d] -> codes [N, D]. Raises `GenaeError`."""
+        return self._through_prior(space, "decode", z, given, guidance)
 
     def encode_data(self, data: ImageData, indices: Tensor, space: str = "code") -> Tensor:
         """Codes of a data set's images, or a prior's z, in memory; the images are never all there. See `encoded`."""
@@ -146,7 +187,13 @@ class Model:
         """Layers that can each take a code of their own: 1 for models without styles."""
         return self.autoencoder.layers
 
-    def decode(self, codes: Tensor | np.ndarray, space: str = "code") -> Tensor:
+    def decode(
+        self,
+        codes: Tensor | np.ndarray,
+        space: str = "code",
+        given: str | Sequence[str] | None = None,
+        guidance: float = 1.0,
+    ) -> Tensor:
         """Codes, or a prior's z -> images. Models with styles also take codes of every layer [N, layers, D].
 
         Raises `GenaeError` for codes of another shape, and for NaN.
@@ -159,26 +206,51 @@ class Model:
             wanted = " or ".join(f"[N, {', '.join(map(str, shape))}]" for shape in shapes)
             raise GenaeError(f"codes have shape {list(codes.shape)}; {self.name} expects {wanted} in space {space!r}")
         check_finite(codes)
-        return self._batched(lambda c: self.autoencoder.decode(self._down(c, space)), codes)
+        return self._batched(self.autoencoder.decode, self.down(codes, space, given, guidance))
 
-    def reconstruct(self, images: Images, space: str = "code", truncation: float = 1.0) -> Tensor:
+    def reconstruct(
+        self,
+        images: Images,
+        space: str = "code",
+        truncation: float = 1.0,
+        given: str | Sequence[str] | None = None,
+    ) -> Tensor:
         """Images -> images, through the code or through a prior (SWAE Fig. 5a); ``truncation`` as in `sample`."""
-        codes = self.encode(images, space)
-        return self.decode(codes, space) if truncation == 1 else self.decode(self.truncate(codes, truncation), space)
+        codes = self.encode(images, space, given)
+        return self.decode(codes if truncation == 1 else self.truncate(codes, truncation), space, given)
 
-    def sample_codes(self, count: int, seed: int = 0, prior: str | None = None) -> Tensor:
-        """Draw codes [count, D] from a prior; the same for the same seed."""
+    def sample_codes(
+        self,
+        count: int,
+        seed: int = 0,
+        prior: str | None = None,
+        given: str | Sequence[str] | None = None,
+        guidance: float = 1.0,
+    ) -> Tensor:
+        """Draw codes [count, D] from a prior; the same for the same seed. Raises `GenaeError`.
+
+        Where a class is given and no prior is named, it is the first that knows classes.
+        """
         expect_whole("count", count, 1)
         expect_whole("seed", seed)
-        source = self._prior(prior or self._any_prior())
-        return sample_codes(source, count, seed)
+        name = prior or self.first_prior(conditional=given is not None)
+        told = None if given is None else self.given(name, given, count, guidance)
+        return sample_codes(self._prior(name), count, seed, told)
 
-    def sample(self, count: int, seed: int = 0, prior: str | None = None, truncation: float = 1.0) -> Tensor:
+    def sample(
+        self,
+        count: int,
+        seed: int = 0,
+        prior: str | None = None,
+        truncation: float = 1.0,
+        given: str | Sequence[str] | None = None,
+        guidance: float = 1.0,
+    ) -> Tensor:
         """Draw images from a prior; the same for the same seed.
 
         With ``truncation`` psi below 1 codes are brought nearer to the prior's mean code: fewer failures, less variety.
         """
-        codes = self.sample_codes(count, seed, prior)
+        codes = self.sample_codes(count, seed, prior, given, guidance)
         return self.decode(codes if truncation == 1 else self.truncate(codes, truncation, prior))
 
     def truncate(self, codes: Tensor, psi: float, prior: str | None = None) -> Tensor:
@@ -229,11 +301,11 @@ class Model:
         variables z, and in codes (ALAE Fig. 4). Raises `GenaeError` for a prior without latent variables."""
         expect_whole("count", count, 1)
         expect_whole("steps", steps, 2)
-        name = prior or self._any_prior()
+        name = prior or self.first_prior()
         if not self._prior(name).has_latent:
             raise GenaeError(f"prior {name!r} has no latent variables to traverse")
         z = self._prior(name).latent(2 * count, torch.Generator().manual_seed(mix_seed("traverse", seed)))
-        codes = self._batched(lambda part: self._down(part, name), z)
+        codes = self.down(z, name)
         ways = [
             self.decode(paths.path(ends[:count], ends[count:], steps).flatten(0, 1), space)
             for ends, space in ((z, name), (codes, "code"))
@@ -370,11 +442,27 @@ class Model:
         if space != "code" and not self._prior(space).has_encoder:
             raise GenaeError(f"the {space} prior of {self.name} has no encoder: images have no z there; use space code")
 
-    def _up(self, codes: Tensor, space: str) -> Tensor:
-        return codes if space == "code" else self._prior(space).encode(codes)
-
-    def _down(self, z: Tensor, space: str) -> Tensor:
-        return z if space == "code" else self._prior(space).decode(z)
+    def _through_prior(
+        self,
+        space: str,
+        verb: Literal["encode", "decode"],
+        rows: Tensor,
+        given: str | Sequence[str] | None,
+        guidance: float = 1.0,
+    ) -> Tensor:
+        """Rows [N, ...] through a prior, batch by batch; rows of the space ``code`` are what they are."""
+        if space == "code":
+            if given is not None:
+                raise GenaeError(f"a class is given ({given}), and the space code knows none; name a prior's space")
+            return rows
+        prior = self._prior(space)
+        if given is None:
+            return self._batched(prior.encode if verb == "encode" else prior.decode, rows)
+        told = self.given(space, given, len(rows), guidance)
+        assert isinstance(prior, ConditionalPrior)
+        through = prior.encode if verb == "encode" else prior.decode
+        labels = iter(told.labels.split(self.batch))
+        return self._batched(lambda part: through(part, told._replace(labels=next(labels))), rows)
 
     def training_codes(self, data: ImageData, run: Path | None, progress: Progress = silent) -> Rows:
         """Codes [N, D] of the training images, read when they are needed.
@@ -412,10 +500,15 @@ class Model:
         """Raise `GenaeError` if there is no prior of this name."""
         self._prior(name)
 
-    def _any_prior(self) -> str:
+    def first_prior(self, conditional: bool = False) -> str:
+        """The name of the first prior; ``conditional``: of the first that knows classes, where there is one.
+
+        Raises `GenaeError` for a model without priors.
+        """
         if not self.priors:
             raise GenaeError(f"{self.name} ({self.config.model}) has no prior to sample from")
-        return self.priors[0]
+        able = [name for name in self.priors if self.classes(name)] if conditional else []
+        return (able or self.priors)[0]
 
     def _prior(self, name: str) -> Prior:
         if name not in self.autoencoder.priors:
@@ -516,7 +609,8 @@ def fitted_priors(folder: Path, digest: str) -> dict[str, Prior]:
         tensors, metadata = load_tensors(file)
         if metadata.get("weights") == digest:
             fit = Fit(**json.loads(metadata["fit"]))
-            priors[file.stem] = fit.build(int(metadata["code_dim"]))
+            shape = json.loads(metadata.get("code_shape", f"[{metadata['code_dim']}]"))
+            priors[file.stem] = fit.build(tuple(shape), json.loads(metadata.get("classes", "[]")))
             try:
                 load_weights(priors[file.stem], tensors, file)
             except GenaeError as error:

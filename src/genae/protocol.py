@@ -47,7 +47,7 @@ class Stage(NamedTuple):
 
 
 class Autoencoder(nn.Module):
-    """Images [B, C, H, W] in [-1, 1] <-> codes [B, D].
+    """Images [B, C, H, W] in [-1, 1] <-> codes [B, D], which may be maps (`code_shape`).
 
     With ``layers`` above 1, `decode` also takes a code for each layer, [B, layers, D]. ``betas`` are Adam's; a subclass
     overrides them where its paper does. ``image_shape`` is (C, H, W). With ``anneal`` the learning rate falls to zero
@@ -78,6 +78,8 @@ class Autoencoder(nn.Module):
         self.learning_rate = learning_rate
         self.anneal = anneal
         self.layers = 1
+        self.code_dim: int
+        """D, the numbers of a code."""
         self.priors: Mapping[str, Prior] = {}
         """The priors that were trained with this autoencoder, by name; they can be sampled."""
 
@@ -85,6 +87,11 @@ class Autoencoder(nn.Module):
     def has_encoder(self) -> bool:
         """Whether images can be mapped to codes: False for generators such as WGAN-GP."""
         return type(self).encode is not Autoencoder.encode
+
+    @property
+    def code_shape(self) -> tuple[int, ...]:
+        """(D,), or (c, h, w) where a code is a map: then its numbers stand in this order in the rows [B, D]."""
+        return (self.code_dim,)
 
     @property
     def resolution(self) -> int:
@@ -182,15 +189,18 @@ class Prior(nn.Module):
     and `decode` between codes and z) can be stacked on one another.
     """
 
+    spatial: ClassVar[bool] = False
+    """Whether its class takes the ``code_shape`` (c, h, w) of codes that are maps, and not their ``code_dim`` D."""
+
     @property
     def has_encoder(self) -> bool:
         """Whether codes can be mapped to z."""
-        return type(self).encode is not Prior.encode
+        return defines(type(self), "encode")
 
     @property
     def has_latent(self) -> bool:
         """Whether there is a z that is mapped to codes: False for mixtures."""
-        return type(self).latent is not Prior.latent
+        return defines(type(self), "latent")
 
     def step(self, codes: Iterator[Tensor], images: int) -> Iterator[Update]:
         """One iteration, under the rules of `Autoencoder.step`; ``codes`` yields detached batches [B, D]."""
@@ -215,6 +225,67 @@ class Prior(nn.Module):
     def sample(self, count: int, generator: torch.Generator) -> Tensor:
         """Draw codes [count, D]."""
         return self.decode(self.latent(count, generator))
+
+
+class Given(NamedTuple):
+    """What a prior is told of the codes that it makes or reads."""
+
+    labels: Tensor
+    """The class of each, [B] int64: a place in `ConditionalPrior.classes`."""
+    guidance: float = 1.0
+    """How strongly a flow is drawn to the class (`priors.flow_matching`): 1 is the class's own distribution."""
+
+
+class ConditionalPrior(Prior):
+    """A prior that can be told which class a code is of.
+
+    ``classes`` are their names. Without them it is a prior like any other, and what it is given is ignored. With them
+    its methods follow p(c|y) for what is given, and p(c) where nothing is.
+    """
+
+    def __init__(self, classes: Sequence[str] = ()) -> None:
+        super().__init__()
+        self.classes = tuple(classes)
+        self.shares: Tensor
+        if classes:
+            self.register_buffer("shares", torch.full((len(classes),), 1 / len(classes)))
+
+    def step(self, codes: Iterator[Tensor], images: int, labels: Iterator[Tensor] | None = None) -> Iterator[Update]:
+        """One iteration, as `Prior.step`; ``labels`` yields the classes [B] of each batch of codes, in step with it."""
+        raise NotImplementedError
+
+    def fit(self, codes: Rows, progress: Progress = silent, labels: Tensor | None = None) -> None:
+        """Fit what has a closed form to codes [N, D] and, with ``classes``, to their labels [N]."""
+        raise NotImplementedError
+
+    def latent(self, count: int, generator: torch.Generator | None = None, given: Given | None = None) -> Tensor:
+        """Draw z [count, d], as `Prior.latent`."""
+        raise NotImplementedError
+
+    def encode(self, codes: Tensor, given: Given | None = None) -> Tensor:
+        """Codes [B, D] -> z [B, d]."""
+        raise NotImplementedError
+
+    def decode(self, z: Tensor, given: Given | None = None) -> Tensor:
+        """z [B, d] -> codes [B, D]."""
+        raise NotImplementedError
+
+    def sample(self, count: int, generator: torch.Generator, given: Given | None = None) -> Tensor:
+        """Draw codes [count, D]; where nothing is given, of classes as frequent as in training."""
+        given = self.drawn_classes(count, generator) if given is None else given
+        return self.decode(self.latent(count, generator, given), given)
+
+    def drawn_classes(self, count: int, generator: torch.Generator) -> Given | None:
+        """Classes [count] as frequent as in training; None for a prior without classes."""
+        if not self.classes:
+            return None
+        labels = torch.multinomial(self.shares.cpu(), count, replacement=True, generator=generator)
+        return Given(labels.to(self.shares.device))
+
+
+def defines(prior: type[Prior], method: str) -> bool:
+    """Whether a prior's class has a method of its own, and not only the declaration."""
+    return getattr(prior, method) not in (getattr(Prior, method, None), getattr(ConditionalPrior, method))
 
 
 def annealed(learning_rate: float, done: float) -> float:

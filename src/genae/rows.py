@@ -103,6 +103,22 @@ def mean_and_covariance(rows: Rows) -> tuple[Tensor, Tensor]:
     return mean, covariance / (len(rows) - 1)
 
 
+class Selected:
+    """Some of the rows [N, ...]: those with the numbers [M]."""
+
+    def __init__(self, rows: Rows, numbers: Tensor) -> None:
+        self._rows = rows
+        self._numbers = numbers
+        self.shape: tuple[int, ...] = (len(numbers), *rows.shape[1:])
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __getitem__(self, which: slice | Tensor, /) -> Tensor:
+        """[B, ...]."""
+        return self._rows[self._numbers[which]]
+
+
 class Through:
     """Rows as a function shows them; worked out for each part that is read."""
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from genae.priors.gaussian import GaussianPrior
+from genae.protocol import Given
 
 
 def test_a_gaussian_prior_is_standard_until_it_is_fitted(generator) -> None:
@@ -32,3 +33,22 @@ def test_directions_without_variance_are_not_blown_up(generator) -> None:
     prior.fit(codes)
     assert prior.encode(codes + 1e-3).abs().max() < 10
     assert torch.allclose(prior.sample(5, generator())[:, 2], torch.ones(5), atol=1e-5)
+
+
+def test_each_class_has_a_gaussian_of_its_own_beside_that_of_all_codes(generator) -> None:
+    codes = torch.randn(600, 3, generator=generator())
+    labels = torch.arange(600) % 3
+    codes = codes * torch.tensor([0.5, 1.0, 2.0])[labels, None] + 10.0 * labels[:, None]
+    prior, alone, whole = GaussianPrior(3, classes=("a", "b", "c")), GaussianPrior(3), GaussianPrior(3)
+    prior.fit(codes, labels=labels)
+    alone.fit(codes[labels == 2])
+    whole.fit(codes)
+    given = Given(torch.tensor([2, 0, 2]))
+    z = prior.encode(codes[:3], given)
+    assert torch.allclose(z[[0, 2]], alone.encode(codes[[0, 2]]), atol=1e-5)
+    assert torch.allclose(prior.decode(z, given), codes[:3], atol=1e-4)
+    assert torch.equal(prior.encode(codes), whole.encode(codes))
+    samples = prior.sample(300, generator(), Given(torch.arange(300) % 3))
+    assert [float(samples[k::3].mean()) for k in range(3)] == pytest.approx([0, 10, 20], abs=0.3)
+    prior.shares.copy_(torch.tensor([0.0, 1.0, 0.0]))
+    assert float(prior.sample(100, generator()).mean()) == pytest.approx(10, abs=0.3)  # nothing given: by the shares

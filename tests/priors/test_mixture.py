@@ -10,6 +10,7 @@ from sklearn.mixture import GaussianMixture
 from genae.errors import GenaeError
 from genae.priors.k_means import _moved
 from genae.priors.mixture import MixturePrior
+from genae.protocol import Given
 from genae.storage import load_weights
 
 
@@ -103,3 +104,23 @@ def test_codes_without_a_covariance_are_refused() -> None:
     codes = torch.randn(16, 2).index_fill(0, torch.tensor([3]), torch.nan)
     with pytest.raises(GenaeError, match=r"component \d of 2 has no covariance: codes hold NaN or infinity, .*; lower"):
         MixturePrior(2, components=2).fit(codes)
+
+
+def test_each_class_has_components_of_its_own(generator, two_clusters) -> None:
+    codes = two_clusters()
+    labels = (codes[:, 0] > 0).long()
+    prior, alone = MixturePrior(2, components=2, classes=("left", "right")), MixturePrior(2, components=2)
+    prior.fit(codes, labels=labels)
+    alone.fit(codes[labels == 1])
+    assert torch.allclose(prior.means[2:], alone.means)
+    assert prior.weights.tolist() == pytest.approx(
+        [*prior.weights[:2].tolist(), *(0.25 * alone.weights).tolist()], abs=0.01
+    )
+    assert float(prior.weights.sum()) == pytest.approx(1)
+    given = torch.arange(400) % 2
+    assert torch.equal(prior.sample(400, generator(), Given(given))[:, 0] > 0, given == 1)
+    assert float((prior.sample(4000, generator())[:, 0] > 0).float().mean()) == pytest.approx(0.25, abs=0.03)
+    posterior = prior.posterior(codes[:50], labels[:50])
+    assert torch.equal(posterior.unflatten(1, (2, 2)).sum(2).argmax(1), labels[:50])
+    with pytest.raises(GenaeError, match="1 codes of class 'right' are too few for 2 components"):
+        prior.fit(codes[:10], labels=torch.tensor([0] * 9 + [1]))

@@ -58,7 +58,7 @@ def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_computed(
 
 @pytest.mark.parametrize("kind", PRIORS)
 def test_any_prior_on_the_codes_of_a_run(kind: str, run: Path) -> None:
-    learned = PRIORS[kind].step is not Prior.step
+    learned = Fit(kind).learned
     api.fit_prior(run, kind, **({"images": "1024", "batch-size".replace("-", "_"): 64} if learned else {}))
     model = load(run)
     assert kind in model.priors
@@ -80,7 +80,9 @@ def test_a_prior_is_trained_on_the_device_of_the_run(run: Path, monkeypatch: pyt
         fit_to_codes(two_clusters(400), Fit("vae", batch_size=100), Path("unused"), device="meta")
     assert seen.value.args == ("meta", "meta")
 
-    def fit(codes: torch.Tensor, settings: Fit, partial: Path, progress: object, device: torch.device) -> None:
+    def fit(
+        codes: torch.Tensor, settings: Fit, partial: Path, progress: object, device: torch.device, *_: object
+    ) -> None:
         raise SeenError(device.type)
 
     monkeypatch.setattr(api, "fit_to_codes", fit)
@@ -220,9 +222,10 @@ def test_a_fit_to_a_file_is_that_to_a_tensor(
 def test_an_interrupted_fit_of_genae_0_1_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, two_clusters) -> None:
     """What identifies a fit: the settings and the bytes of all whitened codes, also where they are hashed in parts."""
     codes, settings = two_clusters(400), Fit("vae", images=100, batch_size=100, options={"width": 4})
-    of_0_1 = hashlib.sha256(repr(sorted(asdict(settings).items())).encode() + codes.numpy().tobytes()).hexdigest()
+    fields = sorted((name, value) for name, value in asdict(settings).items() if name != "given")
+    of_0_1 = hashlib.sha256(repr(fields).encode() + codes.numpy().tobytes()).hexdigest()
     monkeypatch.setattr("genae.rows.CHUNK", 8 * 70)
-    assert prior_fit._hash_of(settings, codes) == of_0_1
+    assert prior_fit._hash_of(settings, codes, None) == of_0_1
 
 
 def test_codes_of_genae_0_1_are_read(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -280,3 +283,53 @@ def test_memory_does_not_grow_with_the_number_of_codes(tmp_path: Path) -> None:
     told = subprocess.run([sys.executable, "-c", PEAK, path], capture_output=True, text=True, check=True).stdout.split()
     assert len(told) == 3
     assert max(map(int, told)) < 260, told
+
+
+def test_a_prior_that_is_told_labels_samples_the_class_that_is_given(run: Path) -> None:
+    api.fit_prior(run, "mixture", given="label", components=1, name="told")
+    model = load(run)
+    assert model.classes("told") == tuple("0123456789")
+    assert load_tensors(run / "priors" / "told.safetensors")[1]["classes"].startswith('["0", "1"')
+    data = model.open_data()
+    train_split = data.split("train")
+    means = model.encode_data(data, train_split)[data.labels[train_split] == 7].mean(0)
+    assert torch.allclose(model.sample_codes(2000, prior="told", given="7").mean(0), means, atol=0.2 * means.std())
+    each = model.sample_codes(3, given=["7", "1", "7"])  # the first prior that knows classes
+    assert torch.equal(each[[0, 2]], model.sample_codes(3, prior="told", given="7")[[0, 2]])
+    assert torch.equal(model.sample_codes(400, prior="told", given="7")[:3], model.sample_codes(3, given="7"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"kind": "wae-gan", "given": "label"}, "a wae-gan prior cannot be told a class; expected one of .*gaussian"),
+        (
+            {"kind": "gaussian", "given": "labels"},
+            "has no attribute 'labels' that a prior could be given; did you mean",
+        ),
+    ],
+)
+def test_what_cannot_be_told_is_refused(run: Path, settings: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(GenaeError, match=sentence):
+        api.fit_prior(run, **settings)
+
+
+def test_classes_without_codes_are_refused() -> None:
+    labels = prior_fit.Labels(torch.tensor([0] * 9 + [1]), ("a", "b"))
+    with pytest.raises(GenaeError, match="class 'b' has 1 training image; .* at least 2 of each"):
+        fit_to_codes(torch.randn(10, 2), Fit("gaussian", given="label"), Path("unused"), labels=labels)
+
+
+def test_classes_are_named_to_a_prior_that_knows_them(run: Path) -> None:
+    api.fit_prior(run, "gaussian", given="label", name="told")
+    model = load(run)
+    with pytest.raises(GenaeError, match="the told prior of plain knows no class 'seven'"):
+        model.sample(2, prior="told", given="seven")
+    api.fit_prior(run, "gaussian", name="alike")
+    with pytest.raises(GenaeError, match="the alike prior of plain knows no classes; priors that do: "):
+        load(run).sample(2, prior="alike", given="7")
+    images = model.open_data().images(torch.arange(3))
+    back = model.reconstruct(images, "told", given=["0", "1", "2"])
+    assert torch.allclose(back, model.reconstruct(images), atol=1e-3)
+    with pytest.raises(GenaeError, match="2 classes are given for 3 codes"):
+        model.encode(images, "told", given=["0", "1"])

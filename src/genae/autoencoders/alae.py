@@ -146,6 +146,7 @@ class AdversarialLatentAutoencoder(LatentAdversary):
         at_least(1, code_dim=code_dim, width=width, mapping_layers=mapping_layers)
         at_least(0, output_slope=output_slope)
         self.set_objective(slope_weight, 1, reciprocity)
+        self.code_dim = code_dim
         self.encoder = DenseEncoder(image_shape, code_dim, width, last_leak=output_slope)
         self.decoder = DenseDecoder(image_shape, code_dim, width)
         self.critic = EqualisedDense(code_dim, 1, code_dim, 2, multiplier=0.1, leak=1.0 if affine_critic else LEAK)

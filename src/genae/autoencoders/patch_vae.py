@@ -145,6 +145,7 @@ class PatchVae(TrunkAutoencoder):
         self.heads = PartHeads(self.encoder.channels, parts, part_dim)
         self.decoder = Pyramid(image_shape, parts * part_dim, self.width, self.scale, self.norm)
         self.grid = (image_shape[1] // self.scale, image_shape[2] // self.scale)
+        self.code_dim = parts * (part_dim + math.prod(self.grid))
         prior = PartsPrior(parts * part_dim, parts * math.prod(self.grid), self.rate)
         self.priors = cast(Mapping[str, Prior], nn.ModuleDict({"parts": prior}))
 
@@ -227,6 +228,7 @@ class TrunkVae(TrunkAutoencoder):
         at_least(1, code_dim=code_dim)
         at_least(0, beta=beta)
         self.beta = beta
+        self.code_dim = code_dim
         self.encoder = ResidualEncoder(image_shape, 2 * code_dim, self.width, self.norm, self.scale, self.blocks)
         self.decoder = ResidualDecoder(image_shape, code_dim, self.width, self.norm, self.scale)
         self.priors = cast(Mapping[str, Prior], nn.ModuleDict({"normal": GaussianPrior(code_dim)}))

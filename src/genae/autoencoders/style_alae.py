@@ -68,6 +68,7 @@ class Growing(Autoencoder):
             raise ValueError(f"images of {image_shape[1]} x {image_shape[2]} pixels; expected squares (--fit crop)")
         self.levels = levels_of(image_shape[1])
         self.layers = 2 * self.levels
+        self.code_dim = code_dim
         self.channels = channels_of(self.levels, width, most_channels)
         self.most_channels = most_channels
         self.mixing = mixing
@@ -188,11 +189,11 @@ class StyleAdversarialLatentAutoencoder(Growing, LatentAdversary):
     ) -> None:
         super().__init__(image_shape, **growing)
         self.set_objective(slope_weight, slope_every, reciprocity)
-        code_dim = self.mapping.latent_dim
         at_least(0, entrance_leak=entrance_leak)
         bottom = min(2 * self.channels[0], self.most_channels)
-        self.encoder = StyleEncoder(image_shape[0], code_dim, self.channels, bottom, entrance_leak)
-        self.critic = EqualisedDense(code_dim, 1, code_dim, 2, multiplier=0.1, leak=1.0 if affine_critic else 0.2)
+        self.encoder = StyleEncoder(image_shape[0], self.code_dim, self.channels, bottom, entrance_leak)
+        leak = 1.0 if affine_critic else 0.2
+        self.critic = EqualisedDense(self.code_dim, 1, self.code_dim, 2, multiplier=0.1, leak=leak)
 
     def infer(self, x: Tensor) -> Tensor:
         """E(x): images at the resolution at hand -> codes [B, code_dim]."""

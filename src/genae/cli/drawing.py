@@ -64,6 +64,10 @@ def sample(
     ] = None,
     seed: Seed = 0,
     truncation: Truncation = 1.0,
+    given: Annotated[str | None, typer.Option(help="Class of the samples, for a prior fitted with --given.")] = None,
+    guidance: Annotated[
+        float, typer.Option(help="How strongly a flow is drawn to the class; 1 is the class as it is.")
+    ] = 1.0,
     force: Force = False,
     out: Annotated[str, typer.Option(help="A .png sheet, a folder for single pictures, or .npz.")] = "samples.png",
 ) -> None:
@@ -73,7 +77,7 @@ def sample(
 
     expect_ending(out, "", ".png", ".npz")
     model = load_run(run, checkpoint)
-    priors = [prior] if prior else model.priors
+    priors = [prior] if prior else [model.first_prior(conditional=True)] if given else model.priors
     if not priors:
         raise GenaeError(f"{run} ({model.config.model}) has no prior to sample from")
     several = Path(out).suffix == ".png" and len(priors) > 1
@@ -84,13 +88,13 @@ def sample(
     if Path(out).suffix != ".png":
         if len(priors) > 1:
             note(f"these are samples of the {priors[0]} prior; choose another with --prior: {', '.join(priors[1:])}")
-        codes = model.sample_codes(count, seed, priors[0])
+        codes = model.sample_codes(count, seed, priors[0], given, guidance)
         codes = codes if truncation == 1 else model.truncate(codes, truncation, priors[0])
         with Work() as progress:
             save_images(model, codes, "code", Path(out), progress)
         return
     for name, target in sheets.items():
-        draw(Sample(name, count, seed, truncation), session, None, target)
+        draw(Sample(name, count, seed, truncation, given or "", guidance), session, None, target)
 
 
 @app.command()

@@ -20,6 +20,9 @@ class Sample(Operation):
     count: int = 64
     seed: int = 0
     truncation: float = 1.0
+    given: str = ""
+    """The class of all samples, where the prior knows classes."""
+    guidance: float = 1.0
 
     def __post_init__(self) -> None:
         expect_between("count", self.count, 1)
@@ -27,7 +30,7 @@ class Sample(Operation):
     def answer(self, session: Session, pictures: Tensor) -> Answer:
         """One row."""
         model = session.model
-        codes = model.sample_codes(self.count, self.seed, self._prior(model))
+        codes = model.sample_codes(self.count, self.seed, self._prior(model), self.given or None, self.guidance)
         if self.truncation != 1:
             codes = model.truncate(codes, self.truncation, self._prior(model))
         return Answer({"samples": model.decode(codes)}, codes=codes if codes.ndim == 2 else None)
@@ -36,7 +39,9 @@ class Sample(Operation):
         """`genae sample`'s."""
         expect_fits(self.count, "samples")
         prior = self._prior(session.model)
-        return figures.sample_grid(session.model, self.count, self.seed, prior, self.truncation)
+        return figures.sample_grid(
+            session.model, self.count, self.seed, prior, self.truncation, self.given, self.guidance
+        )
 
     def command(self, count: int) -> list[str]:
         """Arguments of the command line."""
@@ -49,4 +54,4 @@ class Sample(Operation):
     def _prior(self, model: Model) -> str:
         if not self.prior and not model.priors:
             raise GenaeError(f"{model.name} ({model.config.model}) has no prior to sample from")
-        return self.prior or model.priors[0]
+        return self.prior or model.first_prior(conditional=bool(self.given))

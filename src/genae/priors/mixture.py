@@ -1,7 +1,7 @@
 """Gaussian mixture over codes, fitted by expectation-maximisation."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -11,25 +11,30 @@ from torch import Tensor
 from genae.errors import GenaeError
 from genae.priors.k_means import k_means, rows_at_once
 from genae.progress import Progress, silent
-from genae.protocol import Prior, at_least
-from genae.rows import Rows, in_parts
+from genae.protocol import ConditionalPrior, Given, at_least
+from genae.rows import Rows, Selected, in_parts
 
 EM_ITERATIONS, EM_TOLERANCE, REGULARISATION = 100, 1e-3, 1e-6
 """At most so many iterations; until the mean log likelihood grows by less; added to variances. These are scikit-learn's
 defaults."""
 
 
-class MixturePrior(Prior):
+class MixturePrior(ConditionalPrior):
     """A mixture of ``components`` Gaussians with full covariances; it has no latent variables.
 
     The baseline that learned priors have to beat: Ghosh et al. 2020, Table 1. Samples lie ``temperature`` times the
-    fitted deviations from their component's mean: below 1 they are more typical and less diverse.
+    fitted deviations from their component's mean: below 1 they are more typical and less diverse. With ``classes``,
+    each has ``components`` of its own.
     """
 
-    def __init__(self, code_dim: int, components: int = 10, temperature: float = 1.0) -> None:
-        super().__init__()
+    def __init__(
+        self, code_dim: int, components: int = 10, temperature: float = 1.0, classes: Sequence[str] = ()
+    ) -> None:
+        super().__init__(classes)
         at_least(1, components=components)
         at_least(0, temperature=temperature)
+        self.components = components
+        components *= max(1, len(classes))  # those of class k begin at k times as many as it has
         self.register_buffer("temperature", torch.tensor(temperature))  # with the weights: it decides what is sampled
         self.register_buffer("weights", torch.full((components,), 1 / components))
         self.register_buffer("means", torch.zeros(components, code_dim))
@@ -47,47 +52,50 @@ class MixturePrior(Prior):
         self.volumes: Tensor
         self._invert()
 
-    def fit(self, codes: Rows, progress: Progress = silent) -> None:
-        """Fit to codes [N, D]: k-means for a start, then expectation-maximisation, with scikit-learn's defaults.
+    def fit(self, codes: Rows, progress: Progress = silent, labels: Tensor | None = None) -> None:
+        """Fit to codes [N, D], or to those of each class: k-means for a start, then expectation-maximisation, with
+        scikit-learn's defaults.
 
         Codes are read in parts, many times; what is kept for each of them does not depend on D. Raises `GenaeError` for
         fewer than 2 codes a component, which no covariance can be learned from, and where a component collapses.
         """
-        count = len(self.weights)
-        if len(codes) < 2 * count:
-            raise GenaeError(f"{len(codes)} codes are too few for {count} components; lower --components")
-        centres, labels = k_means(codes, count, 0, progress)
-        own = iter(labels.split(rows_at_once(codes, count)))  # at first, each code comes from the nearest centre alone
-        sums = _expectations(codes, centres, lambda _: (F.one_hot(next(own), count).double(), 0.0))
-        gaussians = _Gaussians.of(centres, sums)
-        likelihood = -math.inf
-        for done in range(EM_ITERATIONS):
-            progress(f"fitting {count} Gaussians", done, EM_ITERATIONS)
-            before = likelihood
-            sums = _expectations(codes, gaussians.means, gaussians.responsibilities)
-            likelihood = sums.log_likelihood / len(codes)
-            gaussians = _Gaussians.of(gaussians.means, sums)
-            if abs(likelihood - before) < EM_TOLERANCE:
-                break
-        self.weights.copy_(gaussians.weights)
-        self.means.copy_(gaussians.means)
-        self.factors.copy_(gaussians.factors)
+        if labels is None or not self.classes:
+            self._set(slice(None), _fitted(codes, self.components, progress), 1.0)
+        else:
+            for number, name in enumerate(self.classes):
+                own = Selected(codes, (labels == number).nonzero()[:, 0])
+                place = slice(number * self.components, (number + 1) * self.components)
+                gaussians = _fitted(own, self.components, progress, f" of class {name!r}")
+                self._set(place, gaussians, len(own) / len(codes))
         self._invert()
 
-    def sample(self, count: int, generator: torch.Generator | None) -> Tensor:
+    def sample(self, count: int, generator: torch.Generator | None, given: Given | None = None) -> Tensor:
         """Draw codes [count, D]: a component each, then its Gaussian."""
-        components = torch.multinomial(self.weights.cpu(), count, replacement=True, generator=generator)
+        weights = self.weights if given is None or not self.classes else self._own_weights(given.labels)
+        components = torch.multinomial(weights.cpu(), count if weights.ndim == 1 else 1, True, generator=generator)
         noise = torch.randn(count, self.means.shape[1], generator=generator)
-        return self.place(components.to(self.means.device), self.temperature * noise.to(self.means.device))
+        return self.place(components.flatten().to(self.means.device), self.temperature * noise.to(self.means.device))
 
     def place(self, components: Tensor, noise: Tensor) -> Tensor:
         """Codes [B, D] at ``noise`` [B, D] ~ N(0, I) of the components with the numbers ``components`` [B]."""
         return self.means[components] + torch.einsum("nij,nj->ni", self.factors[components], noise)
 
-    def posterior(self, codes: Tensor) -> Tensor:
-        """p(component | code): [B, D] -> [B, components]."""
+    def posterior(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
+        """p(component | code), or with ``labels`` [B] p(component | code, class): [B, D] -> [B, components]."""
         whitened = (codes @ self.inverses.flatten(0, 1).T).unflatten(1, self.centres.shape) - self.centres
-        return torch.softmax(self.weights.log() + self.volumes - whitened.square().sum(2) / 2, 1)
+        weights = self.weights if labels is None or not self.classes else self._own_weights(labels)
+        return torch.softmax(weights.log() + self.volumes - whitened.square().sum(2) / 2, 1)
+
+    def _own_weights(self, labels: Tensor) -> Tensor:
+        """[B, components]: 0 for those of other classes."""
+        classes = torch.arange(len(self.weights), device=labels.device) // self.components
+        return self.weights * (classes == labels[:, None])
+
+    def _set(self, place: slice, gaussians: "_Gaussians", share: float) -> None:
+        """Take over Gaussians of a ``share`` of the codes."""
+        self.weights[place] = (gaussians.weights * share).float()
+        self.means[place] = gaussians.means.float()
+        self.factors[place] = gaussians.factors.float()
 
     def _invert(self) -> None:
         """Bring what `posterior` needs up to date with means and factors."""
@@ -100,6 +108,26 @@ class MixturePrior(Prior):
         """What `load_state_dict` calls."""
         super()._load_from_state_dict(state_dict, prefix, *rest)  # type: ignore[no-untyped-call]
         self._invert()
+
+
+def _fitted(codes: Rows, count: int, progress: Progress, whose: str = "") -> "_Gaussians":
+    """``count`` Gaussians of codes [N, D]."""
+    if len(codes) < 2 * count:
+        raise GenaeError(f"{len(codes)} codes{whose} are too few for {count} components; lower --components")
+    centres, nearest = k_means(codes, count, 0, progress)
+    own = iter(nearest.split(rows_at_once(codes, count)))  # at first, each code comes from the nearest centre alone
+    sums = _expectations(codes, centres, lambda _: (F.one_hot(next(own), count).double(), 0.0))
+    gaussians = _Gaussians.of(centres, sums)
+    likelihood = -math.inf
+    for done in range(EM_ITERATIONS):
+        progress(f"fitting {count} Gaussians{whose}", done, EM_ITERATIONS)
+        before = likelihood
+        sums = _expectations(codes, gaussians.means, gaussians.responsibilities)
+        likelihood = sums.log_likelihood / len(codes)
+        gaussians = _Gaussians.of(gaussians.means, sums)
+        if abs(likelihood - before) < EM_TOLERANCE:
+            break
+    return gaussians
 
 
 class _Sums(NamedTuple):

@@ -5,15 +5,23 @@ from torch import Tensor
 
 from genae.data.sampler import mix_seed
 from genae.networks.arithmetic import exact_float32
-from genae.protocol import Prior
+from genae.protocol import ConditionalPrior, Given, Prior
 
 PIECE = 256
 
 
 @exact_float32()
-def sample_codes(prior: Prior, count: int, seed: int) -> Tensor:
-    """Codes [count, D] on the CPU, drawn in pieces of fixed size: the first 16 of 10,000 samples are the 16 that a
-    person gets who wants no more."""
+def sample_codes(prior: Prior, count: int, seed: int, given: Given | None = None) -> Tensor:
+    """Codes [count, D] on the CPU, of the classes ``given`` [count] where the prior is told them.
+
+    They are drawn in pieces of fixed size: the first 16 of 10,000 samples are the 16 that a person gets who wants no
+    more.
+    """
     generator = torch.Generator().manual_seed(mix_seed("sample", seed))
+    pieces = -(-count // PIECE)
     with torch.no_grad():
-        return torch.cat([prior.sample(PIECE, generator) for _ in range(-(-count // PIECE))])[:count].cpu()
+        if given is None or not isinstance(prior, ConditionalPrior):
+            return torch.cat([prior.sample(PIECE, generator) for _ in range(pieces)])[:count].cpu()
+        padded = torch.cat([given.labels, given.labels[-1:].expand(pieces * PIECE - count)])
+        parts = [prior.sample(PIECE, generator, given._replace(labels=part)) for part in padded.split(PIECE)]
+        return torch.cat(parts)[:count].cpu()

@@ -103,10 +103,20 @@ def reconstruction_grid(model: Model, images: Tensor, truncation: float = 1.0) -
     return grid(torch.stack(rows), ["input", *map(space_title, spaces)], title=title)
 
 
-def sample_grid(model: Model, count: int, seed: int, prior: str, truncation: float = 1.0) -> Image.Image:
-    """Samples of one prior."""
-    title = f"Samples, {prior} prior, seed {seed}{_truncated(truncation)}"
-    return sheet(model.sample(count, seed, prior, truncation), title)
+def sample_grid(
+    model: Model,
+    count: int,
+    seed: int,
+    prior: str,
+    truncation: float = 1.0,
+    given: str = "",
+    guidance: float = 1.0,
+) -> Image.Image:
+    """Samples of one prior, of the class ``given`` if there is one."""
+    told = f", class {given}" if given else ""
+    told += f", guidance {guidance:g}" if guidance != 1 else ""
+    title = f"Samples, {prior} prior{told}, seed {seed}{_truncated(truncation)}"
+    return sheet(model.sample(count, seed, prior, truncation, given or None, guidance), title)
 
 
 def _truncated(psi: float) -> str:

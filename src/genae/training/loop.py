@@ -11,7 +11,17 @@ from genae.data.sampler import mix_seed
 from genae.distributed.gradients import summed_gradients
 from genae.errors import GenaeError
 from genae.networks.layers import batch_norm_explained
-from genae.protocol import Autoencoder, Part, Prior, ProtocolError, Update, networks_of, reseed, working_on
+from genae.protocol import (
+    Autoencoder,
+    ConditionalPrior,
+    Part,
+    Prior,
+    ProtocolError,
+    Update,
+    networks_of,
+    reseed,
+    working_on,
+)
 from genae.training.precision import fast_float32
 
 
@@ -29,7 +39,7 @@ class Loop:
     ``batches(images, part)`` gives the endless stream of batches of one iteration for one part of the whole batch;
     ``precision`` is ``float32`` or ``bfloat16`` (autocast; parameters, losses and optimisers stay float32);
     ``accumulate`` splits each batch of a process into that many parts, whose gradients are averaged;
-    ``fused`` False takes PyTorch's plain Adam.
+    ``fused`` False takes PyTorch's plain Adam; ``labels`` gives those of the batches, for a `ConditionalPrior`.
     """
 
     def __init__(
@@ -43,9 +53,11 @@ class Loop:
         accumulate: int = 1,
         compiled: bool = False,
         fused: bool = True,
+        labels: Callable[[int, Part], Iterator[Tensor]] | None = None,
     ) -> None:
         self.model = model
         self.batches = batches
+        self.labels = labels
         self.seed = seed
         self.precision = precision
         self.accumulate = accumulate
@@ -74,7 +86,7 @@ class Loop:
         first, count = distributed.rank() * self.accumulate, distributed.world_size() * self.accumulate
         batch = self.model.stage(images).batch_size if isinstance(self.model, Autoencoder) else 0
         parts = [Part(first + i, count, batch) for i in range(self.accumulate)]
-        steps = [self.model.step(self.batches(images, part), images) for part in parts]  # type: ignore[arg-type]
+        steps = [self._begun(images, part) for part in parts]
         records: list[Record] = []
         index = 0
         while True:
@@ -95,6 +107,12 @@ class Loop:
                 return records
             self._step(update, index)
             index += 1
+
+    def _begun(self, images: int, part: Part) -> Iterator[Update]:
+        """The algorithm's iteration for a part, at its start."""
+        if self.labels is not None and isinstance(self.model, ConditionalPrior):
+            return self.model.step(self.batches(images, part), images, self.labels(images, part))
+        return self.model.step(self.batches(images, part), images)
 
     def _set_learning_rate(self, learning_rate: float) -> None:
         for optimiser in self.optimisers.values():

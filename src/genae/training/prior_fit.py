@@ -1,11 +1,13 @@
 """A prior on frozen codes: closed-form ones are fitted, learned ones trained, after the autoencoder."""
 
 import hashlib
+import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,7 +19,7 @@ from genae.priors import PRIORS
 from genae.priors.gaussian import GaussianPrior
 from genae.priors.stack import StackedPrior
 from genae.progress import Progress, silent
-from genae.protocol import Part, Prior, annealed
+from genae.protocol import ConditionalPrior, Part, Prior, annealed, defines
 from genae.rows import HELD, Rows, Through, bytes_of, filled, in_parts
 from genae.settings.parser import dashed, options_of, parse_settings
 from genae.storage import load_tensors, load_weights, save_tensors
@@ -25,6 +27,18 @@ from genae.training.checkpoint import optimiser_tensors, restore_optimisers
 from genae.training.loop import Loop
 
 SAVE_EVERY = 60.0  # seconds
+LABEL = "label"
+"""What `Fit.given` calls the classes of the images."""
+OF_CODES = ("code_dim", "code_shape", "classes")
+"""Arguments of a prior's class that are read off the codes, and are no settings."""
+
+
+class Labels(NamedTuple):
+    """What a prior is told of each of the codes [N, D]."""
+
+    numbers: Tensor
+    """[N] int64: a place in ``names``."""
+    names: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -41,6 +55,8 @@ class Fit:
     seed: int = 0
     options: Mapping[str, Any] = field(default_factory=dict)
     """Arguments of the prior's class."""
+    given: str = ""
+    """What the prior is told of each code: `LABEL`, the class of its image, or the name of an attribute."""
 
     def __post_init__(self) -> None:
         if self.kind not in PRIORS:
@@ -50,16 +66,30 @@ class Fit:
                 raise GenaeError(f"{name.replace('_', '-')} is {getattr(self, name)}; expected at least 1")
         if self.seed < 0:
             raise GenaeError(f"seed is {self.seed}; expected a whole number of 0 or more")
+        if self.given and not issubclass(PRIORS[self.kind], ConditionalPrior):
+            able = [kind for kind in PRIORS if issubclass(PRIORS[kind], ConditionalPrior)]
+            raise GenaeError(f"a {self.kind} prior cannot be told a class; expected one of {', '.join(able)}")
+
+    def said(self) -> dict[str, Any]:
+        """The fields, as a prior's file keeps them: what earlier versions did not have only where it is set."""
+        return {name: value for name, value in asdict(self).items() if name != "given" or value}
 
     @property
     def learned(self) -> bool:
         """Whether it is trained; else it has a closed form."""
-        return PRIORS[self.kind].step is not Prior.step
+        return defines(PRIORS[self.kind], "step")
 
-    def build(self, code_dim: int) -> Prior:
-        """The prior, unfitted. A learned one works on whitened codes: its networks see unit variance in every run."""
+    def build(self, code_shape: tuple[int, ...], classes: Sequence[str] = ()) -> Prior:
+        """The prior of codes (D,) or (c, h, w), unfitted; ``classes`` are the names of what it is told.
+
+        A learned one works on whitened codes: its networks see unit variance in every run.
+        """
+        cls = PRIORS[self.kind]
+        code_dim = math.prod(code_shape)
+        shape = {"code_shape": code_shape} if cls.spatial else {"code_dim": code_dim}
+        told = {"classes": tuple(classes)} if classes else {}
         try:
-            prior = PRIORS[self.kind](code_dim, **self.options)
+            prior = cls(**shape, **told, **self.options)
         except ValueError as error:
             raise GenaeError(str(error)) from None
         return StackedPrior([GaussianPrior(code_dim), prior]) if self.learned else prior
@@ -67,7 +97,7 @@ class Fit:
 
 def prior_options(kind: str, settings: Mapping[str, object]) -> dict[str, Any]:
     """Settings, perhaps text, as arguments of a prior's class. Unknown ones raise `GenaeError`."""
-    return parse_settings(f"a {kind} prior", settings, options_of(PRIORS[kind], without=("code_dim",)))
+    return parse_settings(f"a {kind} prior", settings, options_of(PRIORS[kind], without=OF_CODES))
 
 
 def fit_of(kind: str, settings: Mapping[str, object]) -> Fit:
@@ -78,7 +108,7 @@ def fit_of(kind: str, settings: Mapping[str, object]) -> Fit:
     learned = Fit(kind).learned  # refuses an unknown prior
     own = options_of(Fit, without=("kind", "options"))
     of_training = parse_settings("", {key: value for key, value in settings.items() if key in own}, own)
-    needless = sorted(of_training.keys() - {"seed"})
+    needless = sorted(of_training.keys() - {"seed", "given"})
     if needless and not learned:
         raise GenaeError(f"a {kind} prior has a closed form and no {dashed(needless[0])}; leave it out")
     options = prior_options(kind, {key: value for key, value in settings.items() if key not in own})
@@ -91,8 +121,12 @@ def fit_to_codes(
     partial: Path,
     progress: Progress = silent,
     device: torch.device | str = "cpu",
+    code_shape: tuple[int, ...] | None = None,
+    labels: Labels | None = None,
 ) -> tuple[Prior, float]:
     """Fit a prior to codes [N, D] on the CPU; returns it, there too, and the seconds that it took.
+
+    ``code_shape`` is (c, h, w) where codes are maps, by default (D,); ``labels`` is what `Fit.given` names.
 
     Codes are read when they are needed: memory does not grow with their number beyond `rows.HELD` bytes. A learned
     prior is trained on ``device``, where a GPU holds them if they take at most half of its free memory; what has a
@@ -102,27 +136,50 @@ def fit_to_codes(
     """
     if settings.learned and settings.batch_size > len(codes):
         raise GenaeError(f"a batch of {settings.batch_size} is larger than the {len(codes)} codes; lower --batch-size")
+    if labels:
+        _expect_codes(labels)
     torch.manual_seed(mix_seed("prior", settings.seed))
-    prior = settings.build(codes.shape[1])
+    prior = settings.build(code_shape or codes.shape[1:], labels.names if labels else ())
     begun = time.perf_counter()
     if not settings.learned:
         progress(f"fitting {settings.kind}", 0, 1)
-        prior.fit(codes, progress)
+        _fit(prior, codes, labels, progress)
         return prior.eval(), time.perf_counter() - begun
     assert isinstance(prior, StackedPrior)
     prior.levels[0].fit(codes)
     whitened: Rows = Through(codes, prior.levels[0].encode, codes.shape[1])
     if bytes_of(whitened) <= HELD:
         whitened = filled(in_parts(whitened), len(whitened))
-    if type(prior.levels[1]).fit is not Prior.fit:  # it has a part in closed form
+    if defines(type(prior.levels[1]), "fit"):  # it has a part in closed form
         progress(f"fitting the source of {settings.kind}", 0, 1)
-        prior.levels[1].fit(whitened, progress)
+    _fit(prior.levels[1], whitened, labels, progress)
     before = time.perf_counter() - begun
-    seconds = before + _train(prior.levels[1].to(device), whitened, settings, partial, progress)
+    seconds = before + _train(prior.levels[1].to(device), whitened, labels, settings, partial, progress)
     return prior.cpu().eval(), seconds
 
 
-def _train(prior: Prior, codes: Rows, settings: Fit, partial: Path, progress: Progress) -> float:
+def _expect_codes(labels: Labels) -> None:
+    """Raise `GenaeError` for a class with fewer than two codes."""
+    counts = torch.bincount(labels.numbers, minlength=len(labels.names)).tolist()
+    for name, codes in zip(labels.names, counts, strict=True):
+        if codes < 2:
+            raise GenaeError(
+                f"class {name!r} has {codes} training image{'' if codes == 1 else 's'}; a prior that is told classes "
+                "needs at least 2 of each: add images of it, or leave the class out of the data"
+            )
+
+
+def _fit(prior: Prior, codes: Rows, labels: Labels | None, progress: Progress) -> None:
+    """What is in closed form."""
+    if labels and isinstance(prior, ConditionalPrior):
+        prior.shares.copy_(torch.bincount(labels.numbers, minlength=len(labels.names)) / len(labels.numbers))
+        if defines(type(prior), "fit"):
+            prior.fit(codes, progress, labels.numbers)
+    elif defines(type(prior), "fit"):
+        prior.fit(codes, progress)
+
+
+def _train(prior: Prior, codes: Rows, labels: Labels | None, settings: Fit, partial: Path, progress: Progress) -> float:
     """Train a prior, on the device where it is, on whitened codes [N, D], on the CPU; returns the seconds."""
     device = next(prior.parameters()).device
     there = codes
@@ -131,14 +188,14 @@ def _train(prior: Prior, codes: Rows, settings: Fit, partial: Path, progress: Pr
     held_at = there.device if isinstance(there, Tensor) else torch.device("cpu")
 
     def batches(images: int, _: Part) -> Iterator[Tensor]:
-        draw = 0
-        while True:
-            indices = shuffled(images, settings.batch_size, len(codes), settings.seed, draw)
-            yield sent(there[indices.to(held_at)], device)
-            draw += 1
+        for draw in count():
+            yield sent(there[indices(images, draw).to(held_at)], device)
 
-    loop = Loop(prior, batches, seed=settings.seed)
-    what = _hash_of(settings, codes)
+    def indices(images: int, draw: int) -> Tensor:
+        return shuffled(images, settings.batch_size, len(codes), settings.seed, draw)
+
+    loop = Loop(prior, batches, seed=settings.seed, labels=_batches_of(labels, indices, device) if labels else None)
+    what = _hash_of(settings, codes, labels)
     images, before = _restore(prior, loop, what, partial)
     begun = saved = time.perf_counter()
     progress(f"training {settings.kind}", images, settings.images)
@@ -169,11 +226,26 @@ def _train(prior: Prior, codes: Rows, settings: Fit, partial: Path, progress: Pr
     return before + time.perf_counter() - begun
 
 
-def _hash_of(settings: Fit, codes: Rows) -> str:
+def _batches_of(
+    labels: Labels, indices: Callable[[int, int], Tensor], device: torch.device
+) -> Callable[[int, Part], Iterator[Tensor]]:
+    """Labels [B] of the codes with the ``indices`` of each draw."""
+    there = labels.numbers.to(device)
+
+    def batches(images: int, _: Part) -> Iterator[Tensor]:
+        for draw in count():
+            yield there[indices(images, draw).to(device)]
+
+    return batches
+
+
+def _hash_of(settings: Fit, codes: Rows, labels: Labels | None) -> str:
     """What a training was begun with."""
-    sha = hashlib.sha256(repr(sorted(asdict(settings).items())).encode())
+    sha = hashlib.sha256(repr(sorted(settings.said().items())).encode())
     for part in in_parts(codes):
         sha.update(part.contiguous().numpy().data)
+    if labels:
+        sha.update(repr(labels.names).encode() + labels.numbers.numpy().tobytes())
     return sha.hexdigest()
 
 
