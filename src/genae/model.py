@@ -595,11 +595,16 @@ def load(
     of_run = path.is_dir()
     loaded = Model(
         model, config, distributed.start(device), path.name, metadata["data"], path if of_run else None,
-        f"{CHECKPOINTS[weights.name]} after {int(metadata.get('images', 0)):,} images" if of_run else "",
+        _which(model, weights, int(metadata.get("images", 0))) if of_run else "",
     )  # fmt: skip
     if with_fitted_priors:
         loaded.add_priors(fitted_priors(path / "priors", loaded.digest))
     return loaded
+
+
+def _which(model: Autoencoder, weights: Path, images: int) -> str:
+    """Which of a run's weights a file holds, in words."""
+    return "imported" if model.origin else f"{CHECKPOINTS[weights.name]} after {images:,} images"
 
 
 def fitted_priors(folder: Path, digest: str) -> dict[str, Prior]:

@@ -103,6 +103,11 @@ class Autoencoder(nn.Module):
         """How codes say which parts occur where; None for models without parts."""
         return None
 
+    @property
+    def origin(self) -> str:
+        """Whose weights these are, in words, where they were imported; empty where genae trained them."""
+        return ""
+
     def stage(self, images: int) -> Stage:
         """The schedule after ``images`` images."""
         done = min(1.0, images / self.anneal) if self.anneal else 0.0

@@ -1,4 +1,7 @@
-"""One file per paper. `AUTOENCODERS` is the whole registry: tests, command line and docs read it."""
+"""One file per paper. `AUTOENCODERS` is the registry of what genae trains: tests, command line and docs read it.
+
+`IMPORTED` are those that others trained: they have no ``step``, and come into a run with their weights.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -102,5 +105,18 @@ AUTOENCODERS: "Catalogue[Autoencoder]" = Catalogue({
     "wgan-gp": Entry(
         "genae.autoencoders.wgan_gp:WganGp",
         "A GAN with gradient penalty; it has no encoder and only samples. Choose it to compare samples with.",
+    ),
+})  # fmt: skip
+
+IMPORTED: "Catalogue[Autoencoder]" = Catalogue({
+    "diffusers": Entry(
+        "genae.autoencoders.diffusers_autoencoder:DiffusersAutoencoder",
+        "An autoencoder of the library diffusers, such as those of Stable Diffusion, FLUX or SANA. Choose it to make a "
+        "generator of your own pictures out of codes that somebody else has trained.",
+    ),
+    "taesd": Entry(
+        "genae.autoencoders.taesd:TinyAutoencoder",
+        "The tiny autoencoders for the codes of Stable Diffusion and FLUX, from the weights that their author "
+        "publishes. Choose it where there is no GPU: encoder and decoder have a million weights each.",
     ),
 })  # fmt: skip

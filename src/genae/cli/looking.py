@@ -85,13 +85,14 @@ def pack_source(
 @app.command("list")
 def list_all() -> None:
     """Autoencoders, priors, presets, tables and figures, metrics and built-in data sets, each with what it is for."""
-    from genae.autoencoders import AUTOENCODERS
+    from genae.autoencoders import AUTOENCODERS, IMPORTED
     from genae.data.names import DOWNLOADED, OFFLINE
     from genae.priors import PRIORS
     from genae.reproduction.published import TABLES
     from genae.settings.presets import PRESETS
 
     _section("autoencoders", "genae train NAME", AUTOENCODERS.summaries())
+    _section("autoencoders of others", "genae import-autoencoder NAME:SOURCE", IMPORTED.summaries())
     _section("priors", "genae prior RUN NAME", PRIORS.summaries())
     _section("presets", "genae train NAME", dict(_preset_lines(PRESETS)))
     tables = {name: table.title for name, table in sorted(TABLES.items(), key=lambda entry: _by_number(entry[0]))}

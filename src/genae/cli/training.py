@@ -156,6 +156,26 @@ def import_weights(
     console.print(escape(str(import_alae(Path(file).expanduser(), out))), soft_wrap=True)
 
 
+@app.command("import-autoencoder", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def import_others(
+    context: typer.Context,
+    source: Annotated[str, typer.Argument(help="diffusers:FOLDER, diffusers:ID of huggingface.co, or taesd:FOLDER.")],
+    run: Annotated[str, typer.Option(help="Folder of the run to make.")],
+    data: Annotated[str, typer.Option(help="Your images: whatever genae data opens.")],
+    revision: Annotated[str | None, typer.Option(help="Of an ID: a branch, a tag or a commit.")] = None,
+) -> None:
+    """Make a run of an autoencoder that others trained, for your own images. Flags: --size, --fit, as for genae data.
+
+    Nothing is trained. Then fit a prior: genae prior RUN flow-matching.
+    """
+    from genae.importing.imported_run import import_autoencoder
+
+    model = import_autoencoder(source, run, data, revision=revision, **settings_of(context.args))
+    console.print(f"{escape(run)}: {escape(model.autoencoder.origin)}", soft_wrap=True)
+    images = " x ".join(map(str, model.image_shape))
+    console.print(f"images {images}, codes of {model.code_dim:,} numbers", soft_wrap=True)
+
+
 @app.command("train-classifier", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def train_classifier_command(
     context: typer.Context, data: Annotated[str, typer.Option(help="Labelled data.")], seed: Seed = 0

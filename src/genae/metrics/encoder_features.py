@@ -27,7 +27,8 @@ def layers(model: Autoencoder, names: Sequence[str]) -> Callable[[Tensor], list[
         if name == "short":
             places.append(None)
         elif name == "long":
-            weighted = [m for m in modules["encoder"].modules() if getattr(m, "weight", None) is not None]
+            encoder: nn.Module = getattr(model, "encoder")  # noqa: B009 (a module of the subclass)
+            weighted = [m for m in encoder.modules() if getattr(m, "weight", None) is not None]
             places.append(([m for m in weighted if m.weight.ndim > 1][-1], True))  # type: ignore[operator,union-attr]
         elif name in modules and name:
             places.append((modules[name], False))

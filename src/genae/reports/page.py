@@ -54,7 +54,7 @@ def render(model: Model, data: ImageData, records: tables.Records, course: Cours
         "<h2>Measured</h2>",
         _measured(records, model.digest),
         "<h2>Training</h2>",
-        *_trained(course),
+        *(_trained(course) if not model.autoencoder.origin else ["<p>It was imported, and not trained here.</p>"]),
         *_shown(gallery),
         *("<h2>Data</h2>", "<ul>", *(f"<li>{html.escape(note)}</li>" for note in data.describe()), "</ul>"),
         *("<h2>Configuration</h2>", f"<pre>{html.escape(_settings(model.config))}</pre>"),
@@ -72,7 +72,9 @@ def _headed(model: Model, data: ImageData, course: Course) -> list[str]:
     """What the model is, how long it was trained, and which of its weights are shown."""
     channels, height, width = model.image_shape
     what = f"{model.config.model} on {data.name} ({channels} × {height} × {width})."
-    return [f"<h1>{html.escape(model.name)}</h1>", f"<p>{html.escape(' '.join([what, *course.sentences]))}</p>"]
+    origin = model.autoencoder.origin
+    sentences = [f"Its weights are those of {origin}."] if origin else course.sentences
+    return [f"<h1>{html.escape(model.name)}</h1>", f"<p>{html.escape(' '.join([what, *sentences]))}</p>"]
 
 
 def _trained(course: Course) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from genae.autoencoders import IMPORTED
 from genae.data.transforms import parse_size
 from genae.errors import GenaeError, nearest
 from genae.settings.parser import Option, options_of, parse_settings
@@ -16,7 +17,7 @@ class Config:
     """Everything that decides what a run computes. Kept as ``config.json`` and inside every weights file."""
 
     model: str
-    """A name in `AUTOENCODERS`."""
+    """A name in `AUTOENCODERS` or `IMPORTED`."""
     data: str
     """A source for `open_data`; the fields down to ``skip_bad`` are its arguments."""
     data_root: str | None = None
@@ -120,6 +121,10 @@ def resolve(
     if not isinstance(model, str):
         raise GenaeError(f"model is {model!r}; expected the name of an autoencoder or a preset")
     name, _, experiment = model.partition("/")
+    if name in IMPORTED:
+        raise GenaeError(
+            f"{name} is imported, not trained: genae import-autoencoder {name}:SOURCE --run RUN --data DATA"
+        )
     if name not in classes:
         raise GenaeError(f"there is no autoencoder {name!r}; {nearest(name, classes)}")
     preset = model if experiment else f"{name}/{settings.get('data', '')}"

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from genae import distributed
-from genae.autoencoders import AUTOENCODERS
+from genae.autoencoders import AUTOENCODERS, IMPORTED
 from genae.data.sampler import mix_seed
 from genae.data.sources import ImageData, open_data
 from genae.errors import GenaeError, reason
@@ -27,7 +27,7 @@ MAY_CHANGE = {"images", "device", "checkpoint_every", "data_root"}  # between th
 def build_model(config: Config, image_shape: tuple[int, int, int]) -> Autoencoder:
     """The configuration's model with freshly initialised weights."""
     torch.manual_seed(mix_seed("weights", config.seed))
-    cls = AUTOENCODERS[config.model]
+    cls = (IMPORTED if config.model in IMPORTED else AUTOENCODERS)[config.model]
     try:
         model = cls(image_shape, **{**cls.earlier, **config.options})  # type: ignore[arg-type]
     except (ValueError, RuntimeError) as error:  # RuntimeError: no room for the weights
