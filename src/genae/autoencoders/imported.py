@@ -1,5 +1,7 @@
 """Autoencoders that others trained: encoder and decoder with their weights, and no `step`."""
 
+import math
+
 from torch import Tensor
 
 from genae.protocol import Autoencoder, at_least
@@ -49,6 +51,7 @@ class ImportedAutoencoder(Autoencoder):
                 f"images are {height} x {width}, this autoencoder takes multiples of {scale}: give --size {nearest}"
             )
         self._map = channels, height // scale, width // scale
+        self.code_dim = math.prod(self._map)
 
     @property
     def origin(self) -> str:
