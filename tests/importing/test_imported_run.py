@@ -88,7 +88,7 @@ def test_wrong_requests_are_refused_before_anything_is_written(taesd, tmp_path, 
         assert sentence in re.sub(r"\s+", " ", capsys.readouterr().err), arguments
     assert not out.exists()
     assert genae("import-autoencoder", f"taesd:{taesd}", "--data", folder_of_images, "--size=8", "--run", out) == 0
-    assert "images 3 x 8 x 8, codes of 8 numbers" in capsys.readouterr().out
+    assert "images 3 x 8 x 8, codes 8 x 1 x 1" in capsys.readouterr().out
     assert sorted(file.name for file in tmp_path.iterdir()) == ["pictures", "run"]
     assert genae("import-autoencoder", f"taesd:{taesd}", "--data", folder_of_images, "--size=8", "--run", out) == 2
     assert "is there already; choose a --run that is new or empty" in re.sub(r"\s+", " ", capsys.readouterr().err)

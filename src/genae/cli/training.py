@@ -172,8 +172,8 @@ def import_others(
 
     model = import_autoencoder(source, run, data, revision=revision, **settings_of(context.args))
     console.print(f"{escape(run)}: {escape(model.autoencoder.origin)}", soft_wrap=True)
-    images = " x ".join(map(str, model.image_shape))
-    console.print(f"images {images}, codes of {model.code_dim:,} numbers", soft_wrap=True)
+    images, codes = (" x ".join(map(str, shape)) for shape in (model.image_shape, model.code_shape))
+    console.print(f"images {images}, codes {codes}", soft_wrap=True)
 
 
 @app.command("train-classifier", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
