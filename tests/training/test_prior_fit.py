@@ -299,6 +299,16 @@ def test_a_prior_that_is_told_labels_samples_the_class_that_is_given(run: Path) 
     assert torch.equal(model.sample_codes(400, prior="told", given="7")[:3], model.sample_codes(3, given="7"))
 
 
+def test_a_prior_is_told_an_attribute(run: Path) -> None:
+    data = load(run).open_data()
+    odd = data.labels % 2 == 1
+    api.fit_prior(run, "gaussian", replace(data, attributes={"odd": odd}), given="odd", name="odd")
+    prior = load(run).autoencoder.priors["odd"]
+    assert prior.classes == ("not odd", "odd")
+    share = float(odd[data.split("train")].float().mean())
+    assert prior.shares.tolist() == pytest.approx([1 - share, share])
+
+
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [

@@ -19,7 +19,7 @@ from genae.cli.arguments import (
     seeds_of,
     settings_of,
 )
-from genae.cli.inputs import open_source
+from genae.cli.inputs import load_run, open_source
 from genae.cli.screen import Progress, Work, console, note, print_footprints, print_settings
 from genae.errors import GenaeError
 
@@ -91,18 +91,23 @@ def fit_prior(
     run: Run,
     kind: Annotated[str, typer.Argument(help="gaussian, mixture, vae, flow, flow-matching, wae-gan or wgan-gp.")],
     name: Annotated[str | None, typer.Option(help="Name of the prior in the run; its kind by default.")] = None,
+    attributes: Annotated[
+        str | None, typer.Option(help="Table of attributes, CSV or CelebA's format, for --given NAME.")
+    ] = None,
     data_root: DataRoot = None,
 ) -> None:
     """Fit a prior to the frozen codes of a run, for sample, evaluate and interpolate.
 
     Settings are flags: --images 3000000 (codes seen), --batch-size, --learning-rate, --seed, and those of the prior:
-    --components 50. Run the same command again to continue after an interruption.
+    --components 50. With --given label, or --given and the name of an attribute, the prior learns to be told classes.
+    Run the same command again to continue after an interruption.
     """
     from genae import api
 
     settings: dict[str, Any] = dict(settings_of(context.args))
+    data = load_run(run).open_data(None, data_root, attributes=attributes) if attributes else None
     with Work() as progress:
-        path = api.fit_prior(run, kind, name=name, data_root=data_root, progress=progress, **settings)
+        path = api.fit_prior(run, kind, data, name=name, data_root=data_root, progress=progress, **settings)
     console.print(f"{kind} prior: {escape(str(path))}", soft_wrap=True)
 
 

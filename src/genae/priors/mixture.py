@@ -63,9 +63,10 @@ class MixturePrior(ConditionalPrior):
             self._set(slice(None), _fitted(codes, self.components, progress), 1.0)
         else:
             for number, name in enumerate(self.classes):
+                progress(f"fitting {self.components} Gaussians of each class", number, len(self.classes))
                 own = Selected(codes, (labels == number).nonzero()[:, 0])
                 place = slice(number * self.components, (number + 1) * self.components)
-                gaussians = _fitted(own, self.components, progress, f" of class {name!r}")
+                gaussians = _fitted(own, self.components, silent, f" of class {name!r}")
                 self._set(place, gaussians, len(own) / len(codes))
         self._invert()
 
@@ -120,7 +121,7 @@ def _fitted(codes: Rows, count: int, progress: Progress, whose: str = "") -> "_G
     gaussians = _Gaussians.of(centres, sums)
     likelihood = -math.inf
     for done in range(EM_ITERATIONS):
-        progress(f"fitting {count} Gaussians{whose}", done, EM_ITERATIONS)
+        progress(f"fitting {count} Gaussians", done, EM_ITERATIONS)
         before = likelihood
         sums = _expectations(codes, gaussians.means, gaussians.responsibilities)
         likelihood = sums.log_likelihood / len(codes)
