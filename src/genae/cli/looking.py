@@ -84,10 +84,11 @@ def pack_source(
 
 @app.command("list")
 def list_all() -> None:
-    """Autoencoders, priors, presets, tables and figures, metrics and built-in data sets, each with what it is for."""
+    """Autoencoders, priors, presets, tables, labs, metrics and built-in data sets, each with what it is for."""
     from genae.autoencoders import AUTOENCODERS, IMPORTED
     from genae.data.names import DOWNLOADED, OFFLINE
     from genae.priors import PRIORS
+    from genae.reproduction.labs import LABS
     from genae.reproduction.published import TABLES
     from genae.settings.presets import PRESETS
 
@@ -97,6 +98,8 @@ def list_all() -> None:
     _section("presets", "genae train NAME", dict(_preset_lines(PRESETS)))
     tables = {name: table.title for name, table in sorted(TABLES.items(), key=lambda entry: _by_number(entry[0]))}
     _section("tables and figures of the papers", "genae reproduce NAME", tables)
+    labs = {name: lab.title for name, lab in LABS.items()}
+    _section("labs: every autoencoder with every prior", "genae reproduce NAME", labs)
     _section("metrics", "genae evaluate RUN --metrics NAME", _metric_lines())
     data_sets = {
         ", ".join(OFFLINE): "need no files and no network",

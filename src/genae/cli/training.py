@@ -113,7 +113,7 @@ def fit_prior(
 
 @app.command()
 def reproduce(
-    table: Annotated[str, typer.Argument(help="A table or a figure of a paper, such as swae/table1: see genae list.")],
+    table: Annotated[str, typer.Argument(help="A table or a figure of a paper, or a lab: see genae list.")],
     budget: Annotated[str, typer.Option(help="smoke (minutes), cpu, or gpu (the papers' settings).")] = "cpu",
     precision: Annotated[str, typer.Option(help="float32, or bfloat16: another table, with its own runs.")] = "float32",
     seeds: Annotated[str, typer.Option(help="Whole numbers, separated by commas.")] = "0",
@@ -125,7 +125,10 @@ def reproduce(
     out: Annotated[str, typer.Option(help="Folder to write tables to.")] = "results",
     keep_features: KeepFeatures = 0,
 ) -> None:
-    """Reproduce a paper's table: train and measure what is missing, and write results beside the paper's."""
+    """Reproduce a paper's table: train and measure what is missing, and write results beside the paper's.
+
+    A lab, such as lab/mnist, is no paper's: its rows are autoencoders, its columns priors on their codes.
+    """
     from genae.reproduction.table import reproduce as run_table
 
     sources = {}

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from torch import nn
+
 from genae.metrics.metric import Measured, ModelMetric
 from genae.metrics.records import CODE
 from genae.storage import load_tensors, read_lines
@@ -43,3 +45,10 @@ def costs(run: Path, weights: str) -> dict[str, dict[str, float]]:
                 f"train_{key}": float(metadata[key]) for key in ("images", "seconds") if key in metadata
             }
     return spent
+
+
+def numbers_of(network: nn.Module, without: str = "") -> int:
+    """How many numbers were trained, but for those of the part ``without``. Where nothing was, as in a prior in closed
+    form, how many it keeps."""
+    trained = [p.numel() for name, p in network.named_parameters() if not without or not name.startswith(f"{without}.")]
+    return sum(trained) or sum(kept.numel() for kept in network.state_dict().values() if kept.is_floating_point())

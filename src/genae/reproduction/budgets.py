@@ -55,6 +55,8 @@ class DataSet:
     """Of recognition on it, in the paper."""
     samples: int = 10_000
     """Of each prior, in the paper's evaluation; with the budget ``gpu``."""
+    cpu_samples: int = 0
+    """The same with the budget ``cpu``; 0: those of `SAMPLES`."""
     split: str = "test"
     """The images that the paper's evaluation compares with; with the budget ``gpu``."""
 
@@ -64,7 +66,9 @@ class DataSet:
 
     def evaluation_within(self, budget: str) -> tuple[int, str]:
         """How a budget evaluates on it: samples of each prior, and the split that they are compared with."""
-        return (self.samples, self.split) if budget == "gpu" else (SAMPLES[budget], "test")
+        if budget == "gpu":
+            return self.samples, self.split
+        return (budget == "cpu" and self.cpu_samples) or SAMPLES[budget], "test"
 
 
 def _parts_data(name: str, on_cpu: Settings | None = None, sizes: Settings | None = None, epochs: int = 90) -> DataSet:
@@ -89,6 +93,8 @@ DATA = {
     "celeba": DataSet(None, {"size": "64", "fit": "crop"}, PRESETS["stacked-wae/celeba64"]["images"], 100_000),
     "sw": DataSet("mnist-sw", {}, 400 * 50_000, 20 * 50_000),
     "dw": DataSet("mnist-dw", {}, 400 * 60_000, 20 * 60_000),
+    # No paper's. Codes of 256 numbers, as many as those with a shape have: 4 x 8 x 8.
+    "photos64": DataSet(None, {"size": "64", "channels": 3, "code_dim": 256}, 5_000_000, 150_000, cpu_samples=2_000),
     "ffhq": _styled_data("style-alae/ffhq1024"),
     "lsun_bedroom": _styled_data("style-alae/bedroom256"),
     "celebahq256": _styled_data("style-alae/celeba-hq256"),

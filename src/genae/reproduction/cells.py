@@ -34,6 +34,8 @@ VARIANTS = (
     "part_dim",
     "occurrence_rate",
     "beta_occurrence",
+    "code_grid",
+    "code_channels",
 )
 """Options in which rows of the same model differ: the name of a run shows them."""
 
@@ -128,7 +130,7 @@ def train_row(request: Request, open_images: Callable[..., ImageData], progress:
     if row.fitted is not None:
         settings = fit_settings(row.fitted, request.budget)
         api.fit_prior(run, **settings, name=row.prior, seed=request.seed, progress=progress)
-        how += f"; then, on its frozen codes, {_in_words(settings)}"
+        how += f"; then, on its frozen codes, {in_words(settings)}"
     return how
 
 
@@ -184,17 +186,18 @@ def training_settings(row: Row, data: str, budget: str, sources: Mapping[str, st
     settings = {key: value for key, value in settings.items() if key in allowed}
     if budget == "smoke":
         return settings | {"data": source}
-    allowed |= {"size", "fit"}  # only from the data set: a row's own are those of a preset, for other data
+    allowed |= {"size", "fit", "channels"}  # only from the data set: a row's own are those of a preset, for other data
     data_options = {key: value for key, value in data_set.options_within(budget).items() if key in allowed}
     return settings | {"data": source} | data_options
 
 
 def fit_settings(fitted: Settings, budget: str) -> Settings:
-    """The flags of ``genae prior``; a smoke test takes small ones."""
+    """The flags of ``genae prior``; a smoke test takes small ones. Raises `GenaeError` for an unknown prior."""
+    learned = Fit(fitted["kind"]).learned
     if budget != "smoke":
         return dict(fitted)
     allowed = {*inspect.signature(PRIORS[fitted["kind"]].__init__).parameters}
-    allowed |= {*get_type_hints(Fit)} if Fit(fitted["kind"]).learned else set()
+    allowed |= {*get_type_hints(Fit)} if learned else set()
     return fitted | {key: value for key, value in SMOKE_FIT.items() if key in allowed}
 
 
@@ -204,8 +207,9 @@ def _training_in_words(request: Request, config: Config) -> str:
     row, measure = request.row, request.measure
     settings = training_settings(row, measure.data, request.budget, request.sources)
     settings |= {"precision": config.precision, **config.options}
-    return f"{row.model}: {_in_words({key: value for key, value in settings.items() if key != 'data'})}"
+    return f"{row.model}: {in_words({key: value for key, value in settings.items() if key != 'data'})}"
 
 
-def _in_words(settings: Settings) -> str:
+def in_words(settings: Settings) -> str:
+    """Settings as a table names them."""
     return ", ".join(f"{key} {value}" for key, value in settings.items())

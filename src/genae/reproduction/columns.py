@@ -42,7 +42,7 @@ def measure_of(column: str) -> Measure:
 
     Columns are called ``mnist_icp``, ``svm_dw_long``, ``ppl_full`` (of FFHQ), ``celebahq256_ppl_full``,
     ``cifar100_conv1-3``, or ``cifar100`` (recognition with the whole trunk frozen). The inception score of CIFAR-10 is
-    measured with Inception-v3, as in the papers.
+    measured with Inception-v3, as in the papers. In a lab a stage II follows: ``mnist_fd of flow``.
     """
     if column in DATA:
         return Measure(column, "top1", "conv1-5", scale=PER_CENT)
