@@ -18,6 +18,7 @@ from genae.errors import GenaeError
 from genae.priors import PRIORS
 from genae.settings.parser import Option, options_of, parse, parse_settings, shell_line
 from genae.training.config import option_types, run_settings
+from genae.training.prior_fit import OF_CODES
 
 WORD = some.text("abcdefghij-_ ", min_size=1)
 FINITE = some.floats(allow_nan=False, allow_infinity=False)
@@ -138,7 +139,7 @@ def test_settings_are_parsed_by_name() -> None:
 
 
 def test_every_option_of_the_house_has_a_type_that_can_be_parsed() -> None:
-    of_priors = [options_of(prior, without=("code_dim",)) for prior in PRIORS.values()]
+    of_priors = [options_of(prior, without=OF_CODES) for prior in PRIORS.values()]
     for options in [run_settings(), *map(option_types, AUTOENCODERS.values()), *of_priors]:
         for name, (wanted, default) in options.items():
             if default not in (options_of(Settings)["needed"].default, None):
