@@ -12,72 +12,89 @@ from torch import Tensor, nn
 
 from genae.losses import mean
 from genae.networks.dense import Dense
-from genae.protocol import Prior, Update, at_least, normal
+from genae.protocol import ConditionalPrior, Given, Update, at_least, draw, normal
+
+NO_CLASS = 0.1
+"""Share of the codes whose class a flow is not told while it learns, so that it knows the codes of all classes too."""
 
 
-class FlowPrior(Prior):
-    """z = f(c), z ~ N(0, I): ``layers`` affine couplings, each of a random half of the dimensions on the other half."""
+class FlowPrior(ConditionalPrior):
+    """z = f(c), z ~ N(0, I): ``layers`` affine couplings, each of a random half of the dimensions on the other half.
 
-    def __init__(self, code_dim: int, layers: int = 8, width: int = 256) -> None:
-        super().__init__()
+    With ``classes`` the couplings are told the class y of each code: z = f(c, y), and z ~ N(0, I) for every class.
+    """
+
+    def __init__(self, code_dim: int, layers: int = 8, width: int = 256, classes: Sequence[str] = ()) -> None:
+        super().__init__(classes)
         if code_dim < 2:
             raise ValueError(f"codes have {code_dim} dimension; a coupling flow needs at least 2")
         at_least(1, layers=layers, width=width)
         self.code_dim = code_dim
-        couplings = [_Coupling(code_dim, width, seed) for seed in range(layers)]
+        couplings = [_Coupling(code_dim, width, seed, len(classes)) for seed in range(layers)]
         self.couplings = cast(Sequence[_Coupling], nn.ModuleList(couplings))
 
-    def step(self, codes: Iterator[Tensor], images: int) -> Iterator[Update]:
-        """Every coupling: -log p(c) = (||f(c)||^2 + D log 2 pi) / 2 - log |det df/dc|, in nats per dimension."""
-        z, volume = self._forward(next(codes))
+    def step(self, codes: Iterator[Tensor], images: int, labels: Iterator[Tensor] | None = None) -> Iterator[Update]:
+        """Every coupling: -log p(c|y) = (||f(c, y)||^2 + D log 2 pi) / 2 - log |det df/dc|, in nats per dimension."""
+        c, y = next(codes), None if labels is None else next(labels)
+        if y is not None:
+            y = y.masked_fill(draw(torch.rand, len(c), device=c.device) < NO_CLASS, len(self.classes))
+        z, volume = self._forward(c, y)
         energy = (z.float().square().sum(1) + self.code_dim * math.log(2 * math.pi)) / 2
         loss = mean(energy - volume) / self.code_dim
         yield Update(loss, list(self.couplings), {"nats": loss})
 
-    def latent(self, count: int, generator: torch.Generator | None = None) -> Tensor:
-        """z [count, D] ~ N(0, I)."""
+    def latent(self, count: int, generator: torch.Generator | None = None, given: Given | None = None) -> Tensor:
+        """z [count, d] ~ N(0, I)."""
         return normal(count, self.code_dim, like=next(self.parameters()), generator=generator)
 
-    def encode(self, codes: Tensor) -> Tensor:
-        """z = f(c): [B, D] -> [B, D]."""
-        return self._forward(codes)[0]
+    def encode(self, codes: Tensor, given: Given | None = None) -> Tensor:
+        """z = f(c, y): [B, D] -> [B, D]."""
+        return self._forward(codes, given and given.labels)[0]
 
-    def decode(self, z: Tensor) -> Tensor:
-        """c = f^-1(z): [B, D] -> [B, D]."""
+    def decode(self, z: Tensor, given: Given | None = None) -> Tensor:
+        """c = f^-1(z, y): [B, D] -> [B, D]."""
+        told = self._told(given and given.labels, len(z))
         for coupling in reversed(self.couplings):
-            z = coupling.inverse(z)
+            z = coupling.inverse(z, told)
         return z
 
-    def _forward(self, codes: Tensor) -> tuple[Tensor, Tensor]:
+    def _forward(self, codes: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
         """z, and log |det| [B]."""
         volume = torch.zeros(len(codes), device=codes.device)
+        told = self._told(y, len(codes))
         for coupling in self.couplings:
-            codes, log_scale = coupling(codes)
+            codes, log_scale = coupling(codes, told)
             volume = volume + log_scale.float().sum(1)
         return codes, volume
 
+    def _told(self, y: Tensor | None, count: int) -> Tensor:
+        """Classes y [B] as rows [B, K] of zeros and a one; of zeros alone where none is told."""
+        classes = torch.arange(len(self.classes), device=next(self.parameters()).device)
+        return (classes == (classes.new_full((count,), -1) if y is None else y)[:, None]).float()
+
 
 class _Coupling(nn.Module):
-    """x_b -> x_b exp(s(x_a)) + t(x_a), with halves a and b of a fixed random permutation of the dimensions."""
+    """x_b -> x_b exp(s(x_a, y)) + t(x_a, y), with halves a and b of a fixed random permutation of the dimensions."""
 
-    def __init__(self, dimensions: int, width: int, seed: int) -> None:
+    def __init__(self, dimensions: int, width: int, seed: int, classes: int) -> None:
         super().__init__()
         order = torch.randperm(dimensions, generator=torch.Generator().manual_seed(seed))
         self.register_buffer("given", order[: dimensions // 2])
         self.register_buffer("changed", order[dimensions // 2 :])
         self.given: Tensor
         self.changed: Tensor
-        self.network = Dense(len(self.given), 2 * len(self.changed), width, hidden_layers=2, initial="kaiming")
+        inputs = len(self.given) + classes
+        self.network = Dense(inputs, 2 * len(self.changed), width, hidden_layers=2, initial="kaiming")
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        log_scale, shift = self._affine(x)
+    def forward(self, x: Tensor, told: Tensor) -> tuple[Tensor, Tensor]:
+        log_scale, shift = self._affine(x, told)
         moved = x[:, self.changed] * log_scale.exp() + shift
         return x.index_copy(1, self.changed, moved.to(x.dtype)), log_scale
 
-    def inverse(self, x: Tensor) -> Tensor:
-        log_scale, shift = self._affine(x)
+    def inverse(self, x: Tensor, told: Tensor) -> Tensor:
+        log_scale, shift = self._affine(x, told)
         return x.index_copy(1, self.changed, ((x[:, self.changed] - shift) * (-log_scale).exp()).to(x.dtype))
 
-    def _affine(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        log_scale, shift = self.network(x[:, self.given]).chunk(2, dim=1)
+    def _affine(self, x: Tensor, told: Tensor) -> tuple[Tensor, Tensor]:
+        log_scale, shift = self.network(torch.cat([x[:, self.given], told.to(x.dtype)], 1)).chunk(2, dim=1)
         return 2 * torch.tanh(log_scale / 2), shift  # bounded: no step can blow a code up

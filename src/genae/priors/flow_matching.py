@@ -6,7 +6,8 @@ component that they come from, so that lines are short and do not have to tear o
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -16,55 +17,64 @@ from torch.nn.utils import parameters_to_vector
 from genae.losses import mse
 from genae.priors.mixture import MixturePrior
 from genae.progress import Progress, silent
-from genae.protocol import Prior, Update, at_least, draw, normal
+from genae.protocol import ConditionalPrior, Given, Update, at_least, draw, normal
 from genae.rows import Rows
 
 
-class FlowMatchingPrior(Prior):
+class Flow(ConditionalPrior):
     """dx/dt = v(x, t) from x_0 to codes x_1, solved by ``solver_steps`` steps of the Runge-Kutta rule of order 4.
 
-    x_0 ~ N(0, I), or with ``components`` a Gaussian mixture fitted to the codes, drawn at ``temperature`` (see
-    `MixturePrior`). Samples come from an average of the weights with a half-life of ``half_life`` codes.
+    What all kinds have in common: a kind makes its velocity, a network of (x [B, D], t [B, 1], y [B] or None), and
+    calls `_follow`. x_0 ~ N(0, I), or with ``components`` a Gaussian mixture fitted to the codes, drawn at
+    ``temperature`` (see `MixturePrior`). Samples come from an average of the weights with a half-life of ``half_life``
+    codes.
 
+    With ``classes`` the velocity is told y, a class or, for a tenth of the codes, none. Given a class and a guidance w
+    codes follow v(x, t) + w (v(x, t, y) - v(x, t)): Ho and Salimans 2022, Eq. 6, where this w is 1 + w.
     """
 
-    def __init__(
+    NO_CLASS: ClassVar[float] = 0.1
+    """Share of the codes whose class is not told."""
+
+    def _follow(
         self,
+        velocity: nn.Module,
         code_dim: int,
-        width: int = 512,
-        blocks: int = 4,
-        solver_steps: int = 16,
-        half_life: int = 200_000,
+        solver_steps: int,
+        half_life: int,
         components: int = 0,
         temperature: float = 1.0,
     ) -> None:
-        super().__init__()
-        at_least(1, width=width, blocks=blocks, solver_steps=solver_steps, half_life=half_life)
+        """What a kind calls when it is made. Raises ValueError."""
+        at_least(1, solver_steps=solver_steps, half_life=half_life)
         at_least(0, components=components)
         if temperature != 1 and not components:
             raise ValueError("temperature is that of a mixture; set components too")
         self.code_dim = code_dim
         self.solver_steps = solver_steps
-        """Each takes the velocity four times. It may be changed at any time: more are more exact."""
+        """Each asks for the velocity four times. It may be changed at any time: with more, codes are more exact."""
         self.half_life = half_life
         # One component that is never fitted is N(0, I).
-        self.source = MixturePrior(code_dim, max(components, 1), temperature)
+        self.source = MixturePrior(code_dim, max(components, 1), temperature, self.classes if components else ())
         self.source_is_fitted = components > 0
-        self.velocity = _VelocityField(code_dim, width, blocks)
-        self.register_buffer("average", parameters_to_vector(self.velocity.parameters()).detach().clone())
+        self.velocity = velocity
+        self.register_buffer("average", parameters_to_vector(velocity.parameters()).detach().clone())
         self.average: Tensor
 
-    def fit(self, codes: Rows, progress: Progress = silent) -> None:
+    def fit(self, codes: Rows, progress: Progress = silent, labels: Tensor | None = None) -> None:
         """Fit the mixture that x_0 comes from to codes [N, D]; without ``components`` there is nothing to fit."""
         if self.source_is_fitted:
-            self.source.fit(codes, progress)
+            self.source.fit(codes, progress, labels)
 
-    def step(self, codes: Iterator[Tensor], images: int) -> Iterator[Update]:
-        """v: ||v(x_t, t) - (x_1 - x_0)||^2 with x_t = (1 - t) x_0 + t x_1, t ~ U(0, 1)."""
-        x_1 = next(codes)
-        x_0 = self._joined_to(x_1)
+    def step(self, codes: Iterator[Tensor], images: int, labels: Iterator[Tensor] | None = None) -> Iterator[Update]:
+        """v: ||v(x_t, t, y) - (x_1 - x_0)||^2 with x_t = (1 - t) x_0 + t x_1, t ~ U(0, 1)."""
+        x_1, y = next(codes), None if labels is None else next(labels)
+        x_0 = self._joined_to(x_1, y)
         t = draw(torch.rand, len(x_1), 1, device=x_1.device)
-        error = mse(self.velocity(torch.lerp(x_0, x_1, t), t), x_1 - x_0)
+        if y is not None:
+            untold = draw(torch.rand, len(x_1), device=x_1.device) < self.NO_CLASS
+            y = y.masked_fill(untold, len(self.classes))
+        error = mse(self.velocity(torch.lerp(x_0, x_1, t), t, y), x_1 - x_0)
         yield Update(error, [self.velocity], {"velocity_mse": error})
 
         with torch.no_grad():
@@ -72,41 +82,41 @@ class FlowMatchingPrior(Prior):
             # Through views: a vector of all parameters would be copied in every step.
             torch._foreach_lerp_(list(self._averages().values()), list(self.velocity.parameters()), 1 - kept)
 
-    def latent(self, count: int, generator: torch.Generator | None = None) -> Tensor:
+    def latent(self, count: int, generator: torch.Generator | None = None, given: Given | None = None) -> Tensor:
         """x_0 [count, D]."""
-        return self.source.sample(count, generator)
+        return self.source.sample(count, generator, given)
 
-    def encode(self, codes: Tensor) -> Tensor:
+    def encode(self, codes: Tensor, given: Given | None = None) -> Tensor:
         """x_0 of codes x_1: the same path backwards."""
-        return self._solve(codes, 1.0, 0.0)
+        return self._solve(codes, 1.0, 0.0, given)
 
-    def decode(self, z: Tensor) -> Tensor:
+    def decode(self, z: Tensor, given: Given | None = None) -> Tensor:
         """x_1 of noise x_0: [B, D] -> [B, D]."""
-        return self._solve(z, 0.0, 1.0)
+        return self._solve(z, 0.0, 1.0, given)
 
     @torch.no_grad()
-    def _joined_to(self, x_1: Tensor) -> Tensor:
+    def _joined_to(self, x_1: Tensor, y: Tensor | None) -> Tensor:
         """x_0 [B, D]: noise of the component that each code comes from."""
         ticket = draw(torch.rand, len(x_1), 1, device=x_1.device)
         noise = normal(*x_1.shape, like=x_1)
         if not self.source_is_fitted:
             return noise
-        cumulated = self.source.posterior(x_1).cumsum(1)
+        cumulated = self.source.posterior(x_1, y).cumsum(1)
         component = torch.searchsorted(cumulated, ticket * cumulated[:, -1:])[:, 0]
         return self.source.place(component.clamp_max(cumulated.shape[1] - 1), noise)
 
     def _averages(self) -> dict[str, Tensor]:
-        """The averaged weights of the velocity field by name: views of the vector `average`."""
+        """The averaged weights of the velocity by name: views of the vector `average`."""
         shapes = {name: p.shape for name, p in self.velocity.named_parameters()}
         parts = self.average.split([shape.numel() for shape in shapes.values()])
         return {name: part.view(shape) for (name, shape), part in zip(shapes.items(), parts, strict=True)}
 
-    def _solve(self, x: Tensor, start: float, end: float) -> Tensor:
+    def _solve(self, x: Tensor, start: float, end: float, given: Given | None) -> Tensor:
         """The Runge-Kutta rule of order 4 with the averaged weights, in steps of equal length."""
         weights, length = self._averages(), (end - start) / self.solver_steps
 
         def slope(x: Tensor, t: float) -> Tensor:
-            return functional_call(self.velocity, weights, (x, x.new_full((1, 1), t)))
+            return self._guided(weights, x, x.new_full((1, 1), t), given)
 
         for i in range(self.solver_steps):
             t = start + i * length
@@ -117,11 +127,47 @@ class FlowMatchingPrior(Prior):
             x = x + length / 6 * (first + 2 * (second + third) + fourth)
         return x
 
+    def _guided(self, weights: dict[str, Tensor], x: Tensor, t: Tensor, given: Given | None) -> Tensor:
+        """v(x, t) + w (v(x, t, y) - v(x, t)): [B, D]."""
+        if not self.classes:
+            return functional_call(self.velocity, weights, (x, t, None))
+        none = torch.full((len(x),), len(self.classes), device=x.device)
+        if given is None or given.guidance == 0:
+            return functional_call(self.velocity, weights, (x, t, none))
+        if given.guidance == 1:
+            return functional_call(self.velocity, weights, (x, t, given.labels))
+        both = functional_call(self.velocity, weights, (torch.cat([x, x]), t, torch.cat([none, given.labels])))
+        without, told = both.chunk(2)
+        return torch.lerp(without, told, given.guidance)
+
+
+class FlowMatchingPrior(Flow):
+    """A `Flow` whose velocity is a dense network: ``blocks`` residual blocks of ``width``."""
+
+    def __init__(
+        self,
+        code_dim: int,
+        width: int = 512,
+        blocks: int = 4,
+        solver_steps: int = 16,
+        half_life: int = 200_000,
+        components: int = 0,
+        temperature: float = 1.0,
+        classes: Sequence[str] = (),
+    ) -> None:
+        super().__init__(classes)
+        at_least(1, width=width, blocks=blocks)
+        velocity = _VelocityField(code_dim, width, blocks, len(classes))
+        self._follow(velocity, code_dim, solver_steps, half_life, components, temperature)
+
 
 class _VelocityField(nn.Module):
-    """x [B, D] and t [B, 1] or [1, 1] -> velocity [B, D]: residual blocks, each told the time."""
+    """x [B, D], t [B, 1] or [1, 1], y [B] -> velocity [B, D]: residual blocks, each told the time and the class.
 
-    def __init__(self, code_dim: int, width: int, blocks: int, frequencies: int = 16) -> None:
+    Class number ``classes`` is none.
+    """
+
+    def __init__(self, code_dim: int, width: int, blocks: int, classes: int, frequencies: int = 16) -> None:
         super().__init__()
         self.register_buffer("frequencies", math.pi * 2 ** torch.linspace(0, 6, frequencies))
         self.frequencies: Tensor
@@ -132,10 +178,14 @@ class _VelocityField(nn.Module):
              for _ in range(blocks)]
         )  # fmt: skip
         self.last = nn.Linear(width, code_dim)
+        if classes:
+            self.label = nn.Embedding(classes + 1, width)
 
-    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+    def forward(self, x: Tensor, t: Tensor, y: Tensor | None = None) -> Tensor:
         angles = t * self.frequencies
         when = self.time(torch.cat([angles.sin(), angles.cos()], 1))
+        if y is not None:
+            when = when + self.label(y)
         h = self.first(x)
         for block in self.blocks:
             h = h + block(h + when)
