@@ -1,6 +1,6 @@
 """Maps that carry the codes of one set of images to those of another, in closed form."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -50,15 +50,14 @@ class AffineMap(NamedTuple):
         return (self.end + (away if self.matrix is None else away @ self.matrix.T)).to(codes.dtype)
 
 
-def spread_of(codes: Rows, has: Tensor | None = None, name: str = "a set", covariance: bool = True) -> Spread:
-    """Mean and, with ``covariance``, shrunk covariance of codes [N, D], or of those where ``has`` [N] is true.
+def spread_of(codes: Rows, name: str = "a set", covariance: bool = True) -> Spread:
+    """Mean, variance and, with ``covariance``, shrunk covariance of codes [N, D], which are read in parts.
 
     The covariance is (1 - s) S + s mu I with S the sample covariance, mu its mean eigenvalue, and the share s that
-    Ledoit and Wolf (2004, Lemma 3.3 and Section 3) estimate: near 1 for few codes of many numbers, near 0 for many.
-    Codes are read in parts. Raises `GenaeError` for fewer than `LEAST` codes, and for a covariance of more than
-    `MOST_DIMENSIONS`.
+    Ledoit and Wolf 2004 estimate: near 1 for few codes of many numbers, near 0 for many. Raises `GenaeError` for fewer
+    than `LEAST` codes, and for a covariance of more than `MOST_DIMENSIONS`.
     """
-    count, width = len(codes) if has is None else int(has.sum()), codes.shape[1]
+    count, width = codes.shape
     if count < LEAST:
         raise GenaeError(f"{name!r} has {count} codes to learn from; a map needs at least {LEAST} of each set")
     if covariance and width > MOST_DIMENSIONS:
@@ -67,13 +66,13 @@ def spread_of(codes: Rows, has: Tensor | None = None, name: str = "a set", covar
             "use the mean, or a flow"
         )
     mean = torch.zeros(width, dtype=torch.float64)
-    for part in _parts(codes, has):
-        mean += part.sum(0)
+    for part in in_parts(codes):
+        mean += part.double().sum(0)
     mean /= count
     squares = torch.zeros(width, width if covariance else 1, dtype=torch.float64)
     fourth = 0.0  # sum of ||c - m||^4
-    for part in _parts(codes, has):
-        centred = part - mean
+    for part in in_parts(codes):
+        centred = part.double().sub_(mean)
         squares += centred.T @ centred if covariance else centred.square().sum(0)[:, None]
         fourth += float(centred.square().sum(1).square().sum())
     squares /= count
@@ -123,11 +122,3 @@ def _root(matrix: Tensor) -> tuple[Tensor, Tensor]:
     roots = values.clamp_min(0).sqrt()
     inverse = torch.where(values > 1e-12 * values[-1], 1 / roots, 0)
     return (vectors * roots) @ vectors.T, (vectors * inverse) @ vectors.T
-
-
-def _parts(codes: Rows, has: Tensor | None) -> Iterator[Tensor]:
-    """The codes of the set in parts, float64."""
-    done = 0
-    for part in in_parts(codes):
-        yield (part if has is None else part[has[done : done + len(part)]]).double()
-        done += len(part)
