@@ -23,9 +23,11 @@ from genae.data.sources import ImageData, open_data
 from genae.errors import GenaeError, nearest
 from genae.latent import mixing, paths
 from genae.latent.directions import direction
+from genae.latent.optimal_maps import MAPS, Map, part_of_the_way, spread_of
 from genae.latent.places import Places, best_places, swapped
 from genae.networks.arithmetic import exact_float32
 from genae.networks.layers import placed
+from genae.priors.gaussian import GaussianPrior
 from genae.priors.sampling import sample_codes
 from genae.progress import Progress, silent
 from genae.protocol import Autoencoder, ConditionalPrior, Given, PartCoder, Prior
@@ -356,6 +358,66 @@ class Model:
             return codes + by
         start, end = (mixing.every_layer(part, self.layers) for part in (codes, codes + by))
         return mixing.mix(start, end, self.band_layers(band))
+
+    def transport(
+        self,
+        codes: Tensor | np.ndarray,
+        source: str | Rows,
+        target: str | Rows,
+        by: str = "flow",
+        strength: float = 1.0,
+        prior: str | None = None,
+    ) -> Tensor:
+        """Codes [N, D] of one set of images, carried to another: (1 - t) c + t T(c), t from 0 to 1 is the ``strength``.
+
+        By ``flow``, source and target are names of classes, and T is that of `flow_map`. By ``gaussian`` or ``mean``
+        they are codes [n, D] of the two sets, and T is a map of `latent.optimal_maps`. Raises `GenaeError`.
+        """
+        codes = as_codes(codes)
+        if codes.ndim != 2 or codes.shape[1] != self.code_dim:
+            raise GenaeError(f"codes have shape {list(codes.shape)}; expected [N, {self.code_dim}]")
+        check_finite(codes)
+        if not 0 <= strength <= 1:
+            raise GenaeError(f"strength is {strength:g}; expected 0 (the codes as they are) to 1 (carried)")
+        if by != "flow" and by not in MAPS:
+            raise GenaeError(f"by is {by!r}; {nearest(by, ('flow', *MAPS))}")
+        if isinstance(source, str) and isinstance(target, str):
+            if by != "flow":
+                raise GenaeError(f"the {by} map is of two sets of codes [n, D], not of names")
+            return part_of_the_way(codes, self.flow_map(source, target, prior)(codes), strength)
+        if isinstance(source, str) or isinstance(target, str) or by == "flow":
+            raise GenaeError("a flow carries codes between two classes that it knows; expected their names")
+        carry = MAPS[by](spread_of(source, "the source"), spread_of(target, "the target"))
+        return part_of_the_way(codes, carry(codes), strength)
+
+    def flow_map(self, source: str, target: str, prior: str | None = None) -> Map:
+        """The map of codes that encodes given one class and decodes given another.
+
+        The prior's z forgets the class and keeps the rest (Su, Song, Meng, Ermon 2023: dual diffusion implicit
+        bridges). By default it is the first of `flows_between`. Raises `GenaeError`.
+        """
+        if source == target:
+            raise GenaeError(f"source and target are both {source!r}; expected two classes")
+        flows = [name for name in self.priors if self._is_flow(name)]
+        name = prior or next(iter([*self.flows_between(source, target), *flows]), None)
+        if name is None:
+            given = target.removeprefix("not ") if "not " in (source[:4], target[:4]) else "label"
+            raise GenaeError(
+                f"{self.name} has no flow that knows classes; genae prior RUN flow --given {given} fits one"
+            )
+        for known in (source, target):
+            self.given(name, known, 1)  # refuses an unknown class, and a prior that knows none
+        self._expect_encoder(name)
+        return lambda codes: self.down(self.up(codes, name, source), name, target)
+
+    def flows_between(self, source: str, target: str) -> list[str]:
+        """Names of the priors that can carry codes between two classes: learned, with an encoder, and told both."""
+        return [name for name in self.priors if self._is_flow(name) and {source, target} <= {*self.classes(name)}]
+
+    def _is_flow(self, name: str) -> bool:
+        """Whether a prior that is told classes encodes codes. (A Gaussian does, and its map has a closed form.)"""
+        prior = self._prior(name)
+        return bool(self.classes(name)) and prior.has_encoder and not isinstance(prior, GaussianPrior)
 
     @property
     def has_parts(self) -> bool:

@@ -16,7 +16,10 @@ from genae.storage import FileRows
 def spread(seed: int, dimensions: int = 5) -> Spread:
     """Of a random Gaussian."""
     generator = torch.Generator().manual_seed(seed)
-    mean, factor = torch.randn(dimensions, generator=generator), torch.randn(dimensions, dimensions, generator=generator)
+    mean, factor = (
+        torch.randn(dimensions, generator=generator),
+        torch.randn(dimensions, dimensions, generator=generator),
+    )
     covariance = (factor @ factor.T).double() + 0.1 * torch.eye(dimensions)
     return Spread(mean.double(), covariance.diagonal(), covariance)
 

@@ -1,7 +1,8 @@
 """Commands that draw what a model does with images."""
 
+import math
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -20,14 +21,19 @@ from genae.cli.arguments import (
     Truncation,
     expect_ending,
     expect_writable,
+    names_of,
     number_of,
     numbers_of,
     pairs_of,
 )
-from genae.cli.inputs import default_split, images_of, load_run, note_conversions, shown, some
-from genae.cli.outputs import draw, save_figure, save_images
+from genae.cli.inputs import default_split, images_of, know_set, load_run, note_conversions, shown, some
+from genae.cli.outputs import draw, save_figure, save_images, show_table
 from genae.cli.screen import Work, console, note
 from genae.errors import GenaeError, nearest
+
+if TYPE_CHECKING:
+    from genae.operations import Session
+    from genae.operations.transport import Transport
 
 
 @app.command()
@@ -196,6 +202,91 @@ def edit(
     images = source.images(shown(source, indices, count)) if on == "images" else None
     operation = Edit({attribute: 1.0}, direction, band or "", steps, on, prior or "", count, seed)
     draw(operation, session, images, out)
+
+
+@app.command()
+def transport(
+    run: Run,
+    source: Annotated[
+        str, typer.Option("--from", help="Images to carry: a class or attribute of the run's data, or another source.")
+    ],
+    target: Annotated[str, typer.Option("--to", help="Where to: likewise. 'not NAME' is what lacks an attribute.")],
+    by: Annotated[
+        str | None,
+        typer.Option(
+            help="Maps, separated by commas: flow (a prior fitted with --given), gaussian (the optimal map), mean "
+            "(the direction between means); all that there are by default."
+        ),
+    ] = None,
+    strengths: Annotated[
+        str | None, typer.Option(help="Shares of the way from 0 to 1, separated by commas; by default the whole way.")
+    ] = None,
+    prior: Annotated[str | None, typer.Option(help="The flow's prior; the first that knows both by default.")] = None,
+    data: Annotated[str | None, typer.Option(help="Images to carry, instead of test images of --from.")] = None,
+    data_root: DataRoot = None,
+    attributes: Annotated[str | None, typer.Option(help="Table of attributes: CSV or CelebA's format.")] = None,
+    count: Annotated[int, typer.Option(help="Number of images in the picture.", min=1)] = 6,
+    skip_bad: SkipBad = False,
+    force: Force = False,
+    out: Annotated[
+        str, typer.Option(help="Picture to write (.png), or the carried codes of all images (.npz or .safetensors).")
+    ] = "transport.png",
+) -> None:
+    """Carry images of one class, attribute or source to another, and measure each map on test images.
+
+    genae transport RUN --from 3 --to 8
+    genae transport RUN --from cats --to dogs --by gaussian
+    """
+    from dataclasses import replace
+    from functools import partial
+
+    from genae.operations import Session
+    from genae.operations.transport import Transport
+    from genae.rows import Stream
+    from genae.storage import save_arrays
+
+    expect_ending(out, ".png", ".npz", ".safetensors")
+    expect_writable(out, force)
+    steps = tuple(number_of(text, "strengths") for text in strengths.split(",")) if strengths else ()
+    operation = Transport(source, target, tuple(names_of("by", by) or ()), steps, prior or "")
+    model = load_run(run)
+    session = Session(model, run, partial(model.open_data, None, data_root, attributes=attributes))
+    for name in (source, target):
+        know_set(session, name, data_root, skip_bad)
+    if data is None:
+        images, indices = session.sets[source].data, session.sets[source].indices("test")
+    else:
+        images, indices = images_of(model, data, data_root, None, skip_bad)
+    if Path(out).suffix == ".png":
+        draw(operation, session, images.images(shown(images, indices, count)), out)
+        if data is None:
+            _show_measures(operation, session)
+        return
+    if not by:
+        operation = replace(operation, by=operation.maps(session)[:1])
+        note(f"these are codes of the map {operation.by[0]}; choose another with --by")
+    with Work() as progress:
+        parts = (operation.carried_alone(session, codes) for codes in model.encoded(images, indices, progress=progress))
+        codes = Stream((len(indices), model.code_dim), parts)
+        save_arrays(Path(out), {"codes": codes, "indices": indices}, space="code")
+    console.print(f"{len(indices)} codes of {model.code_dim} numbers: {escape(out)}")
+
+
+def _show_measures(operation: "Transport", session: "Session") -> None:
+    """Measure every map on the source's test images, and print a line for each."""
+    from genae.operations.transport import measure
+
+    with Work() as progress:
+        classifier = session.sets.classifier(operation.target, progress)
+        measured = measure(session, operation, classifier, progress)
+    header = ["", f"recognised as {operation.target}", "distance of codes", "MSE", "round trip"]
+    rows = []
+    for name, values in measured.items():
+        texts = ("{:.1%}", "{:.3f}", "{:.4f}", "{:.1e}")
+        numbers = ("" if math.isnan(v) else text.format(v) for text, v in zip(texts, values, strict=True))
+        rows.append([name, *numbers])
+    used = [i for i in range(len(header)) if i == 0 or any(row[i] for row in rows)]
+    show_table([header[i] for i in used], [[row[i] for i in used] for row in rows], "table")
 
 
 @app.command()

@@ -1,6 +1,7 @@
 """What commands read: runs, and images."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genae.cli.arguments import settings_of
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
     from genae.data.sources import ImageData
     from genae.model import Model
+    from genae.operations import Session
 
 
 def load_run(run: str, checkpoint: str | None = None) -> "Model":
@@ -56,6 +58,20 @@ def images_of(
     if data is not None:
         note_conversions(source)
     return source, source.split(split or default_split(model, data))
+
+
+def know_set(session: "Session", name: str, data_root: str | None, skip_bad: bool) -> None:
+    """Let a session know a set of images by its name: a class or attribute of the run's data, or else another source.
+
+    Raises `GenaeError` for what is neither.
+    """
+    from genae.data.names import NAMES
+
+    if name not in session.sets and (name in NAMES or Path(name).expanduser().exists()):
+        source = session.model.open_data(name, data_root, skip_bad=skip_bad or None)
+        note_conversions(source)
+        session.sets.add(name, source)
+    session.sets[name]  # refuses what is unknown
 
 
 def note_conversions(source: "ImageData") -> None:

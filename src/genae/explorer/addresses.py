@@ -68,9 +68,9 @@ async def model(explorer: Service) -> Response:
 
 
 @router.get("/api/data")
-async def data(explorer: Service, split: str = "test", start: int = 0, count: int = 24) -> Response:
-    """Take the next images of a split among the pictures."""
-    return JSONResponse(await explorer.quick.do(lambda: explorer.take_data(split, start, count)))
+async def data(explorer: Service, split: str = "test", start: int = 0, count: int = 24, of: str = "") -> Response:
+    """Take the next images of a split, or those of a class in it, among the pictures."""
+    return JSONResponse(await explorer.quick.do(lambda: explorer.take_data(split, start, count, of)))
 
 
 @router.get("/api/data/{index}.png")

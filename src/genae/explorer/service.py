@@ -49,10 +49,11 @@ class Explorer:
         """What the page has to know of the model."""
         return described(self.session, self.run)
 
-    def take_data(self, split: str, start: int, count: int) -> Json:
-        """Put images of a split on the page, from the one in place ``start`` of a fixed random order."""
+    def take_data(self, split: str, start: int, count: int, of: str = "") -> Json:
+        """Put images of a split on the page, from the one in place ``start`` of a fixed random order; ``of``: only those
+        of a class or attribute."""
         data = self.session.data
-        indices = data.split(split)
+        indices = self.session.sets[of].indices(split) if of else data.split(split)
         first = max(0, start)
         number = min(max(0, count), MOST_IMAGES, max(0, len(indices) - first))
         taken = indices[shuffled(first, number, len(indices), seed=0)] if number else indices[:0]

@@ -1,6 +1,7 @@
 """Maps that carry the codes of one set of images to those of another, in closed form."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -34,7 +35,8 @@ class Spread(NamedTuple):
         return float(self.variance.mean().sqrt())
 
 
-class AffineMap(NamedTuple):
+@dataclass(frozen=True)
+class AffineMap:
     """T(c) = m_B + A (c - m_A), computed in float64; without a matrix A is the identity."""
 
     start: Tensor

@@ -13,11 +13,13 @@ from genae.operations.parts import Parts, Swap
 from genae.operations.reconstruct import Reconstruct
 from genae.operations.sample import Sample
 from genae.operations.session import Session, described
+from genae.operations.transport import Transport
 from genae.settings.parser import options_of, parse_settings
 
 OPERATIONS: dict[str, type[Operation]] = {
     "reconstruct": Reconstruct, "sample": Sample, "interpolate": Interpolate, "edit": Edit, "mix": Mix,
     "parts": Parts, "swap": Swap, "anomaly": Anomaly, "map": Map,
+    "transport": Transport,
 }  # fmt: skip
 
 LONGEST = 1000

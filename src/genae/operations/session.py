@@ -16,6 +16,7 @@ from genae.latent.mixing import bands_of
 from genae.model import Model
 from genae.operations.atlas import Atlas
 from genae.operations.detector import Detector
+from genae.operations.sets import Sets
 from genae.storage import is_file_name, load_tensors, save_tensors
 
 REMEMBERED = 100_000_000
@@ -43,6 +44,8 @@ class Session:
         self._directions: dict[tuple[str, str], Tensor] = {}
         self._detector: Detector | None = None
         self._atlases: OrderedDict[tuple[str, int, str], Atlas] = OrderedDict()
+        self.sets = Sets(model, lambda: self.data, self.run)
+        """Classes and attributes of the run's data, and other sets, that can be carried to one another."""
 
     @property
     def data(self) -> ImageData:
@@ -189,15 +192,15 @@ class Memory:
 def described(session: Session, run: str) -> dict[str, object]:
     """What the page has to know of the model."""
     model = session.model
-    why, attributes, splits = "", list[str](), {}
+    why, attributes, sets, splits = "", list[str](), list[str](), {}
     try:
-        attributes = session.attributes()
+        attributes, sets = session.attributes(), session.sets.names()
         splits = {name: len(session.data.split(name)) for name in SPLITS}
     except GenaeError as error:
         why = str(error)
     return {
         "name": model.name, "run": run, "model": model.config.model, "image_shape": model.image_shape,
         "spaces": model.spaces, "priors": model.priors, "attributes": attributes, "splits": splits, "no_data": why,
-        "saved": session.saved_directions(), "can_save": session.run is not None,
+        "sets": sets, "saved": session.saved_directions(), "can_save": session.run is not None,
         "parts": model.part_count if model.has_parts else 0, "bands": bands_of(model.layers),
     }  # fmt: skip

@@ -10,9 +10,10 @@ import { mix } from "./panels/mix.js";
 import { parts } from "./panels/parts.js";
 import { reconstruct } from "./panels/reconstruct.js";
 import { sample } from "./panels/sample.js";
+import { transport } from "./panels/transport.js";
 import { Tray } from "./tray.js";
 
-const PANELS = [reconstruct, sample, interpolate, edit, mix, parts, map, anomaly];
+const PANELS = [reconstruct, sample, interpolate, edit, transport, mix, parts, map, anomaly];
 
 class App {
   kept = new Map();
