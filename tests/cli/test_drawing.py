@@ -15,6 +15,7 @@ from PIL import Image
         ("edit RUN --attribute 3 --strengths -1,0,1", ["edit.png"]),
         ("edit RUN --attribute 3 --on samples --prior normal --out e.png", ["e.png"]),
         ("reconstruct RUN --data shapes --count 4", ["reconstructions.png"]),
+        ("transport RUN --from 3 --to 8 --data digits --strengths 0,0.5,1 --by mean", ["transport.png"]),
     ],
 )
 def test_commands_that_draw(arguments, pictures, run, genae):

@@ -281,6 +281,29 @@ def test_a_slider_moves_pictures(page: Page) -> None:
     assert captions[:2] == [captions[0], "edited"]
 
 
+def test_pictures_of_a_class_are_carried_to_another(page: Page) -> None:
+    open_panel(page, "transport")
+    page.select_option("#panel select >> nth=0", "3")
+    page.select_option("#panel select >> nth=1", "8")
+    page.click("#add-source")
+    page.wait_for_selector("[title='test image, 3'][aria-pressed=true] >> nth=5")
+    page.wait_for_selector("img[alt='test image, 3 carried to 8'] >> nth=11")
+    assert page.locator("#carried h3").all_inner_texts() == [
+        "Reconstructions", "By the optimal map between Gaussians", "By the difference of the means",
+    ]  # fmt: skip
+    page.select_option("#panel select >> nth=2", "mean")
+    until(page, "document.querySelectorAll('#carried h3').length === 2")
+    before, count = page.get_attribute("#carried .row:last-child img >> nth=0", "src"), shown(page, "#carried")
+    page.focus("#panel .slider input")
+    for _ in range(10):
+        page.keyboard.press("ArrowLeft")
+    wait_for_more(page, "#carried", count)
+    until(page, f"document.querySelector('#carried .row:last-child img').src !== {before!r}")
+    page.click("[data-export=command]")
+    page.wait_for_selector("#panel code")
+    assert "--from 3 --to 8 --count 6 --by mean --strengths 0.5" in page.inner_text("#panel code")
+
+
 def test_two_piles_make_a_direction(page: Page, run: Path) -> None:
     open_panel(page, "edit")
     page.click("#pile-with")
@@ -311,6 +334,7 @@ def test_everything_is_exported(page: Page, tmp_path: Path) -> None:
         ("reconstruct", ("figure", "codes", "pictures")),
         ("sample", ("figure", "codes")),
         ("interpolate", ("figure", "animation", "codes")),
+        ("transport", ("figure", "pictures")),
         ("map", ("figure", "codes")),
         ("anomaly", ("figure",)),
     ):

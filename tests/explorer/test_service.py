@@ -43,6 +43,7 @@ def repeat(genae: Callable[..., int], tmp_path: Path, monkeypatch: pytest.Monkey
         ("interpolate", 2, {"steps": 6}, "animation"),
         ("edit", 2, {"amounts": {"3": 1.5}}, "figure"),
         ("anomaly", 4, {}, "figure"),
+        ("transport", 3, {"source": "3", "target": "8", "strengths": [0.5]}, "figure"),
     ],
 )
 def test_the_command_line_writes_the_same_bytes(
@@ -162,6 +163,7 @@ def test_the_data_root_is_in_the_command_lines_that_need_it(
     for name, settings, needs in (
         ("edit", {"amounts": {"3": 1}}, True),
         ("anomaly", {}, True),
+        ("transport", {"source": "3", "target": "8"}, True),
         ("reconstruct", {}, False),
     ):
         request = {"operation": name, "pictures": take(client, 1), "settings": settings}

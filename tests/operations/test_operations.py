@@ -35,6 +35,7 @@ from genae.operations import OPERATIONS, Session, operation
         ("mix", {}, "has one code for the whole image"),
         ("parts", {}, "has no parts; expected a patch-vae"),
         ("swap", {}, "3 pictures were given; expected 2"),
+        ("transport", {}, "source or target is missing; expected two sets"),
     ],
 )
 def test_errors_are_sentences(
@@ -54,5 +55,7 @@ def test_no_pictures_is_an_error_too(session: Session) -> None:
 
 def test_every_operation_has_a_command() -> None:
     for name in OPERATIONS:
-        arguments = operation(name, {"amounts": {"3": 1}} if name == "edit" else {}).command(4)
-        assert arguments[0] in ("reconstruct", "sample", "interpolate", "edit", "mix", "parts", "anomaly", "map")
+        settings = {"edit": {"amounts": {"3": 1}}, "transport": {"source": "3", "target": "8"}}
+        arguments = operation(name, settings.get(name, {})).command(4)
+        assert arguments[0] in ("reconstruct", "sample", "interpolate", "edit", "mix", "parts", "anomaly", "map",
+                                "transport")  # fmt: skip

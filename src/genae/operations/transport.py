@@ -40,6 +40,8 @@ class Transport(Operation):
     prior: str = ""
 
     def __post_init__(self) -> None:
+        if not (self.source and self.target):
+            raise GenaeError("source or target is missing; expected two sets such as 3 and 8")
         if self.source == self.target:
             raise GenaeError(f"source and target are both {self.source!r}; expected two sets")
         for by in self.by:
@@ -69,7 +71,7 @@ class Transport(Operation):
                 "mse": mse(images[name], pictures).tolist(),
                 "recognised": [session.data.classes[number] for number in classes],
             }
-        return Answer({**images, "rebuilt": session.decoded(pictures)}, {}, numbers)
+        return Answer({**images, "reconstruction": session.decoded(pictures)}, {}, numbers)
 
     def figure(self, session: Session, pictures: Tensor) -> Image.Image:
         """`genae transport`'s: pictures, their reconstructions, and a column for every map and strength."""
@@ -88,8 +90,6 @@ class Transport(Operation):
     def command(self, count: int) -> list[str]:
         """Arguments of the command line."""
         expect_pictures(count, 1)
-        if not (self.source and self.target):
-            raise GenaeError("source or target is missing; expected the names of two sets")
         flags = self.flags("source", "target")
         return ["transport", "--from", self.source, "--to", self.target, "--count", str(count), *flags]
 
@@ -155,7 +155,7 @@ def measure(
         codes = model.encode(images)
         paired = others[torch.arange(done, done + len(part)) % len(others)]
         of_target = model.encode(sets[target].data.images(paired))
-        rows = {"rebuilt": codes, **dict(operation.carried(session, codes)), f"other {target}": of_target}
+        rows = {"reconstruction": codes, **dict(operation.carried(session, codes)), f"other {target}": of_target}
         for name, row in rows.items():
             x = model.decode(row)
             hits = _classes(classifier, x) == session.data.classes.index(target) if classifier else None

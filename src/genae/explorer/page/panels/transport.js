@@ -26,17 +26,17 @@ export const transport = {
     const row = (title, pictures) => [el("h3", {}, title), el("div", { className: "row" }, pictures)];
     const live = latest(() => app.trying(async () => {
       const shown = selected, asked = { ...settings, by: [...settings.by] };
-      if (!shown.length) { results.replaceChildren("Select pictures above, or add some of the class that they come from."); return; }
+      if (!shown.length) { results.replaceChildren("Select pictures above, or add some with the button."); return; }
       const maps = JSON.stringify([asked.source, asked.target, asked.by]);
       if (!learned.has(maps)) waiting.textContent = `Learning the maps from ${asked.source} to ${asked.target}…`;
       try {
         const { images, numbers } = await answer("transport", shown, asked);
         learned.add(maps);
         results.replaceChildren(
-          ...row("As the model rebuilds them", images.rebuilt.map((image, i) => figure(image, `reconstruction of ${app.tray.text(shown[i])}`))),
+          ...row("Reconstructions", images.reconstruction.map((image, i) => figure(image, `reconstruction of ${app.tray.text(shown[i])}`))),
           ...Object.entries(numbers).flatMap(([name, { distance, mse, recognised }]) => row(
             TITLES[name.split(" ")[0]], images[name].map((image, i) => figure(image, `${app.tray.text(shown[i])} carried to ${asked.target}`,
-              ...(recognised.length ? [`seen as ${recognised[i]}`] : []), `way ${distance[i].toFixed(2)}`, `MSE ${number(mse[i])}`)))));
+              ...(recognised.length ? [`seen as ${recognised[i]}`] : []), `distance ${distance[i].toFixed(2)}`, `MSE ${number(mse[i])}`)))));
         results.dataset.shown = String(Number(results.dataset.shown || 0) + 1);
       } catch (error) { results.replaceChildren(); throw error; } finally { waiting.textContent = ""; }
     }));
@@ -60,8 +60,8 @@ export const transport = {
         el("div", { className: "bar" }, el("label", {}, "from ", source), el("label", {}, "to ", target),
           el("label", {}, "map ", by), addSome),
         slider("strength", { min: 0, max: 1, step: 0.05, value: 1, changed: (value) => { settings.strengths = [value]; live(); } }),
-        el("p", { className: "hint" }, "A map is for pictures of what it comes from. The way is how far a code is carried, in " +
-          "standard deviations of these codes; the MSE is against the picture."),
+        el("p", { className: "hint" }, "Every map expects pictures of the class or attribute that it comes from. The distance is how far a " +
+          "code is carried, in standard deviations of the codes there; the MSE is against the picture."),
         waiting, more, results, exports(app, () => ({ operation: "transport", pictures: selected, settings }))),
       refresh(pictures) {
         selected = pictures.slice(0, MOST);
