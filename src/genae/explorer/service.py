@@ -50,8 +50,10 @@ class Explorer:
         return described(self.session, self.run)
 
     def take_data(self, split: str, start: int, count: int, of: str = "") -> Json:
-        """Put images of a split on the page, from the one in place ``start`` of a fixed random order; all, or those ``of``
-        a class or attribute."""
+        """Put images of a split on the page, from the one in place ``start`` of a fixed random order.
+
+        ``of`` a class or attribute: those of its images.
+        """
         data = self.session.data
         indices = self.session.sets[of].indices(split) if of else data.split(split)
         first = max(0, start)
