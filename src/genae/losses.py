@@ -7,12 +7,16 @@ Squared costs are means over elements and critic losses are means over patches (
 import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from typing import Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from genae import distributed
+
 ADVERSARIAL = ("non-saturating", "ratio")  # the kinds of `generator_loss`
+PERCEPTUAL = ("classifier", "lpips")  # the networks of a `PerceptualTerm`: genae's own of the data, and VGG-16
 
 
 def in_float32(x: Tensor) -> AbstractContextManager[object]:
@@ -65,6 +69,76 @@ def generator_loss(fake: Tensor, kind: str = "non-saturating") -> Tensor:
     raise ValueError(f"generator_loss: kind is {kind!r}; expected 'non-saturating' or 'ratio'")
 
 
+def balanced(error: Tensor, deceit: Tensor, at: Tensor, weight: float) -> tuple[Tensor, Tensor]:
+    """The gradient of error + lambda deceit by x, and lambda = weight ||grad error|| / ||grad deceit||, a scalar.
+
+    Both losses are functions of ``at``, the reconstructions [B, ...] as a leaf. Esser, Rombach, Ommer 2021 (VQGAN),
+    Eq. 7, but with gradients by the reconstructions and not by the decoder's last layer: so the squares of the parts
+    of a batch can be added over processes, any decoder will do, and there is one backward pass through each loss.
+    """
+    by_error, by_deceit = (torch.autograd.grad(loss, at)[0].float() for loss in (error, deceit))
+    images = len(at)  # losses are means over the images of this process: times their number, they are sums
+    squares = torch.stack([(images * gradient).square().sum() for gradient in (by_error, by_deceit)])
+    of_error, of_deceit = distributed.summed(squares).sqrt().unbind()
+    scale = weight * of_error / of_deceit.clamp_min(torch.finfo(torch.float32).tiny)
+    return by_error + scale * by_deceit, scale
+
+
+def with_gradient(value: Tensor, gradient: Tensor, x: Tensor) -> Tensor:
+    """A scalar that is ``value``, and whose gradient by ``x`` is ``gradient``, of the shape of x."""
+    return value.detach() + ((x.float() - x.detach().float()) * gradient).sum()
+
+
+def unit_length(maps: Tensor) -> Tensor:
+    """Features [B, C, ...] divided by their length over channels; places where all are 0 stay 0."""
+    maps = maps.to(torch.promote_types(maps.dtype, torch.float32))
+    # Kept from 0, where the square root has no derivative.
+    return maps / (maps.square().sum(1, keepdim=True).clamp_min(1e-20).sqrt() + 1e-10)
+
+
+class PerceptualTerm:
+    """The distance of images in the features of a frozen network, beside the error of their values.
+
+    ``network`` is a name of `PERCEPTUAL`, ``weight`` its weight beside the mean squared (or absolute) error. Zhang et
+    al. 2018. The network is no part of the model: it is neither trained nor saved, and a training opens it.
+    """
+
+    def __init__(self, network: str, weight: float) -> None:
+        self.network = network
+        self.weight = weight
+        self.digest = ""
+        """Hash of the open network's weights."""
+        self._distance: Callable[[Tensor, Tensor], Tensor] | None = None
+
+    def open(self, distance: Callable[[Tensor, Tensor], Tensor], digest: str) -> None:
+        """``distance``: two batches of images [B, C, H, W] in [-1, 1] -> [B], differentiable in the first."""
+        self._distance, self.digest = distance, digest
+
+    def __call__(self, x_hat: Tensor, x: Tensor) -> Tensor:
+        """The mean distance; 0 on PyTorch's device ``meta``, where a network that is not open is not missed."""
+        if x.device.type == "meta":
+            return 0 * mean(x_hat)
+        if self._distance is None:
+            raise RuntimeError(f"the network {self.network} of the perceptual term is not open; train opens it")
+        return mean(self._distance(x_hat, x))
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self  # a copy of a model compares in the same network
+
+
+def perceptual_term(network: str | None, weight: float) -> PerceptualTerm | None:
+    """That of two settings; None without a network. Raises ValueError for one setting without the other."""
+    if network is None and weight == 0:
+        return None
+    if network not in PERCEPTUAL:
+        raise ValueError(
+            f"perceptual is {network or 'none'}, with perceptual-weight {weight}; expected {' or '.join(PERCEPTUAL)}"
+        )
+    if not 0 < weight < math.inf:
+        raise ValueError(f"perceptual-weight is {weight} with perceptual {network}; expected a number above 0")
+    return PerceptualTerm(network, weight)
+
+
 def gradient_penalty(critic: Callable[[Tensor], Tensor], at: Tensor, target: float = 1.0) -> Tensor:
     """mean (||grad_x D(x)||_2 - target)^2 over the rows x of ``at`` [B, ...]; Gulrajani et al. 2017, Eq. 3.
 
@@ -88,12 +162,12 @@ def squared_slope(values: Tensor, x: Tensor) -> Tensor:
 
 
 def gaussian_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """Mean over rows of KL(N(mean, diag exp(log_variance)) || N(0, I)), in nats; both [B, D].
+    """Mean over rows of KL(N(mean, diag exp(log_variance)) || N(0, I)), in nats; both [B, D] or [B, c, h, w].
 
     (exp(v) + m^2 - 1 - v) / 2, summed over dimensions. Kingma and Welling 2014, appendix B.
     """
     m, v = mean.float(), log_variance.float()
-    return ((v.exp() + m.square() - 1 - v) / 2).sum(1).mean()
+    return ((v.exp() + m.square() - 1 - v) / 2).flatten(1).sum(1).mean()
 
 
 def bernoulli_kl(logits: Tensor, rate: float) -> Tensor:

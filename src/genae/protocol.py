@@ -14,6 +14,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol, Self
 import torch
 from torch import Tensor, nn
 
+from genae.losses import PerceptualTerm
 from genae.progress import Progress, silent
 from genae.rows import Rows
 
@@ -82,6 +83,8 @@ class Autoencoder(nn.Module):
         """D, the numbers of a code."""
         self.priors: Mapping[str, Prior] = {}
         """The priors that were trained with this autoencoder, by name; they can be sampled."""
+        self.perceptual: PerceptualTerm | None = None
+        """A part of the objective whose network has to be opened before the first step."""
 
     @property
     def has_encoder(self) -> bool:

@@ -33,7 +33,7 @@ class CodeAdversarialAutoencoder(EncoderDecoder):
         reconstruction = mse(self.decoder(self.encoder(x)), x)
         yield Update(reconstruction, [self.encoder, self.decoder], {"mse": reconstruction})
 
-        c = self.encoder(x)  # by the encoder just stepped, once for both updates
+        c = self.encoder(x).flatten(1)  # by the encoder just stepped, once for both updates
         z = normal(*c.shape, like=c)
         yield Update(critic_loss(self.critic(z), self.critic(c.detach())), [self.critic])
 

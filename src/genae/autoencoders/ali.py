@@ -63,9 +63,9 @@ class Ali(BiGan):
         """z = mean + sigma e, e ~ N(0, I)."""
         return reparameterise(*posterior(self.encoder(x)))
 
-    def encode(self, x: Tensor) -> Tensor:
-        """The mean of q(z|x): images [B, C, H, W] in [-1, 1] -> codes [B, code_dim]."""
-        return posterior(self.encoder(x))[0]
+    def code_of(self, outputs: Tensor) -> Tensor:
+        """The mean of q(z|x)."""
+        return posterior(outputs)[0]
 
 
 class Alice(Ali):

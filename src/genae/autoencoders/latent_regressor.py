@@ -32,7 +32,7 @@ class LatentRegressor(EncoderDecoder):
     def step(self, batches: Iterator[Tensor], images: int) -> Iterator[Update]:
         """D; then G passes for real and E finds z."""
         x = next(batches)
-        z = normal(len(x), self.code_dim, like=x)
+        z = normal(len(x), *self.code_shape, like=x)
         x_new = self.decoder(z)
         yield Update(critic_loss(self.critic(x), self.critic(x_new.detach())), [self.critic])
 

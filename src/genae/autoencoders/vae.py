@@ -10,7 +10,7 @@ from typing import Any, cast
 from torch import Tensor, nn
 
 from genae.autoencoders.ae import EncoderDecoder
-from genae.losses import gaussian_kl, mse
+from genae.losses import gaussian_kl, mse, perceptual_term
 from genae.networks.variational import GaussianLikelihood, posterior, reparameterise
 from genae.priors.gaussian import GaussianPrior
 from genae.protocol import Prior, Update, at_least
@@ -30,16 +30,17 @@ class GaussianEncoding(EncoderDecoder):
         self.divergence_weight = beta / math.prod(image_shape)  # errors are means over the values of an image
         self.priors = cast(Mapping[str, Prior], nn.ModuleDict({"normal": GaussianPrior(self.code_dim)}))
 
-    def encode(self, x: Tensor) -> Tensor:
-        """The mean of q(z|x): images [B, C, H, W] in [-1, 1] -> codes [B, code_dim]."""
-        return posterior(self.encoder(x))[0]
+    def code_of(self, outputs: Tensor) -> Tensor:
+        """The mean of q(z|x)."""
+        return posterior(outputs)[0]
 
 
 class VariationalAutoencoder(GaussianEncoding):
     """Encoder E: x -> mean and log variance of q(z|x), decoder G: z -> mean of p(x|z), prior N(0, I).
 
-    p(x|z) is a Gaussian with one ``variance`` for every value, which is learned if ``learn_variance``. ``encoding`` are
-    the options of `GaussianEncoding`.
+    p(x|z) is a Gaussian with one ``variance`` for every value, which is learned if ``learn_variance``. ``perceptual``
+    adds the distance in the features of a frozen network (`PerceptualTerm`) to the squared error, with
+    ``perceptual_weight``. ``encoding`` are the options of `GaussianEncoding`.
     """
 
     def __init__(
@@ -48,17 +49,22 @@ class VariationalAutoencoder(GaussianEncoding):
         *,
         variance: float = 0.1,
         learn_variance: bool = True,
+        perceptual: str | None = None,
+        perceptual_weight: float = 0.0,
         **encoding: Any,
     ) -> None:
         super().__init__(image_shape, **encoding)
         self.likelihood = GaussianLikelihood(variance, learn_variance)
+        self.perceptual = perceptual_term(perceptual, perceptual_weight)
 
     def step(self, batches: Iterator[Tensor], images: int) -> Iterator[Update]:
         """E, G: -log p(x|z) + beta KL(q(z|x) || N(0, I)), in nats per value of the image."""
         x = next(batches)
         mean, log_variance = posterior(self.encoder(x))
-        reconstruction = mse(self.decoder(reparameterise(mean, log_variance)), x)
+        x_hat = self.decoder(reparameterise(mean, log_variance))
+        reconstruction = mse(x_hat, x)
+        error, terms = self.with_perceptual(reconstruction, x_hat, x)
         divergence = gaussian_kl(mean, log_variance)
-        loss = self.likelihood(reconstruction) + self.divergence_weight * divergence
+        loss = self.likelihood(error) + self.divergence_weight * divergence
         trains = [self.encoder, self.decoder, *([self.likelihood] if self.likelihood.learned else [])]
-        yield Update(loss, trains, {"mse": reconstruction, "kl": divergence})
+        yield Update(loss, trains, {"mse": reconstruction, "kl": divergence, **terms})

@@ -33,7 +33,7 @@ class WaeMmd(EncoderDecoder):
         x = next(batches)
         c = self.encoder(x)
         reconstruction = mse(self.decoder(c), x)
-        divergence = multiscale_mmd(c, normal(*c.shape, like=c))
+        divergence = multiscale_mmd(c.flatten(1), normal(len(c), self.code_dim, like=c))
         loss = reconstruction + self.divergence_weight * divergence
         yield Update(loss, [self.encoder, self.decoder], {"mse": reconstruction, "mmd": divergence})
 
@@ -63,11 +63,12 @@ class WaeGan(EncoderDecoder):
         """D: tells z from E(x); E, G: mse(x, x_hat) - lambda log D(E(x))."""
         x = next(batches)
         c = self.encoder(x)
-        z = normal(*c.shape, like=c)
-        yield Update(critic_loss(self.critic(z), self.critic(c.detach())), [self.critic])
+        rows = c.flatten(1)
+        z = normal(*rows.shape, like=c)
+        yield Update(critic_loss(self.critic(z), self.critic(rows.detach())), [self.critic])
 
         reconstruction = mse(self.decoder(c), x)
         with frozen(self.critic):
-            deceit = generator_loss(self.critic(c))
+            deceit = generator_loss(self.critic(rows))
         loss = reconstruction + self.divergence_weight * deceit
         yield Update(loss, [self.encoder, self.decoder], {"mse": reconstruction, "adversarial": deceit})

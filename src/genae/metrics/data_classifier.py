@@ -12,6 +12,7 @@ from genae.data.sampler import mix_seed, shuffled
 from genae.data.sources import ImageData
 from genae.data.transforms import to_unit_range
 from genae.errors import GenaeError
+from genae.losses import unit_length
 from genae.metrics.features import FeatureNetwork
 from genae.networks.arithmetic import exact_float32
 from genae.networks.classifier import ConvClassifier
@@ -34,12 +35,8 @@ def classifier_path(data: ImageData) -> Path:
 
 def load_classifier(data: ImageData, device: torch.device) -> FeatureNetwork:
     """The cached classifier of this data. Raises `GenaeError` where there is none, or an unreadable one."""
-    path = classifier_path(data)
-    tensors, metadata = load_tensors(path)
-    network = ConvClassifier(data.image_shape, len(data.classes))
-    load_weights(network, tensors, path)
+    network, metadata = _loaded(data, device)
     digest = weights_digest(network)
-    network.to(device).eval()
 
     def compute(images: Tensor) -> tuple[Tensor, Tensor]:
         f = network.features(to_unit_range(images.to(device), 0, 255))
@@ -47,6 +44,38 @@ def load_classifier(data: ImageData, device: torch.device) -> FeatureNetwork:
 
     details = {"accuracy": float(metadata["accuracy"])}
     return FeatureNetwork(metadata["name"], "classifier", digest, "none", compute, details)
+
+
+def _loaded(data: ImageData, device: torch.device) -> tuple[ConvClassifier, dict[str, str]]:
+    path = classifier_path(data)
+    tensors, metadata = load_tensors(path)
+    network = ConvClassifier(data.image_shape, len(data.classes))
+    load_weights(network, tensors, path)
+    return network.to(device).eval(), metadata
+
+
+class ClassifierDistance(nn.Module):
+    """Images [B, C, H, W] in [-1, 1], two of them -> distance [B], in the features of a frozen classifier.
+
+    The mean over both layers of the mean over places of ||y_l - y0_l||^2, y_l the features of a place, of unit length:
+    LPIPS (Zhang et al. 2018, Eq. 1) with equal weights, and a network that has seen nothing but the data.
+    """
+
+    def __init__(self, network: ConvClassifier) -> None:
+        super().__init__()
+        self.network = network.requires_grad_(False)
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        """The distance of each pair, [B]."""
+        pairs = zip(self.network.maps(x), self.network.maps(y), strict=True)
+        layers = [(unit_length(a) - unit_length(b)).square().sum(1).mean((1, 2)) for a, b in pairs]
+        return torch.stack(layers).mean(0)
+
+
+def classifier_distance(data: ImageData, device: torch.device, progress: Progress = silent) -> ClassifierDistance:
+    """That of labelled data; the classifier is trained and cached when it is first needed. Raises `GenaeError`."""
+    classifier_of(data, device, progress)
+    return ClassifierDistance(placed(_loaded(data, device)[0], device))
 
 
 def classifier_of(data: ImageData, device: torch.device, progress: Progress = silent) -> FeatureNetwork:

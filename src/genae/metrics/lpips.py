@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torchvision.models import vgg16
 
 from genae.errors import GenaeError
+from genae.losses import unit_length
 from genae.metrics.metric import PairMetric
 from genae.metrics.weights import LPIPS_VGG, VGG16, fetch, fill, is_published
 from genae.storage import weights_digest
@@ -37,19 +38,22 @@ class Lpips(nn.Module):
             features = vgg16(weights=None, init_weights=False).features[: SLICES[-1]]
         self.features = features.to_empty(device="cpu")
         self.weights = nn.ParameterList([torch.zeros(1, channels, 1, 1) for channels in CHANNELS])
+        self.shift: Tensor
+        self.scale: Tensor
+        for name, values in (("shift", SHIFT), ("scale", SCALE)):
+            self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """The distance of each pair, [B]."""
         if x.shape != y.shape or x.shape[1] not in (1, 3) or min(x.shape[-2:]) < LPIPS_SIDE:
             shapes = f"{list(x.shape)}, {list(y.shape)}"
             raise GenaeError(f"LPIPS takes grey or RGB images of at least {LPIPS_SIDE} pixels; these are {shapes}")
-        shift, scale = (x.new_tensor(values).view(1, 3, 1, 1) for values in (SHIFT, SCALE))
-        x, y = ((image.expand(-1, 3, -1, -1) - shift) / scale for image in (x, y))
+        x, y = ((image.expand(-1, 3, -1, -1) - self.shift) / self.scale for image in (x, y))
         total = x.new_zeros(len(x))
         start = 0
         for stop, weight in zip(SLICES, self.weights, strict=True):
             x, y = (self.features[start:stop](image) for image in (x, y))
-            a, b = (image / (image.square().sum(1, keepdim=True).sqrt() + 1e-10) for image in (x, y))
+            a, b = unit_length(x), unit_length(y)
             total = total + ((a - b).square() * weight).sum(1).mean((1, 2))
             start = stop
         return total

@@ -26,5 +26,10 @@ class ConvClassifier(nn.Module):
         """[B, 1024], the input of the last layer."""
         return self.dense(self.convolutions(x / 2).flatten(1))
 
+    def maps(self, x: Tensor) -> list[Tensor]:
+        """[B, 32, H, W] and [B, 64, H / 2, W / 2]: what both convolutions give, before they are pooled."""
+        first = self.convolutions[:3](x / 2)
+        return [first, self.convolutions[3:7](first)]
+
     def forward(self, x: Tensor) -> Tensor:
         return self.head(F.dropout(self.features(x), 0.3, self.training))

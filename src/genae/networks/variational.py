@@ -9,7 +9,7 @@ from genae.protocol import normal
 
 
 def posterior(outputs: Tensor) -> tuple[Tensor, Tensor]:
-    """An encoder's outputs [B, 2 D] as mean and log variance [B, D] of q(z|x)."""
+    """An encoder's outputs [B, 2 D] as mean and log variance [B, D] of q(z|x); maps [B, 2 c, h, w] as [B, c, h, w]."""
     mean, log_variance = outputs.float().chunk(2, dim=1)
     return mean, log_variance
 

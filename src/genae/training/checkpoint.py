@@ -57,6 +57,8 @@ class State(TypedDict):
     """The hash of the training data."""
     levels: NotRequired[int]
     """How many halvings of the images it took from the data; 0 where it is not said."""
+    perceptual: NotRequired[str]
+    """The hash of the network of its perceptual term; not said where it has none."""
 
 
 class RunFolder:

@@ -6,15 +6,19 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from genae import distributed
 from genae.autoencoders import AUTOENCODERS, IMPORTED
 from genae.data.sampler import mix_seed
 from genae.data.sources import ImageData, open_data
 from genae.errors import GenaeError, reason
+from genae.metrics.data_classifier import classifier_distance
+from genae.metrics.lpips import open_lpips
 from genae.networks.layers import placed
+from genae.progress import screen
 from genae.protocol import Autoencoder
-from genae.storage import write_atomically
+from genae.storage import weights_digest, write_atomically
 from genae.training.checkpoint import RunFolder
 from genae.training.config import Config, option_types
 from genae.training.feed import levels_taken
@@ -70,6 +74,7 @@ def train(
     _check_batch(config, model, data)
     if config.capture:
         _check_capture(model, device)
+    _open_perceptual(model, data, device)
     with ExitStack() as stack:
         distributed.by_writer(lambda: _claim(folder, config, model, stack))
         return Trainer(config, folder, data.to(device, levels), model, progress).go(precision)
@@ -150,6 +155,24 @@ def _check_batch(config: Config, model: Autoencoder, data: ImageData) -> None:
                 f"a batch of {batch} cannot be divided into {parts} parts ({distributed.world_size()} processes x "
                 f"--accumulate {config.accumulate}); raise --batch-size, or start fewer processes"
             )
+
+
+def _open_perceptual(model: Autoencoder, data: ImageData, device: torch.device) -> None:
+    """Open the network of the model's perceptual term, if it has one; a classifier is trained where there is none."""
+    term = model.perceptual
+    if term is None:
+        return
+    if term.network == "classifier":
+        if data.labels is None:
+            raise GenaeError(
+                f"perceptual is classifier, and {data.name} has no labels to train one on (sub-folders become labels); "
+                "give --perceptual lpips, or leave it out"
+            )
+        with screen.work() as progress:
+            network: nn.Module = classifier_distance(data, device, progress)
+    else:
+        network = open_lpips(device)
+    term.open(network, weights_digest(network))
 
 
 def _check_capture(model: Autoencoder, device: torch.device) -> None:

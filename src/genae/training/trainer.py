@@ -106,6 +106,7 @@ class Trainer:
                     "started with: restore them, or choose another --run"
                 )
             self.expect_levels(state.get("levels", 0))
+            self.expect_perceptual(state.get("perceptual", ""))
             self.images, self.best, self.seconds = state["images"], state["best"], state["seconds"]
         distributed.expect_same(
             {f"the newest checkpoint of {self.folder.path} at image": self.images},
@@ -147,6 +148,15 @@ class Trainer:
             f"{self.folder.path} was started with {before} packed level{'s' * (before != 1)} of {self.config.data}, "
             f"not {self.levels}; they are rounded, so pack the images as they were, or choose another --run"
         )
+
+    def expect_perceptual(self, before: str) -> None:
+        """Raise `GenaeError` if the run compared images in a network with the hash ``before``, and not in this one."""
+        term = self.model.perceptual
+        if term is not None and before != term.digest:
+            raise GenaeError(
+                f"{self.folder.path} was started with a {term.network} of the hash {before}, not {term.digest}: restore "
+                "it in genae's cache, or choose another --run"
+            )
 
     @property
     def patience(self) -> int:
@@ -250,6 +260,8 @@ class Trainer:
             "data": self.data.digest,
             "levels": self.levels,
         }
+        if self.model.perceptual is not None:
+            state["perceptual"] = self.model.perceptual.digest
         distributed.by_writer(lambda: self.folder.save(self.loop, state, self.config, self.average))
 
     def expect_finite(self) -> None:
