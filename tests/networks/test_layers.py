@@ -19,7 +19,7 @@ def test_cropping_undoes_padding() -> None:
 
 def test_normalisation_by_name() -> None:
     assert isinstance(normalisation("batch", 3), nn.BatchNorm2d)
-    with pytest.raises(ValueError, match="'layer'; expected 'batch' or 'none'"):
+    with pytest.raises(ValueError, match="'layer'; expected 'batch', 'group' or 'none'"):
         normalisation("layer", 3)
 
 
