@@ -38,7 +38,9 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     return use
 
 
-def config(tiny_options, name: str = "adversarial", images: int = 64, data: str = "digits", **options: object) -> Config:
+def config(
+    tiny_options, name: str = "adversarial", images: int = 64, data: str = "digits", **options: object
+) -> Config:
     options = {"perceptual": "classifier", "perceptual_weight": 0.5} | options
     return Config(
         name, data, images=images, checkpoint_every=64, precision="float32", options=tiny_options(name, **options)

@@ -7,6 +7,7 @@ last one, so that no layer has many channels at the full resolution, where an im
 """
 
 import math
+from itertools import pairwise
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -49,11 +50,12 @@ class Block(nn.Module):
 
     def __init__(self, channels: int, norm: str) -> None:
         super().__init__()
+        last = Conv2d(channels, channels, 3, 1, 1)
+        nn.init.zeros_(last.weight)
         self.layers = nn.Sequential(
             normalisation(norm, channels), nn.SiLU(), Conv2d(channels, channels, 3, 1, 1, bias=norm == "none"),
-            normalisation(norm, channels), nn.SiLU(), Conv2d(channels, channels, 3, 1, 1),
+            normalisation(norm, channels), nn.SiLU(), last,
         )  # fmt: skip
-        nn.init.zeros_(self.layers[-1].weight)
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps."""
@@ -97,7 +99,7 @@ class GridEncoder(nn.Module):
         super().__init__()
         channels = _channels(image_shape, cells, width)
         layers: list[nn.Module] = [Conv2d(image_shape[0], width, 4, 2, 1)]
-        for here, below in zip(channels, channels[1:], strict=False):
+        for here, below in pairwise(channels):
             layers += [Block(here, norm), Conv2d(here, below, 3, 2, 1)]
         layers += [_middle(channels[-1], norm), normalisation(norm, channels[-1]), nn.SiLU()]
         self.layers = nn.Sequential(*layers, Conv2d(channels[-1], outputs, 3, 1, 1))
@@ -120,7 +122,7 @@ class GridDecoder(nn.Module):
         super().__init__()
         channels = _channels(image_shape, cells, width)[::-1]
         layers: list[nn.Module] = [Conv2d(inputs, channels[0], 3, 1, 1), _middle(channels[0], norm)]
-        for here, above in zip(channels, channels[1:], strict=False):
+        for here, above in pairwise(channels):
             layers += [nn.Upsample(scale_factor=2), Conv2d(here, above, 3, 1, 1), Block(above, norm)]
         layers += [normalisation(norm, width), nn.SiLU(), Conv2d(width, 4 * image_shape[0], 3, 1, 1)]
         self.layers = nn.Sequential(*layers, nn.PixelShuffle(2), nn.Tanh())

@@ -154,8 +154,8 @@ class Trainer:
         term = self.model.perceptual
         if term is not None and before != term.digest:
             raise GenaeError(
-                f"{self.folder.path} was started with a {term.network} of the hash {before}, not {term.digest}: restore "
-                "it in genae's cache, or choose another --run"
+                f"{self.folder.path} was started with a {term.network} of the hash {before}, not {term.digest}: "
+                "restore it in genae's cache, or choose another --run"
             )
 
     @property
