@@ -2,8 +2,9 @@
 
     model = genae.train("stacked-wae", data="digits", run="runs/first")  # or genae.load("runs/first")
 
-Train: `train`, `fit_prior`, `train_classifier`. Use a model: `load`, `Model`. Data: `open_data`, `open_stream`, `pack`.
-Measure: `evaluate`, `evaluate_images`, `probe`, `compare`, `report`, `reproduce`, `open_network`, `frechet_distance`.
+Train: `train`, `import_autoencoder`, `fit_prior`, `train_classifier`. Use a model: `load`, `Model`. Data: `open_data`,
+`open_stream`, `pack`. Measure: `evaluate`, `evaluate_images`, `probe`, `compare`, `report`, `reproduce`,
+`open_network`, `frechet_distance`.
 What there is, by name: `AUTOENCODERS`, `PRIORS`, `PRESETS`, `METRICS`. Write your own: `Autoencoder`, `Prior`, `Stage`,
 `Update`, `Config`. What a user can mend is a `GenaeError`.
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; the same names as in _H
     from genae.data.sources import open_data as open_data
     from genae.data.sources import pack as pack
     from genae.data.stream import open_stream as open_stream
+    from genae.importing.imported_run import import_autoencoder as import_autoencoder
     from genae.metrics import METRICS as METRICS
     from genae.metrics.backbones import open_network as open_network
     from genae.metrics.data_classifier import train_classifier as train_classifier
@@ -59,6 +61,7 @@ _HOMES = {
     "evaluate_images": "genae.api",
     "fit_prior": "genae.api",
     "frechet_distance": "genae.metrics.frechet",
+    "import_autoencoder": "genae.importing.imported_run",
     "load": "genae.model",
     "open_data": "genae.data.sources",
     "open_network": "genae.metrics.backbones",

@@ -115,6 +115,13 @@ def test_what_cannot_be_imported_is_said_in_a_sentence(tmp_path):
     with pytest.raises(GenaeError, match="--revision main is of an id, and .*theirs is a folder"):
         read_diffusers(str(folder), "main")
     settings = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(settings | {"upsampling_scaling_factor": 4}))
+    with pytest.raises(GenaeError, match=r"gives images of \[3, 64, 64\] for images of \[3, 16, 16\]; expected"):
+        import_autoencoder(f"diffusers:{folder}", tmp_path / "run", "digits", size=SIDE)
+    (folder / "config.json").write_text(json.dumps(settings | {"scaling_factor": 1e-60}))
+    with pytest.raises(GenaeError, match="gives NaN or infinity for an image of the data: its weights are damaged"):
+        import_autoencoder(f"diffusers:{folder}", tmp_path / "run", "digits", size=SIDE)
+    assert not (tmp_path / "run").exists()
     (folder / "config.json").write_text(json.dumps(settings | {"latent_channels": 5}))
     with pytest.raises(GenaeError, match=r"the weights in .* do not fit its configuration|diffusers cannot read"):
         read_diffusers(str(folder))

@@ -23,10 +23,10 @@ class Hub(BaseHTTPRequestHandler):
     root: Path
     served: list[str]
 
-    def do_HEAD(self) -> None:  # noqa: N802
+    def do_HEAD(self) -> None:
         self.do_GET()
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         path = self.path.split("?")[0].strip("/").removeprefix("api/models/")
         owner, name, *rest = path.split("/")
         folder = self.root / owner / name

@@ -4,14 +4,17 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+
 from genae.autoencoders import IMPORTED
-from genae.data.sources import Wanted, open_data
+from genae.data.sources import ImageData, Wanted, open_data
 from genae.data.stream import look_at
 from genae.errors import GenaeError, nearest
 from genae.importing.diffusers_weights import read_diffusers
 from genae.importing.taesd_weights import read_taesd
 from genae.importing.weights_of_others import Weights
 from genae.model import Model, load
+from genae.protocol import Autoencoder, evaluating
 from genae.settings.parser import parse_settings
 from genae.storage import flush_folder, load_weights, write_atomically
 from genae.training.checkpoint import RunFolder
@@ -69,6 +72,7 @@ def _write(folder: Path, config: Config, weights: Weights) -> Model:
     model = build_model(config, shape)
     load_weights(model, weights.tensors, Path(weights.options["source"]))
     data = open_data(config.data, **options)
+    _check(model, data)
     if config.value_range is None and data.store.dtype.is_floating_point:
         config = replace(config, value_range=f"{data.low!r},{data.high!r}")  # other data will be read in the same range
     begun = folder.with_name(f".{folder.name}.importing")
@@ -86,6 +90,18 @@ def _write(folder: Path, config: Config, weights: Weights) -> Model:
         shutil.rmtree(begun, ignore_errors=True)
         raise GenaeError(f"cannot write the run folder {folder}: {error.strerror or error}") from None
     return load(folder)
+
+
+def _check(model: Autoencoder, data: ImageData) -> None:
+    """Raise `GenaeError` where an image does not come back as an image of its size and of finite numbers."""
+    x = data.images(data.split("train")[:1])
+    with torch.no_grad(), evaluating(model):
+        x_hat = model.decode(model.encode(x))
+    if x_hat.shape != x.shape:
+        given, expected = list(x_hat.shape[1:]), list(x.shape[1:])
+        raise GenaeError(f"this autoencoder gives images of {given} for images of {expected}; expected the same")
+    if not x_hat.isfinite().all():
+        raise GenaeError("this autoencoder gives NaN or infinity for an image of the data: its weights are damaged")
 
 
 def _expect_new(folder: Path) -> None:
