@@ -1,6 +1,7 @@
 """Tiny models and data for every test; genae's cache is a temporary folder."""
 
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -126,6 +127,18 @@ def explored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("explored") / "run"
     settings = {"data": "digits", "images": 4000, "batch_size": 50, "width": 8, "code_dim": 8, "learning_rate": 2e-3}
     train(resolve("wae-gan", settings, {}, AUTOENCODERS), folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def told(explored: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The trained run with a Gaussian that is told the digit, and a mixture that is told nothing; tests that write into
+    it take a copy."""
+    from genae.api import fit_prior
+
+    folder = Path(shutil.copytree(explored, tmp_path_factory.mktemp("told") / "run"))
+    fit_prior(folder, "gaussian", given="label")
+    fit_prior(folder, "mixture", name="plain", components=2)
     return folder
 
 

@@ -56,6 +56,7 @@ class EvaluationSettings(ImageSettings, total=False):
     samples: int
     real: int | None
     priors: Sequence[str] | None
+    guidance: float
     features: Sequence[str]
     train_data: ImageData | None
     train_split: str
@@ -168,7 +169,7 @@ def evaluate(
     request = Request(**(settings | {"networks": networks}))
     subject = Subject(model.autoencoder, model.digest, model.trained_on, model.name, model.folder)
     if metrics is None:
-        offers = offers_of(subject, data)
+        offers = offers_of(subject, data, settings.get("priors"))
         metrics = [
             metric.name
             for metric in opened(RUN_METRICS)

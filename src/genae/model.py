@@ -114,6 +114,11 @@ class Model:
         source = self._prior(prior)
         return source.classes if isinstance(source, ConditionalPrior) else ()
 
+    def is_guided(self, prior: str) -> bool:
+        """Whether guidance changes what a prior makes of a class."""
+        source = self._prior(prior)
+        return isinstance(source, ConditionalPrior) and source.is_guided
+
     def given(self, prior: str, given: str | Sequence[str], count: int, guidance: float = 1.0) -> Given:
         """What a prior is told of ``count`` codes: one class for all, or one for each.
 
@@ -133,6 +138,11 @@ class Model:
                 raise GenaeError(f"the {prior} prior of {self.name} knows no class {name!r}; {nearest(name, classes)}")
         if not 0 < guidance < math.inf:
             raise GenaeError(f"guidance is {guidance:g}; expected a number above 0: 1 is the class as it is")
+        if guidance != 1 and not self.is_guided(prior):
+            raise GenaeError(
+                f"guidance is {guidance:g}, and the {prior} prior of {self.name} has none; it is for flow-matching "
+                "that was fitted with --given: leave it out"
+            )
         return Given(torch.tensor([places[name] for name in names], device=self.device), guidance)
 
     def encode(self, images: Images, space: str = "code", given: str | Sequence[str] | None = None) -> Tensor:
@@ -236,6 +246,10 @@ class Model:
         expect_whole("count", count, 1)
         expect_whole("seed", seed)
         name = prior or self.first_prior(conditional=given is not None)
+        if given is None and guidance != 1:
+            raise GenaeError(
+                f"guidance is {guidance:g}, and no class is given; name one with given, or leave guidance out"
+            )
         told = None if given is None else self.given(name, given, count, guidance)
         return sample_codes(self._prior(name), count, seed, told)
 

@@ -258,6 +258,11 @@ class ConditionalPrior(Prior):
         if classes:
             self.register_buffer("shares", torch.full((len(classes),), 1 / len(classes)))
 
+    @property
+    def is_guided(self) -> bool:
+        """Whether `Given.guidance` changes what it makes."""
+        return False
+
     def step(self, codes: Iterator[Tensor], images: int, labels: Iterator[Tensor] | None = None) -> Iterator[Update]:
         """One iteration, as `Prior.step`; ``labels`` yields the classes [B] of each batch of codes, in step with it."""
         raise NotImplementedError

@@ -32,6 +32,13 @@ Truncation = Annotated[
         help="Move codes towards the mean: 1 leaves them unchanged, 0.7 is usual, 0 gives the mean.", min=0, max=1
     ),
 ]
+Guidance = Annotated[
+    float,
+    typer.Option(
+        help="For flow matching that is told classes: 1 leaves a class as it is, 2 is usual and makes samples more "
+        "typical of it, and less varied."
+    ),
+]
 KeepFeatures = Annotated[
     float,
     typer.Option(
@@ -122,13 +129,21 @@ def expect_ending(out: str, *endings: str) -> None:
         raise GenaeError(f"--out is {out!r}; expected {kinds}")
 
 
-def expect_writable(out: str, force: bool, flag: str = "--out") -> None:
-    """Refuse to overwrite a file, or the pictures of a folder, that genae has not written; note what is replaced."""
-    from genae.cli.screen import note
-    from genae.storage import is_ours
+def expect_writable(out: str, force: bool, flag: str = "--out", folders: Sequence[str] = ()) -> None:
+    """Refuse to overwrite a file, or the pictures of a folder, that genae has not written; note what is replaced.
 
+    ``folders`` are the names of those inside ``out`` that pictures are written to.
+    """
+    from genae.cli.screen import note
+    from genae.storage import is_file_name, is_ours
+
+    for name in folders:
+        if not is_file_name(name) or name.startswith(".") or {*name} & {*'<>:"/\\|?*'}:
+            raise GenaeError(f"no folder can be called {name!r}; write an .npz, or one class with --given")
     path = Path(out)
-    there = sorted(path.glob("*.png")) if path.is_dir() and not path.suffix else [path] if path.exists() else []
+    there = [path] if path.exists() else []
+    if path.is_dir() and not path.suffix:
+        there = sorted(file for folder in (path, *(path / name for name in folders)) for file in folder.glob("*.png"))
     foreign = [file for file in there if not file.is_file() or not is_ours(file)]
     if foreign and not force:
         raise GenaeError(f"{foreign[0]} was not written by genae; choose another {flag}, or replace it with --force")

@@ -14,6 +14,7 @@ from genae.cli.arguments import (
     Data,
     DataRoot,
     Force,
+    Guidance,
     KeepFeatures,
     Run,
     Seed,
@@ -89,6 +90,7 @@ class EvaluateFlags:
     networks: list[str] | None
     weights: list[str]
     priors: list[str] | None
+    guidance: float
     features: str
     train_data: str | None
     train_split: str | None
@@ -119,6 +121,7 @@ def evaluate(
     network: NetworkNames = None,
     weights: WeightFiles = None,
     prior: PriorNames = None,
+    guidance: Guidance = 1.0,
     features: LayerNames = "short",
     train_data: TrainData = None,
     train_split: TrainSplit = None,
@@ -149,8 +152,8 @@ def evaluate(
     expect_format(format)
     flags = EvaluateFlags(
         subject, data, names_of("metrics", metrics), names_of("network", network), weights or [],
-        names_of("prior", prior), features, train_data, train_split, data_root, split, samples, real, checkpoint,
-        seed, skip_bad, out, size, fit, channels, value_range,
+        names_of("prior", prior), guidance, features, train_data, train_split, data_root, split, samples, real,
+        checkpoint, seed, skip_bad, out, size, fit, channels, value_range,
     )  # fmt: skip
     records = _evaluate_run(flags) if is_run(subject) else _evaluate_images(flags)
     show_table(*tables.table(records), format)
@@ -183,7 +186,7 @@ def _evaluate_run(flags: EvaluateFlags) -> "Sequence[Record]":
             model, source, metrics=flags.metrics, networks=flags.networks or [],
             weights=weight_files(flags.weights, metrics, networks), priors=flags.priors,
             split=flags.split or default_split(model, flags.data), samples=flags.samples or 10_000, real=flags.real,
-            seed=flags.seed,
+            seed=flags.seed, guidance=flags.guidance,
             out=Path(flags.out or "metrics.jsonl") if flags.out or model.folder is None else None, progress=progress,
             features=names_of("features", flags.features) or (), train_data=taught, train_split=taught_split,
         )  # fmt: skip
@@ -206,7 +209,7 @@ def _evaluate_images(flags: EvaluateFlags) -> "Sequence[Record]":
         )
     of_runs = {"prior": flags.priors, "train-data": flags.train_data, "train-split": flags.train_split,
                "features": None if flags.features == "short" else flags.features, "real": flags.real,
-               "checkpoint": flags.checkpoint}  # fmt: skip
+               "checkpoint": flags.checkpoint, "guidance": None if flags.guidance == 1 else flags.guidance}  # fmt: skip
     for flag in (name for name, value in of_runs.items() if value is not None):
         raise GenaeError(f"--{flag} is for runs only, and {flags.subject} is a source of images; leave it out")
     if flags.skip_bad:

@@ -86,6 +86,14 @@ METRICS: dict[str, Entry] = {
         {"icp": "inception score with genae's classifier of this data, higher is better"},
         of_runs=True,
     ),
+    "conditional": Entry(
+        "class_conditional:ClassConditional",
+        {
+            "given_accuracy": "share of samples that genae's classifier gives the class that was asked for",
+            "intra_fd": "mean over classes of the Fréchet distance within the class, lower is better",
+        },
+        of_runs=True,
+    ),
     "nearest": Entry(
         "copies:Nearest",
         {

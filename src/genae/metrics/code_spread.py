@@ -46,7 +46,8 @@ class Codes(ModelMetric):
         codes = {of: collected.rows for of, collected in self.codes.items()}
         real = codes.pop(CODE)
         for prior, drawn in codes.items():
-            more = {"images": len(drawn), "seed": evaluation.request.seed, "code_dim": drawn.shape[1]}
+            more = {**evaluation.sampling(prior), "images": len(drawn), "seed": evaluation.request.seed}
+            more["code_dim"] = drawn.shape[1]
             yield Measured(prior, f"code_fd{short_count(len(drawn))}", moments(drawn).distance(moments(real)), more)
         statistics = code_statistics(real)
         yield Measured(CODE, "code_std", statistics.deviation, {"code_dim": real.shape[1]})

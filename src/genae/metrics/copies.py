@@ -75,7 +75,7 @@ class Nearest(ModelMetric):
             rows = torch.cat(parts)
             memory = memorisation(rows, held_out, train, honest)
             count = short_count(len(rows))
-            more = {**protocol, "images": len(rows)}
+            more = {**protocol, **evaluation.sampling(prior), "images": len(rows)}
             yield Measured(prior, f"nearest{count}", memory.nearest / UNIT, more)
             yield Measured(prior, f"copies{count}", memory.copies, more)
         more = {**protocol, "images": len(held_out)}

@@ -46,6 +46,8 @@ class Request:
     seed: int = 0
     priors: Sequence[str] | None = None
     """Those that are sampled; by default all."""
+    guidance: float = 1.0
+    """How strongly priors with guidance heed the class that they are told; see `Given`."""
     features: Sequence[str] = ("short",)
     """Layers that metrics of labels read: see `encoder_features.layers`."""
     train_data: ImageData | None = None
@@ -124,6 +126,10 @@ class Evaluation:
 
     def fingerprint(self, of: str) -> Mapping[str, object]:
         """What a fingerprint says of a subject beside `base`, at its end."""
+        return {}
+
+    def sampling(self, of: str) -> Mapping[str, object]:
+        """What the fingerprint of a number of drawn images says of how they were drawn, beside the seed."""
         return {}
 
     def refusal(self, need: Need, metrics: str) -> str:

@@ -27,7 +27,7 @@ def batch_for(model: Autoencoder) -> int:
     return min(BATCH, model.full_size_batch)
 
 
-Need = Literal["pairs", "features", "samples", "codes", "training", "labels", "parts", "paths", "run"]
+Need = Literal["pairs", "features", "samples", "codes", "training", "labels", "given", "parts", "paths", "run"]
 """What a metric works on:
 
 - ``pairs``: images and their reconstructions;
@@ -36,6 +36,7 @@ Need = Literal["pairs", "features", "samples", "codes", "training", "labels", "p
 - ``codes``: of held-out images, and those that priors sample;
 - ``training``: the images that samples are compared with one by one, a model's training images or the reference;
 - ``labels``: of images;
+- ``given``: samples of priors that are told which of the data's classes to draw;
 - ``parts``: a model that has them;
 - ``paths``: between samples of a prior that has latent variables;
 - ``run``: the folder of a run.
@@ -91,7 +92,7 @@ class Metric:
     """Whether it compares images with real ones by features; then the names of its numbers of reconstructions begin
     with ``r``. A score compares nothing, and is taken of real images too."""
     keeps: ClassVar[str] = ""
-    """What it needs kept of each image's features: ``moments``, ``rows`` or ``scores`` of a `Tally`."""
+    """What it needs kept of each image: ``moments``, ``rows``, ``scores`` or ``predictions`` of a `Tally`."""
     stand_in: ClassVar[str] = ""
     """The metric in `METRICS` that takes its place where no published weights can be had."""
 
@@ -196,7 +197,8 @@ class FeatureMetric(Metric):
             for of, tally in tallies.items():
                 if of == (REAL if self.compares else OTHERS) or tally.count < self.least_images:
                     continue
-                protocol = {**network.protocol, "images": tally.count, "seed": evaluation.request.seed}
+                protocol = {**network.protocol, **evaluation.sampling(of), "images": tally.count}
+                protocol["seed"] = evaluation.request.seed
                 if of == OTHERS:
                     protocol["images_split"] = evaluation.others_split
                 for number in self.compare(tally, tallies[REAL], network, evaluation.request.seed):

@@ -1,5 +1,6 @@
 """The evaluation of a model: reconstructions of a split, samples of its priors, codes, layers, paths."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -8,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from genae.data.sampler import mix_seed
 from genae.data.sources import ImageData
 from genae.data.stream import ImageStream
 from genae.data.transfer import sent
@@ -18,12 +20,12 @@ from genae.metrics.copies import FIRST
 from genae.metrics.encoder_features import features_of
 from genae.metrics.evaluation import Evaluation, Pass, Request, check_finite
 from genae.metrics.lesson import Lesson, lesson
-from genae.metrics.metric import ENCODED, Batch, Metric, Need, batch_for
+from genae.metrics.metric import ENCODED, OTHERS, Batch, Metric, Need, batch_for
 from genae.metrics.reconstruction import reconstructions
-from genae.metrics.records import CODE
+from genae.metrics.records import CODE, REAL
 from genae.priors.sampling import sample_codes
 from genae.progress import Progress, silent
-from genae.protocol import Autoencoder, PartCoder
+from genae.protocol import Autoencoder, ConditionalPrior, Given, PartCoder, Prior
 from genae.storage import weights_digest
 
 OTHER_SPLIT = {"test": "train", "validation": "train", "train": "test"}
@@ -65,7 +67,7 @@ class ModelEvaluation(Evaluation):
         self.device = next(subject.autoencoder.parameters()).device
         self.batch = batch_for(subject.autoencoder)
         self.priors = list(subject.autoencoder.priors) if request.priors is None else list(request.priors)
-        self.offers = offers_of(subject, data)
+        self.offers = offers_of(subject, data, self.priors)
         self.base |= {"weights": subject.digest}
         if request.real is not None:
             self.base["real"] = request.real
@@ -94,9 +96,43 @@ class ModelEvaluation(Evaluation):
         """The weights of a prior."""
         return {"prior_weights": self._prior_digests[of]} if of in self._prior_digests else {}
 
+    def sampling(self, of: str) -> Mapping[str, object]:
+        """The guidance of a prior's samples."""
+        if of not in self._given:
+            return {}
+        prior = self.subject.autoencoder.priors[of]
+        assert isinstance(prior, ConditionalPrior)
+        return {"guidance": self._given[of].guidance} if prior.is_guided else {}
+
     @cached_property
     def _prior_digests(self) -> dict[str, str]:
         return {name: weights_digest(self.subject.autoencoder.priors[name]) for name in self.priors}
+
+    @cached_property
+    def _given(self) -> dict[str, Given]:
+        """What each prior that knows classes is told: as many of each as in its training, drawn with the seed."""
+        generator = torch.Generator().manual_seed(mix_seed("given", self.request.seed))
+        told: dict[str, Given] = {}
+        for name in self.priors:
+            prior = self.subject.autoencoder.priors[name]
+            if isinstance(prior, ConditionalPrior) and (drawn := prior.drawn_classes(self.request.samples, generator)):
+                guidance = self.request.guidance if prior.is_guided else 1.0
+                told[name] = drawn._replace(guidance=guidance)
+        return told
+
+    def labels_of(self, of: str) -> Tensor:
+        """The class of each image of a pass, a place in the data's classes [N]; of a prior the class that it was told.
+        None, [0], for one that is told none of the data's classes."""
+        if of in self._given:
+            prior, classes = self.subject.autoencoder.priors[of], self.data.classes
+            assert isinstance(prior, ConditionalPrior)
+            if not knows_classes(prior, self.data):
+                return torch.zeros(0, dtype=torch.long)
+            return torch.tensor([classes.index(name) for name in prior.classes])[self._given[of].labels.cpu()]
+        stream = {REAL: self.reference, CODE: self.reference, OTHERS: self.others}.get(of)
+        if stream is None or self.data.labels is None:
+            return torch.zeros(0, dtype=torch.long)
+        return self.data.labels[stream.indices].long()
 
     def sets(self) -> Sequence[tuple[str, int]]:
         """The split, and the samples."""
@@ -112,14 +148,39 @@ class ModelEvaluation(Evaluation):
             return (
                 f"{metrics} compares samples with the training images of {self.name}; leave out --data {self.data.name}"
             )
+        if need == "given":
+            return self._why_not_given(metrics)
         if need == "run":
             return f"the {metrics} is read from the log of a run folder; {self.name} is a file: leave out {metrics}"
         return f"{type(self.subject.autoencoder).__name__} has no parts; {metrics}: expected a patch-vae"
+
+    def _why_not_given(self, metrics: str) -> str:
+        if self.data.labels is None:
+            return f"{self.data.name} has no labels; {metrics} asks a classifier of them"
+        if not self._given:
+            return (
+                f"{self.name} has no prior that is told classes; {metrics} measures those that "
+                f"genae prior {self.name} flow --given label fits"
+            )
+        name = next(iter(self._given))
+        prior = self.subject.autoencoder.priors[name]
+        assert isinstance(prior, ConditionalPrior)
+        return (
+            f"the {name} prior is told {', '.join(prior.classes[:3])}, which are no labels of {self.data.name}, and "
+            f"{metrics} asks a classifier of its labels; leave out {metrics}, or fit a prior with --given label"
+        )
 
     def check(self) -> None:
         """Refuse what cannot be measured. Raises `GenaeError`."""
         super().check()
         request = self.request
+        if not 0 < request.guidance < math.inf:
+            raise GenaeError(f"guidance is {request.guidance:g}; expected a number above 0")
+        if request.guidance != 1 and not any(given.guidance != 1 for given in self._given.values()):
+            raise GenaeError(
+                f"guidance is {request.guidance:g}, and no prior of {self.name} that is sampled has guidance; it is "
+                "for flow-matching that was fitted with --given"
+            )
         if self.wanting("labels"):
             _ = self.lesson
         elif request.train_data or request.train_split != "train" or tuple(request.features) != ("short",):
@@ -156,7 +217,8 @@ class ModelEvaluation(Evaluation):
             whole = featured or self.wanting("codes")
             count = self.request.samples if whole else min(FIRST, self.request.samples)
             decoded = self.request.samples if featured else FIRST if self.wanting("samples") else 0
-            drawn = sample_codes(self.subject.autoencoder.priors[prior], self.request.samples, self.request.seed)
+            source, given = self.subject.autoencoder.priors[prior], self._given.get(prior)
+            drawn = sample_codes(source, self.request.samples, self.request.seed, given)
             check_finite(drawn, "codes")
             yield Pass(
                 prior, f"{prior} samples", count,
@@ -189,9 +251,17 @@ def _numbered(rows: Tensor, part: Tensor) -> tuple[int, Tensor]:
     return int(part[0]), rows[part]
 
 
-def offers_of(subject: Subject, data: ImageData) -> frozenset[Need]:
-    """What this model and these data have for metrics."""
+def knows_classes(prior: Prior, data: ImageData) -> bool:
+    """Whether it is told classes that are labels of these data."""
+    if not isinstance(prior, ConditionalPrior) or not prior.classes:
+        return False
+    return data.labels is not None and {*prior.classes} <= {*data.classes}
+
+
+def offers_of(subject: Subject, data: ImageData, priors: Sequence[str] | None = None) -> frozenset[Need]:
+    """What this model and these data have for metrics, where these priors are sampled; by default all."""
     model = subject.autoencoder
+    sampled = model.priors.values() if priors is None else [model.priors[name] for name in priors]
     has: dict[Need, bool] = {
         "pairs": model.has_encoder,
         "features": True,
@@ -199,6 +269,7 @@ def offers_of(subject: Subject, data: ImageData) -> frozenset[Need]:
         "codes": model.has_encoder,
         "training": data.digest == subject.trained_on,
         "labels": model.has_encoder,
+        "given": any(knows_classes(prior, data) for prior in sampled),
         "parts": model.has_encoder and model.parts is not None,
         "paths": True,
         "run": subject.folder is not None,

@@ -9,7 +9,9 @@ CODE = "code"
 """``of`` of numbers about reconstructions through the code, and about the code."""
 FRESH = "random"
 """``weights`` of a fresh trunk, which belongs to every training of a run."""
-SUBJECT = frozenset({"weights", "checkpoint", "trained_in", "prior_weights", "files", "images_split", "part"})
+SUBJECT = frozenset(
+    {"weights", "checkpoint", "trained_in", "prior_weights", "guidance", "files", "images_split", "part"}
+)
 """The part of a fingerprint that says what was measured, not how."""
 
 EARLIER: Mapping[str, object] = {"float32": "ieee", "values": "clipped to [-1, 1]"}

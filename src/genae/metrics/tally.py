@@ -25,7 +25,8 @@ class Tally:
     """Sums over a stream of ``count`` images: ``keeps`` names what later metrics need of it.
 
     ``moments``: mean and covariance; ``rows``: every feature, for metrics that compare images one by one; ``scores``:
-    inception scores, over one split and, from 1,000 images on, over ten.
+    inception scores, over one split and, from 1,000 images on, over ten; ``predictions``: every feature, and the class
+    that a classifier gives the image.
     """
 
     def __init__(self, count: int, keeps: Iterable[str], seed: int) -> None:
@@ -34,13 +35,14 @@ class Tally:
         self.moments = Moments()
         self.scores = {splits: SplitScores(count, splits, seed) for splits in (10, 1) if splits == 1 or count >= 1000}
         self._rows: Tensor | None = None
+        self._predictions: list[Tensor] = []
         self._seen = 0
 
     def add(self, observed: Observed) -> None:
         """Take the next batch."""
         if "moments" in self.keeps:
             self.moments.add(observed.features)
-        if "rows" in self.keeps:
+        if self._keeps_rows:
             if self._rows is None:
                 self._rows = observed.features.new_empty(self.count, *observed.features.shape[1:])
             self._rows[self._seen : self._seen + len(observed.features)] = observed.features
@@ -48,6 +50,8 @@ class Tally:
         if "scores" in self.keeps and observed.probabilities is not None:
             for scores in self.scores.values():
                 scores.add(observed.probabilities)
+        if "predictions" in self.keeps and observed.probabilities is not None:
+            self._predictions.append(observed.probabilities.argmax(1))
 
     def finish(self) -> Self:
         """After the last batch."""
@@ -61,13 +65,24 @@ class Tally:
         assert self._rows is not None
         return self._rows
 
+    @property
+    def predictions(self) -> Tensor:
+        """The likeliest class of every image, [N]."""
+        return torch.cat(self._predictions)
+
+    @property
+    def _keeps_rows(self) -> bool:
+        return not self.keeps.isdisjoint({"rows", "predictions"})
+
     def save(self, key: str) -> None:
         """Keep it in the cache, if it can be written: a full disk must not end an evaluation."""
         tensors: dict[str, Tensor] = {}
         if "moments" in self.keeps:
             tensors |= {f"moments.{name}": value for name, value in self.moments.state().items()}
-        if "rows" in self.keeps:
+        if self._keeps_rows:
             tensors["rows"] = self.rows
+        if "predictions" in self.keeps:
+            tensors["predictions"] = self.predictions
         if "scores" in self.keeps:
             for splits, scores in self.scores.items():
                 if scores.marginals is not None:
@@ -102,8 +117,10 @@ class Tally:
         if "moments" in tally.keeps:
             state = {name[8:]: value for name, value in tensors.items() if name.startswith("moments.")}
             tally.moments = Moments.from_state(state)
-        if "rows" in tally.keeps:
+        if tally._keeps_rows:
             tally._rows = tensors["rows"]
+        if "predictions" in tally.keeps:
+            tally._predictions = [tensors["predictions"]]
         for splits, scores in tally.scores.items():
             if f"scores{splits}.marginals" in tensors:
                 scores.marginals = tensors[f"scores{splits}.marginals"]

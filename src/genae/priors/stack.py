@@ -26,6 +26,12 @@ class StackedPrior(ConditionalPrior):
             self.classes = levels[-1].classes
 
     @property
+    def is_guided(self) -> bool:
+        """Whether the highest level is."""
+        level = self.levels[-1]
+        return isinstance(level, ConditionalPrior) and level.is_guided
+
+    @property
     def has_encoder(self) -> bool:
         """Whether every level has one."""
         return all(level.has_encoder for level in self.levels)
@@ -58,6 +64,11 @@ class StackedPrior(ConditionalPrior):
         else:
             codes = level.sample(count, generator)
         return self._down(self.levels[:-1], codes, given)
+
+    def drawn_classes(self, count: int, generator: torch.Generator) -> Given | None:
+        """As the highest level does."""
+        level = self.levels[-1]
+        return level.drawn_classes(count, generator) if isinstance(level, ConditionalPrior) else None
 
     def encode(self, codes: Tensor, given: Given | None = None) -> Tensor:
         """Codes [B, D] -> z [B, d], up through every level."""

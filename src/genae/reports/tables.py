@@ -35,7 +35,13 @@ def newest(records: Records, weights: str = "") -> list[Record]:
 def _what(record: Record) -> tuple[object, ...]:
     fingerprint = record["fingerprint"]
     seed = fingerprint.get("seed") if "frozen" in fingerprint else None
-    return record["of"], record["metric"], _where(fingerprint), seed
+    return _of(record), record["metric"], _where(fingerprint), seed
+
+
+def _of(record: Record) -> str:
+    """What was measured; of samples that were drawn with guidance, with it."""
+    guidance = record["fingerprint"].get("guidance", 1)
+    return str(record["of"]) if guidance == 1 else f"{record['of']}, guidance {guidance:g}"
 
 
 def _where(fingerprint: Mapping[str, object]) -> str:
@@ -72,7 +78,7 @@ def together(records: Records) -> list[Record]:
 def subject(record: Record, records: Records) -> str:
     """What was measured; with data, split and a probe's teacher where the records are of several."""
     where = {_where(r["fingerprint"]) for r in records}
-    return record["of"] if len(where) < 2 else f"{record['of']} ({_where(record['fingerprint'])})"
+    return _of(record) if len(where) < 2 else f"{_of(record)} ({_where(record['fingerprint'])})"
 
 
 def show(record: Record) -> str:
