@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from genae.data.sources import open_data
+
 
 @pytest.mark.parametrize(
     ("arguments", "name"),
@@ -127,3 +129,36 @@ def test_figures_draw_across_classes(genae, tmp_path) -> None:
 def test_an_edit_shows_the_originals(genae, run) -> None:
     assert genae("edit", run, "--attribute", "3", "--count", 2, "--strengths", "0") == 0
     assert Image.open("edit.png").width >= 2 * 66
+
+
+def test_a_folder_of_several_classes_has_a_folder_for_each(genae, told, capsys) -> None:
+    assert genae("sample", told, "--given", "all", "--count", 3, "--out", "mine") == 0
+    (Path("mine") / "3" / "000099.png").write_bytes(b"somebody's own")
+    assert genae("sample", told, "--given", "3,7", "--count", 2, "--out", "mine") == 2
+    assert "000099.png was not written by genae" in capsys.readouterr().err
+    assert genae("sample", told, "--given", "3,7", "--count", 2, "--out", "mine", "--force") == 0
+    files = sorted(path.relative_to("mine").as_posix() for path in Path("mine").rglob("*.png"))
+    assert files == ["3/000000.png", "3/000001.png", "3/000099.png", "7/000002.png", "7/000003.png"]
+    (Path("mine") / "3" / "000099.png").unlink()
+    assert open_data("mine").classes == ("3", "7"), "genae reads their classes"
+    assert genae("sample", told, "--given", "7", "--count", 2, "--out", "mine") == 0
+    assert sorted(path.name for path in Path("mine").rglob("*.png")) == ["000000.png", "000001.png"]
+
+
+def test_an_array_of_samples_has_their_classes(genae, told) -> None:
+    assert genae("sample", told, "--given", "9", "--given", "4", "--count", 2, "--out", "s.npz") == 0
+    assert np.load("s.npz")["labels"].tolist() == ["9", "9", "4", "4"]
+    data = open_data("s.npz")
+    assert data.labels is not None
+    assert [data.classes[label] for label in data.labels.tolist()] == ["9", "9", "4", "4"]
+    assert genae("sample", told, "--prior", "plain", "--out", "t.npz") == 0
+    assert "labels" not in np.load("t.npz")
+
+
+@pytest.mark.parametrize("name", ["a/b", "..", ".hidden", "aux", "a.", "a:b"])
+def test_a_class_that_no_folder_can_be_called_is_refused(name, tmp_path) -> None:
+    from genae.cli.arguments import expect_writable
+    from genae.errors import GenaeError
+
+    with pytest.raises(GenaeError, match=r"no folder can be called .*; write an \.npz, or one class with --given"):
+        expect_writable(str(tmp_path / "mine"), False, folders=["7", name])

@@ -23,3 +23,15 @@ def test_a_share_shows_on_black_as_on_white() -> None:
         assert none.min() >= -1
         assert full.max() <= 1
     assert figures.lit(torch.zeros(2, 1, 4, 4), torch.ones(2, 1, 4, 4)).shape == (2, 3, 4, 4)
+
+
+def test_a_grid_of_many_classes_is_not_much_higher_than_wide() -> None:
+    classes = [f"class {number}" for number in range(100)]
+    drawn = figures.class_grid(torch.zeros(100, 2, 1, 64, 64), classes, "Samples")
+    assert drawn.height == 26 + 25 * 66 + 2
+    one = figures.class_grid(torch.zeros(25, 2, 1, 64, 64), classes[75:], "Samples")
+    assert drawn.width > 4 * (one.width - 12), "four columns of rows"
+    few = figures.class_grid(torch.zeros(26, 2, 1, 64, 64), classes[:26], "Samples")
+    assert few.height == 26 + 13 * 66 + 2, "columns are equal"
+    long = figures.class_grid(torch.zeros(2, 1, 1, 64, 64), ["a" * 1000, "b"], "Samples")
+    assert long.width < 400

@@ -47,3 +47,14 @@ def test_edits_stand_beside_the_images_that_they_are_of(run: Path) -> None:
     drawn = draw_figures(load(run), load(run).open_data(), seed=0)
     width = drawn["interpolation-code"].picture.width  # an image, nine steps, an image
     assert drawn["edit"].picture.width == width - 3 * 66, "an image and seven strengths"
+
+
+def test_priors_that_know_classes_show_each(told: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = load(told)
+    drawn = draw_figures(model, model.open_data(), seed=0)
+    assert [name for name in drawn if name.startswith("classes")] == ["classes-gaussian"]
+    assert drawn["classes-gaussian"].picture.height == 26 + 10 * 66 + 2
+    monkeypatch.setattr("genae.reports.gallery.CLASSES", 3)
+    (few,) = (each for name, each in draw_figures(model, model.open_data(), 0).items() if name.startswith("classes"))
+    assert few.picture.height == 26 + 3 * 66 + 2
+    assert few.caption.endswith("The first 3 of 10 classes; genae sample --given all draws all.")

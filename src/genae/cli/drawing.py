@@ -13,6 +13,7 @@ from genae.cli.arguments import (
     Data,
     DataRoot,
     Force,
+    Guidance,
     Run,
     Seed,
     SkipBad,
@@ -64,20 +65,28 @@ def reconstruct(
 def sample(
     run: Run,
     checkpoint: Checkpoint = None,
-    count: Annotated[int, typer.Option(help="Number of samples.", min=1)] = 64,
+    count: Annotated[
+        int | None, typer.Option(help="Number of samples, 64 by default; of several classes 8 of each.", min=1)
+    ] = None,
     prior: Annotated[
         str | None, typer.Option(help="Prior to sample; all on a sheet, and the first in a folder or .npz, by default.")
     ] = None,
     seed: Seed = 0,
     truncation: Truncation = 1.0,
-    given: Annotated[str | None, typer.Option(help="Class of the samples, for a prior fitted with --given.")] = None,
-    guidance: Annotated[
-        float, typer.Option(help="How strongly a flow is drawn to the class; 1 is the class as it is.")
-    ] = 1.0,
+    given: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Class of the samples, for a prior that was fitted with --given; several, or all, are a row each."
+        ),
+    ] = None,
+    guidance: Guidance = 1.0,
     force: Force = False,
     out: Annotated[str, typer.Option(help="A .png sheet, a folder for single pictures, or .npz.")] = "samples.png",
 ) -> None:
-    """Draw new images from the priors."""
+    """Draw new images from the priors.
+
+    A folder of several classes has a folder for each; .npz has their names as labels.
+    """
     from genae.operations import Session
     from genae.operations.sample import Sample
 
@@ -88,19 +97,20 @@ def sample(
         raise GenaeError(f"{run} ({model.config.model}) has no prior to sample from")
     several = Path(out).suffix == ".png" and len(priors) > 1
     sheets = {name: f"{Path(out).with_suffix('')}-{name.replace('/', '-')}.png" if several else out for name in priors}
+    operations = {name: Sample(name, count, seed, truncation, tuple(given or ()), guidance) for name in priors}
+    first = operations[priors[0]]
+    folders = first.classes(model) if not Path(out).suffix else []
     for target in dict.fromkeys(sheets.values()):
-        expect_writable(target, force)
-    session = Session(model, run)
+        expect_writable(target, force, folders=folders if len(folders) > 1 else ())
     if Path(out).suffix != ".png":
         if len(priors) > 1:
             note(f"these are samples of the {priors[0]} prior; choose another with --prior: {', '.join(priors[1:])}")
-        codes = model.sample_codes(count, seed, priors[0], given, guidance)
-        codes = codes if truncation == 1 else model.truncate(codes, truncation, priors[0])
+        codes, classes = first.drawn(model)
         with Work() as progress:
-            save_images(model, codes, "code", Path(out), progress)
+            save_images(model, codes, "code", Path(out), progress, classes)
         return
     for name, target in sheets.items():
-        draw(Sample(name, count, seed, truncation, given or "", guidance), session, None, target)
+        draw(operations[name], Session(model, run), None, target)
 
 
 @app.command()

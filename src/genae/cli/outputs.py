@@ -35,15 +35,17 @@ def save_figure(picture: "Image", out: str) -> None:
     console.print(escape(out))
 
 
-def save_images(model: "Model", codes: "Rows", space: str, target: Path, progress: "Progress") -> None:
+def save_images(
+    model: "Model", codes: "Rows", space: str, target: Path, progress: "Progress", classes: Sequence[str] = ()
+) -> None:
     """Decode codes and write the images as they come: as single pictures in a folder, or as one ``.npz`` or ``.npy``.
 
+    ``classes`` names that of each image: its label in an array; where there are several, the folder of its picture.
     Numbered pictures of an earlier call do not stay among them. Raises `GenaeError` where an array would not fit on
     the disk.
     """
-    from genae.reports.figures import save_picture, to_picture
     from genae.rows import Stream, in_parts
-    from genae.storage import is_ours, save_arrays
+    from genae.storage import save_arrays
 
     def decoded() -> "Iterator[Tensor]":
         done = 0
@@ -53,17 +55,29 @@ def save_images(model: "Model", codes: "Rows", space: str, target: Path, progres
             progress("images decoded", done, len(codes))
 
     if target.suffix in (".npz", ".npy"):
-        save_arrays(target, {"images": Stream((len(codes), *model.image_shape), decoded())})
+        labels = {"labels": classes} if classes else {}
+        save_arrays(target, {"images": Stream((len(codes), *model.image_shape), decoded())}, **labels)
     else:
-        number = 0
-        for images in decoded():
-            for image in images:
-                save_picture(to_picture(image), target / f"{number:06d}.png")
-                number += 1
-        for file in target.glob("[0-9]" * 6 + ".png"):  # of an earlier call that wrote more: these are other images
-            if int(file.stem) >= len(codes) and is_ours(file):
-                file.unlink()
+        _save_pictures(decoded(), target, classes if len(set(classes)) > 1 else ())
     console.print(f"{len(codes)} images: {escape(str(target))}")
+
+
+def _save_pictures(decoded: "Iterator[Tensor]", target: Path, folders: Sequence[str]) -> None:
+    """Numbered pictures in a folder, or in the one inside it that ``folders`` names for each."""
+    from genae.reports.figures import save_picture, to_picture
+    from genae.storage import is_ours
+
+    written: set[Path] = set()
+    for images in decoded:
+        for image in images:
+            number = len(written)
+            file = target / (folders[number] if folders else "") / f"{number:06d}.png"
+            save_picture(to_picture(image), file)
+            written.add(file)
+    numbered = "[0-9]" * 6 + ".png"
+    for file in {*target.glob(numbered), *target.glob(f"*/{numbered}")} - written:
+        if is_ours(file):  # of an earlier call that wrote more, or other classes: these are other images
+            file.unlink()
 
 
 def show_table(header: Sequence[str], rows: Sequence[Sequence[str]], format: str) -> None:

@@ -15,6 +15,10 @@ from genae.protocol import Prior
 from genae.storage import WRITER, replace, write_atomically
 
 INK, PAPER, GAP = (40, 40, 46), (255, 255, 255), 2
+ROWS, COLUMN_GAP, LONGEST_NAME = 25, 24, 24
+"""Of a grid of classes: rows of a column at most, pixels between two columns, letters of a class's name."""
+EACH = 8
+"""Samples of each class, where several are shown."""
 
 
 def to_picture(image: Tensor) -> Image.Image:
@@ -103,20 +107,30 @@ def reconstruction_grid(model: Model, images: Tensor, truncation: float = 1.0) -
     return grid(torch.stack(rows), ["input", *map(space_title, spaces)], title=title)
 
 
-def sample_grid(
-    model: Model,
-    count: int,
-    seed: int,
-    prior: str,
-    truncation: float = 1.0,
-    given: str = "",
-    guidance: float = 1.0,
-) -> Image.Image:
-    """Samples of one prior, of the class ``given`` if there is one."""
-    told = f", class {given}" if given else ""
-    told += f", guidance {guidance:g}" if guidance != 1 else ""
-    title = f"Samples, {prior} prior{told}, seed {seed}{_truncated(truncation)}"
-    return sheet(model.sample(count, seed, prior, truncation, given or None, guidance), title)
+def sample_grid(model: Model, count: int, seed: int, prior: str) -> Image.Image:
+    """Samples of one prior."""
+    return sheet(model.sample(count, seed, prior), sample_title(prior, seed))
+
+
+def sample_title(prior: str, seed: int, truncation: float = 1.0, guidance: float = 1.0) -> str:
+    """How a figure of samples is called."""
+    guided = f", guidance {guidance:g}" if guidance != 1 else ""
+    return f"Samples, {prior} prior, seed {seed}{guided}{_truncated(truncation)}"
+
+
+def class_grid(images: Tensor, classes: Sequence[str], title: str) -> Image.Image:
+    """Images [K, N, C, H, W] of K classes: a row for each, with its name; many stand in several columns of rows."""
+    rows = -(-len(classes) // -(-len(classes) // ROWS))  # of each column, as equal as they can be
+    names = [name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…" for name in classes]
+    columns = [grid(images[i : i + rows], names[i : i + rows]) for i in range(0, len(classes), rows)]
+    widths = [column.width for column in columns]
+    font = ImageFont.load_default(15)
+    width = max(sum(widths) + COLUMN_GAP * (len(columns) - 1), round(font.getlength(title)) + 12)
+    paper = Image.new("RGB", (width, 26 + columns[0].height), PAPER)
+    ImageDraw.Draw(paper).text((6, 4), title, fill=INK, font=font)
+    for number, column in enumerate(columns):
+        paper.paste(column, (sum(widths[:number]) + COLUMN_GAP * number, 26))
+    return paper
 
 
 def _truncated(psi: float) -> str:

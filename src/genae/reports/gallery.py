@@ -17,6 +17,8 @@ SAMPLES = 64
 LEARNED = 2000
 """Training images that an attribute's direction is computed from, and that parts are cut out of."""
 PARTS = 8
+CLASSES = 100
+"""Classes whose samples are shown."""
 STRENGTHS = (-2, -1, -0.5, 0, 0.5, 1, 2)
 
 
@@ -33,6 +35,7 @@ Gallery = dict[str, Drawing]
 HEADINGS = {
     "reconstructions": "Reconstructions",
     "samples": "Samples",
+    "classes": "Samples of each class",
     "interpolation": "Interpolation",
     "traversal": "Between samples",
     "manifold": "Between four images",
@@ -71,6 +74,8 @@ def _samples(model: Model, seed: int) -> Gallery:
     for prior in model.priors:
         sheet = figures.sample_grid(model, SAMPLES, seed, prior)
         drawn[f"samples-{prior}"] = Drawing(sheet, f"New images from the {prior} prior.")
+        if model.classes(prior):
+            drawn[f"classes-{prior}"] = _classes(model, prior, seed)
     for prior, network in model.autoencoder.priors.items():
         if figures.is_mapped(network):
             drawn[f"traversal-{prior}"] = Drawing(
@@ -79,6 +84,17 @@ def _samples(model: Model, seed: int) -> Gallery:
                 "(ALAE Fig. 4).",
             )
     return drawn
+
+
+def _classes(model: Model, prior: str, seed: int) -> Drawing:
+    """Samples of each class that a prior knows."""
+    known = model.classes(prior)
+    names = known[:CLASSES]
+    of = f" The first {CLASSES} of {len(known)} classes; genae sample --given all draws all." if names != known else ""
+    of_each = [name for name in names for _ in range(figures.EACH)]
+    images = model.sample(len(of_each), seed, prior, given=of_each).unflatten(0, (len(names), figures.EACH))
+    sheet = figures.class_grid(images, names, figures.sample_title(prior, seed))
+    return Drawing(sheet, f"New images of the class at the side, from the {prior} prior.{of}")
 
 
 def _between(model: Model, images: Tensor) -> Gallery:
