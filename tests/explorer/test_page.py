@@ -24,6 +24,7 @@ from genae.explorer.static import export_page
 from genae.model import load
 from genae.operations import Session
 from genae.operations.map import CLASS_COLOURS
+from genae.priors.gaussian import GaussianPrior
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = [
@@ -327,6 +328,40 @@ def test_samples_are_kept(page: Page) -> None:
     page.wait_for_selector("[title='sample 2 of normal, seed 0'][aria-pressed=true]")
     page.click("text=Other samples")
     until(page, "document.getElementById('seed').value === '1'")
+
+
+def test_samples_of_a_class_and_of_every_class(
+    told: Path, browser: Browser, serving: Callable[[Path], AbstractContextManager[str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(GaussianPrior, "is_guided", property(lambda self: bool(self.classes)))
+    with serving(told) as place:
+        page = browser.new_page(viewport={"width": 390, "height": 844})
+        page.goto(f"{place}#sample")
+        page.wait_for_selector("#samples img[alt='sample 3; press to keep it']")
+        assert not page.is_visible("#given"), "the prior normal knows no classes"
+        page.select_option("#panel select >> nth=0", "gaussian")
+        assert page.locator("#given option").all_inner_texts() == ["any", "every class", *"0123456789"]
+        assert not page.is_visible(".slider:has-text('guidance')")
+        page.select_option("#given", "7")
+        page.focus(".slider:has-text('guidance') input")
+        for _ in range(10):
+            page.keyboard.press("ArrowRight")
+        page.wait_for_selector("#samples img[alt^='sample 23, class 7']")
+        page.click("[data-export=command]")
+        until(page, "document.querySelector('#panel code')?.textContent.includes('--guidance 2.0 --given 7')")
+        page.click("#samples .picture >> nth=0")
+        page.wait_for_selector("[title='sample 0 of gaussian, class 7, seed 0']")
+        page.select_option("#given", "all")
+        page.wait_for_selector("#samples section >> nth=9")
+        assert page.locator("#samples h3").all_inner_texts() == list("0123456789")
+        assert page.locator("#samples section >> nth=2 >> img").count() == 8
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+        page.select_option("#panel select >> nth=0", "plain")
+        page.wait_for_selector("#samples img[alt='sample 23; press to keep it']")
+        assert not page.is_visible(".slider:has-text('guidance')")
+        assert page.inner_text("#error") == ""
+        page.close()
 
 
 def test_everything_is_exported(page: Page, tmp_path: Path) -> None:

@@ -72,6 +72,18 @@ def test_the_command_line_writes_the_same_parts(
     assert repeat(client, request) == client.post("/api/export/figure", json=request).content
 
 
+@pytest.mark.parametrize("given", [["7"], ["3", "8"], ["all"]])
+def test_the_command_line_writes_the_same_samples_of_classes(
+    given: list[str], told: Path, client_of: Callable[..., TestClient], repeat: Callable[..., bytes]
+) -> None:
+    client = client_of(told)
+    request = {"operation": "sample", "settings": {"prior": "gaussian", "count": 3, "seed": 1, "given": given}}
+    assert repeat(client, request) == client.post("/api/export/figure", json=request).content
+    described = client.get("/api/model").json()
+    assert described["classes"] == {"normal": [], "gaussian": list("0123456789"), "plain": []}
+    assert described["guided"] == []
+
+
 def test_map_of_the_data(
     run: Path, client: TestClient, genae: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -200,7 +200,10 @@ def described(session: Session, run: str) -> dict[str, object]:
         why = str(error)
     return {
         "name": model.name, "run": run, "model": model.config.model, "image_shape": model.image_shape,
-        "spaces": model.spaces, "priors": model.priors, "attributes": attributes, "splits": splits, "no_data": why,
-        "sets": sets, "saved": session.saved_directions(), "can_save": session.run is not None,
+        "spaces": model.spaces, "priors": model.priors,
+        "classes": {prior: model.classes(prior) for prior in model.priors},
+        "guided": [prior for prior in model.priors if model.is_guided(prior)],
+        "attributes": attributes, "sets": sets, "splits": splits, "no_data": why,
+        "saved": session.saved_directions(), "can_save": session.run is not None,
         "parts": model.part_count if model.has_parts else 0, "bands": bands_of(model.layers),
     }  # fmt: skip
