@@ -170,6 +170,14 @@ def gaussian_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
     return ((v.exp() + m.square() - 1 - v) / 2).flatten(1).sum(1).mean()
 
 
+def normal_log_density(z: Tensor, dimensions: int | Tensor) -> Tensor:
+    """log N(z; 0, I) of each row, [B], in nats: -(||z||^2 + D log 2 pi) / 2; z [B, D].
+
+    ``dimensions`` is D, or how many of z's numbers are not always zero.
+    """
+    return -(z.float().square().sum(1) + dimensions * math.log(2 * math.pi)) / 2
+
+
 def bernoulli_kl(logits: Tensor, rate: float) -> Tensor:
     """Mean over rows of KL(Bernoulli(sigmoid(l)) || Bernoulli(rate)), in nats; logits [B, D].
 

@@ -210,6 +210,16 @@ class Prior(nn.Module):
         """Whether there is a z that is mapped to codes: False for mixtures."""
         return defines(type(self), "latent")
 
+    @property
+    def has_density(self) -> bool:
+        """Whether codes have a density in closed form (`log_density`)."""
+        return defines(type(self), "log_density")
+
+    @property
+    def has_volume(self) -> bool:
+        """Whether codes and z are mapped to each other one to one, with a known change of volume."""
+        return defines(type(self), "encode_with_volume")
+
     def step(self, codes: Iterator[Tensor], images: int) -> Iterator[Update]:
         """One iteration, under the rules of `Autoencoder.step`; ``codes`` yields detached batches [B, D]."""
         raise NotImplementedError
@@ -228,6 +238,14 @@ class Prior(nn.Module):
 
     def decode(self, z: Tensor) -> Tensor:
         """z [B, d] -> codes [B, D]."""
+        raise NotImplementedError
+
+    def encode_with_volume(self, codes: Tensor) -> tuple[Tensor, Tensor]:
+        """Codes [B, D] -> z [B, D], and log |det dz/dc| [B]."""
+        raise NotImplementedError
+
+    def log_density(self, codes: Tensor) -> Tensor:
+        """log p(c) [B] of codes [B, D], in nats."""
         raise NotImplementedError
 
     def sample(self, count: int, generator: torch.Generator) -> Tensor:

@@ -3,14 +3,13 @@
 Dinh, Sohl-Dickstein, Bengio 2017 (RealNVP), Eq. 4-8.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from genae.losses import mean
+from genae.losses import mean, normal_log_density
 from genae.networks.dense import Dense
 from genae.protocol import ConditionalPrior, Given, Update, at_least, draw, normal
 
@@ -34,13 +33,12 @@ class FlowPrior(ConditionalPrior):
         self.couplings = cast(Sequence[_Coupling], nn.ModuleList(couplings))
 
     def step(self, codes: Iterator[Tensor], images: int, labels: Iterator[Tensor] | None = None) -> Iterator[Update]:
-        """Every coupling: -log p(c|y) = (||f(c, y)||^2 + D log 2 pi) / 2 - log |det df/dc|, in nats per dimension."""
+        """Every coupling: -log p(c|y) = -log N(f(c, y); 0, I) - log |det df/dc|, in nats per dimension."""
         c, y = next(codes), None if labels is None else next(labels)
         if y is not None:
             y = y.masked_fill(draw(torch.rand, len(c), device=c.device) < NO_CLASS, len(self.classes))
         z, volume = self._forward(c, y)
-        energy = (z.float().square().sum(1) + self.code_dim * math.log(2 * math.pi)) / 2
-        loss = mean(energy - volume) / self.code_dim
+        loss = mean(-normal_log_density(z, self.code_dim) - volume) / self.code_dim
         yield Update(loss, list(self.couplings), {"nats": loss})
 
     def latent(self, count: int, generator: torch.Generator | None = None, given: Given | None = None) -> Tensor:
@@ -57,6 +55,15 @@ class FlowPrior(ConditionalPrior):
         for coupling in reversed(self.couplings):
             z = coupling.inverse(z, told)
         return z
+
+    def encode_with_volume(self, codes: Tensor) -> tuple[Tensor, Tensor]:
+        """z = f(c), and log |det df/dc|: the sum of s over couplings (Eq. 6)."""
+        return self._forward(codes, None)
+
+    def log_density(self, codes: Tensor) -> Tensor:
+        """log p(c) = log N(f(c); 0, I) + log |det df/dc| (Eq. 2); with ``classes``, of codes whose class is not told."""
+        z, volume = self._forward(codes, None)
+        return normal_log_density(z, self.code_dim) + volume
 
     def _forward(self, codes: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
         """z, and log |det| [B]."""

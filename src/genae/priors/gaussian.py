@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from genae.losses import normal_log_density
 from genae.progress import Progress, silent
 from genae.protocol import ConditionalPrior, Given, normal
 from genae.rows import Rows, Selected, mean_and_covariance
@@ -13,8 +14,9 @@ from genae.rows import Rows, Selected, mean_and_covariance
 class GaussianPrior(ConditionalPrior):
     """N(m, F F^T) over codes; N(0, I) until it is fitted. z = F^-1 (c - m) are whitened codes.
 
-    A fit keeps the directions that hold all but a millionth of the codes' variance, so that no noise is blown up. With
-    ``classes`` there is a Gaussian for each, [K, ...], beside that of all codes.
+    A fit keeps the directions that hold all but a millionth of the codes' variance, so that no noise is blown up. The
+    density is that of codes in these directions alone. With ``classes`` there is a Gaussian for each, [K, ...], beside
+    that of all codes, whose density it is.
     """
 
     def __init__(self, code_dim: int, classes: Sequence[str] = ()) -> None:
@@ -51,6 +53,22 @@ class GaussianPrior(ConditionalPrior):
             return (codes - self.mean) @ self.inverse.T
         away = codes - self.class_means[given.labels]
         return _by_class(away, self.class_inverses, given.labels)
+
+    def encode_with_volume(self, codes: Tensor) -> tuple[Tensor, Tensor]:
+        """z, and log |det F^-1|, in the directions that are kept."""
+        roots = self._roots
+        return self.encode(codes), -roots.log().sum().expand(len(codes))
+
+    def log_density(self, codes: Tensor) -> Tensor:
+        """log N(z; 0, I) + log |det F^-1|."""
+        z, volume = self.encode_with_volume(codes)
+        return normal_log_density(z, len(self._roots)) + volume
+
+    @property
+    def _roots(self) -> Tensor:
+        """Deviations in the directions that are kept: lengths of F's columns that are not zero."""
+        lengths = self.factor.norm(dim=0)
+        return lengths[lengths > 0]
 
     def decode(self, z: Tensor, given: Given | None = None) -> Tensor:
         """c = m + F z: [B, D] -> [B, D]."""

@@ -83,9 +83,17 @@ class MixturePrior(ConditionalPrior):
 
     def posterior(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
         """p(component | code), or with ``labels`` [B] p(component | code, class): [B, D] -> [B, components]."""
-        whitened = (codes @ self.inverses.flatten(0, 1).T).unflatten(1, self.centres.shape) - self.centres
         weights = self.weights if labels is None or not self.classes else self._own_weights(labels)
-        return torch.softmax(weights.log() + self.volumes - whitened.square().sum(2) / 2, 1)
+        return torch.softmax(self._joint(codes, weights), 1)
+
+    def log_density(self, codes: Tensor) -> Tensor:
+        """log sum_k w_k N(c; m_k, S_k), of the mixture that was fitted, whatever the temperature of its samples."""
+        return self._joint(codes, self.weights).logsumexp(1) - codes.shape[1] / 2 * math.log(2 * math.pi)
+
+    def _joint(self, codes: Tensor, weights: Tensor) -> Tensor:
+        """log p(component, code) + D / 2 log 2 pi: [B, D] -> [B, components]; ``weights`` [components] or [B, ...]."""
+        whitened = (codes @ self.inverses.flatten(0, 1).T).unflatten(1, self.centres.shape) - self.centres
+        return weights.log() + self.volumes - whitened.square().sum(2) / 2
 
     def _own_weights(self, labels: Tensor) -> Tensor:
         """[B, components]: 0 for those of other classes."""

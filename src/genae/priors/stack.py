@@ -41,6 +41,11 @@ class StackedPrior(ConditionalPrior):
         """Whether the highest level has."""
         return self.levels[-1].has_latent
 
+    @property
+    def has_density(self) -> bool:
+        """Whether the highest level has one, and every level below it a known change of volume."""
+        return self.levels[-1].has_density and all(level.has_volume for level in self.levels[:-1])
+
     def step(self, codes: Iterator[Tensor], images: int, labels: Iterator[Tensor] | None = None) -> Iterator[Update]:
         """Every level in turn, each on the encodings of the level below; no level is told a class."""
         h = next(codes)
@@ -75,6 +80,14 @@ class StackedPrior(ConditionalPrior):
         for level in self.levels:
             codes = level.encode(codes, given) if isinstance(level, ConditionalPrior) else level.encode(codes)
         return codes
+
+    def log_density(self, codes: Tensor) -> Tensor:
+        """log p(z) of the highest level + log |det dz/dc| of those below: the change of variables."""
+        total = torch.zeros(len(codes), device=codes.device)
+        for level in self.levels[:-1]:
+            codes, volume = level.encode_with_volume(codes)
+            total = total + volume
+        return self.levels[-1].log_density(codes) + total
 
     def decode(self, z: Tensor, given: Given | None = None) -> Tensor:
         """z [B, d] -> codes [B, D], down through every level."""
