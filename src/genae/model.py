@@ -269,6 +269,26 @@ class Model:
         codes = self.sample_codes(count, seed, prior, given, guidance)
         return self.decode(codes if truncation == 1 else self.truncate(codes, truncation, prior))
 
+    @property
+    def densities(self) -> list[str]:
+        """Names of the priors that have a density in closed form (`log_density`)."""
+        return [name for name, prior in self.autoencoder.priors.items() if prior.has_density]
+
+    def log_density(self, codes: Tensor | np.ndarray, prior: str) -> Tensor:
+        """log p(code) [N], in nats, of codes [N, D] under a prior; for nats per dimension divide by D.
+
+        Raises `GenaeError` for a prior without a density in closed form.
+        """
+        return self._batched(self.density(prior).log_density, as_codes(codes))
+
+    def density(self, prior: str) -> Prior:
+        """The prior of this name, if it has a density in closed form; else raises `GenaeError`."""
+        source = self._prior(prior)
+        if not source.has_density:
+            wanted = f"one of {', '.join(self.densities)}" if self.densities else "a flow, a mixture or a Gaussian"
+            raise GenaeError(f"the {prior} prior of {self.name} has no density in closed form; expected {wanted}")
+        return source
+
     def truncate(self, codes: Tensor, psi: float, prior: str | None = None) -> Tensor:
         """Codes [N, D] -> centre + psi (code - centre); of models with styles the coarse layers alone, [N, layers, D].
 

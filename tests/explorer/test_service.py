@@ -44,6 +44,7 @@ def repeat(genae: Callable[..., int], tmp_path: Path, monkeypatch: pytest.Monkey
         ("edit", 2, {"amounts": {"3": 1.5}}, "figure"),
         ("anomaly", 4, {}, "figure"),
         ("transport", 3, {"source": "3", "target": "8", "strengths": [0.5]}, "figure"),
+        ("anomaly", 3, {"likelihood": "normal"}, "figure"),
     ],
 )
 def test_the_command_line_writes_the_same_bytes(

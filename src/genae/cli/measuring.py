@@ -278,6 +278,13 @@ def anomaly(
     data_root: DataRoot = None,
     split: Split = None,
     count: Annotated[int, typer.Option(help="Number of images in the picture, the most unusual first.", min=1)] = 12,
+    likelihood: Annotated[
+        str,
+        typer.Option(
+            help="A prior with a density (flow, mixture or gaussian), which says how rare a code is; by default the "
+            "Mahalanobis distance does."
+        ),
+    ] = "",
     skip_bad: SkipBad = False,
     force: Force = False,
     out: Annotated[
@@ -300,7 +307,7 @@ def anomaly(
     source, indices = images_of(model, data, data_root, split, skip_bad)
     session = Session(model, run, partial(model.open_data, None, data_root))
     with Work() as progress:
-        detector = session.detector()
+        detector = session.detector(likelihood)
         judged = detector.judge_data(source, indices, progress)
     console.print(
         f"{int(judged.anomalous.sum())} of {len(indices)} images are above the threshold {detector.threshold:.2f}"
@@ -310,7 +317,7 @@ def anomaly(
         console.print(escape(out))
     else:
         strangest = judged.score.argsort(descending=True, stable=True)[:count]
-        draw(Anomaly(), session, source.images(indices[strangest]), out)
+        draw(Anomaly(likelihood), session, source.images(indices[strangest]), out)
 
 
 @app.command()

@@ -123,9 +123,11 @@ async def export(explorer: Service, kind: str, body: Sent) -> Response:
 
 @router.post("/api/prepare")
 async def prepare(explorer: Service, body: Sent) -> Response:
-    """Learn what an operation will need, so that it is quick: a ``direction`` by name, or the ``detector``."""
+    """Learn what an operation will need, so that it is quick: a ``direction`` by name, or the ``detector``, with its
+    ``likelihood``."""
     direction = None if body.get("detector") else str(body.get("direction", ""))
-    await explorer.slow.do(lambda: explorer.learn(direction))
+    likelihood = str(body.get("likelihood", ""))
+    await explorer.slow.do(lambda: explorer.learn(direction, likelihood))
     return JSONResponse({})
 
 

@@ -118,10 +118,10 @@ class Explorer:
 
     # What is learned from the training images, or from pictures
 
-    def learn(self, direction: str | None) -> None:
+    def learn(self, direction: str | None, likelihood: str) -> None:
         """Learn a direction by its name, or without one what `Anomaly` compares with, so that it will be quick."""
         if direction is None:
-            self.session.detector()
+            self.session.detector(likelihood)
         else:
             self.session.direction(direction)
 

@@ -20,34 +20,36 @@ from genae.storage import write_atomically
 
 @dataclass(frozen=True)
 class Anomaly(Operation):
-    """How strange pictures are, and where."""
+    """How strange pictures are, and where; ``likelihood`` is a prior whose density tells how rare a code is."""
+
+    likelihood: str = ""
 
     reads_data: ClassVar[bool] = True
 
     def answer(self, session: Session, pictures: Tensor) -> Answer:
         """Heat, and the numbers of `Anomalies`."""
         expect_pictures(len(pictures), 1)
-        detector = session.detector()
+        detector = session.detector(self.likelihood)
         judged = detector.judge(pictures)
         numbers = {
             "score": judged.score.tolist(), "error": judged.error.tolist(), "rarity": judged.rarity.tolist(),
-            "anomalous": judged.anomalous.tolist(), "threshold": detector.threshold,
+            "nats": judged.nats.tolist(), "anomalous": judged.anomalous.tolist(), "threshold": detector.threshold,
         }  # fmt: skip
         return Answer({}, {"strange": judged.heat}, numbers)
 
     def figure(self, session: Session, pictures: Tensor) -> Image.Image:
         """`genae anomaly`'s: pictures, the strangest first, their reconstructions, and where these fail."""
         expect_pictures(len(pictures), 1)
-        return anomaly_grid(session.detector(), pictures)
+        return anomaly_grid(session.detector(self.likelihood), pictures)
 
     def command(self, count: int) -> list[str]:
         """Arguments of the command line."""
         expect_pictures(count, 1)
-        return ["anomaly", "--count", str(count)]
+        return ["anomaly", "--count", str(count), *self.flags()]
 
     def is_ready(self, session: Session) -> bool:
         """Whether the detector is learned."""
-        return session.has_detector
+        return session.knows_detector(self.likelihood)
 
 
 def anomaly_grid(detector: Detector, pictures: Tensor) -> Image.Image:
@@ -62,12 +64,16 @@ def anomaly_grid(detector: Detector, pictures: Tensor) -> Image.Image:
 
 
 def write_table(judged: Anomalies, data: ImageData, indices: Tensor, path: Path) -> None:
-    """A line for every image: number, file name if there is one, score, error, rarity, whether it is anomalous."""
+    """A line for every image: number, file name if there is one, score, error, rarity, with a likelihood nats, and
+    whether it is anomalous."""
     lines = io.StringIO()
     writer = csv.writer(lines)
-    writer.writerow(["image", "name", "score", "error", "rarity", "anomalous"])
-    columns = (judged.score, judged.error, judged.rarity, judged.anomalous.int())
-    for index, *values in zip(indices.tolist(), *(column.tolist() for column in columns), strict=True):
+    columns = {"score": judged.score, "error": judged.error, "rarity": judged.rarity}
+    if len(judged.nats):
+        columns["nats"] = judged.nats
+    columns["anomalous"] = judged.anomalous.int()
+    writer.writerow(["image", "name", *columns])
+    for index, *values in zip(indices.tolist(), *(column.tolist() for column in columns.values()), strict=True):
         name = data.names[index] if data.names else ""
         writer.writerow([index, name, *(f"{value:.6g}" for value in values)])
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -26,7 +26,7 @@ _NAME = re.compile(r"[\w][\w .()+-]{0,60}")
 
 
 class Session:
-    """One model, the codes and reconstructions of pictures that it has seen, the directions and the detector that it
+    """One model, the codes and reconstructions of pictures that it has seen, the directions and the detectors that it
     has learned, and its run's data.
 
     ``run`` is its folder, where directions are saved and training codes are kept; ``open_data`` opens the images that
@@ -42,7 +42,7 @@ class Session:
         self._data: ImageData | None = None
         self._memory = Memory()
         self._directions: dict[tuple[str, str], Tensor] = {}
-        self._detector: Detector | None = None
+        self._detectors: dict[str, Detector] = {}
         self._atlases: OrderedDict[tuple[str, int, str], Atlas] = OrderedDict()
         self.sets = Sets(model, lambda: self.data, self.run)
         """Classes and attributes of the run's data, and other sets, that can be carried to one another."""
@@ -62,16 +62,15 @@ class Session:
         """Reconstructions of pictures, likewise."""
         return self._memory.recall(pictures, "images", lambda new: self.model.decode(self.encode(new, "code")))
 
-    def detector(self) -> Detector:
+    def detector(self, likelihood: str = "") -> Detector:
         """What knows the training images: learned when it is first needed. Raises `GenaeError`."""
-        if self._detector is None:
-            self._detector = Detector.learn(self.model, self.data, self.run)
-        return self._detector
+        if likelihood not in self._detectors:
+            self._detectors[likelihood] = Detector.learn(self.model, self.data, self.run, likelihood)
+        return self._detectors[likelihood]
 
-    @property
-    def has_detector(self) -> bool:
+    def knows_detector(self, likelihood: str) -> bool:
         """Whether `detector` is learned."""
-        return self._detector is not None
+        return likelihood in self._detectors
 
     def atlas(self, split: str, count: int, method: str) -> Atlas:
         """The map of some of the run's images; the last few are kept. Raises `GenaeError`."""
@@ -200,7 +199,7 @@ def described(session: Session, run: str) -> dict[str, object]:
         why = str(error)
     return {
         "name": model.name, "run": run, "model": model.config.model, "image_shape": model.image_shape,
-        "spaces": model.spaces, "priors": model.priors,
+        "spaces": model.spaces, "priors": model.priors, "densities": model.densities,
         "classes": {prior: model.classes(prior) for prior in model.priors},
         "guided": [prior for prior in model.priors if model.is_guided(prior)],
         "attributes": attributes, "sets": sets, "splits": splits, "no_data": why,

@@ -61,7 +61,7 @@ class FlowPrior(ConditionalPrior):
         return self._forward(codes, None)
 
     def log_density(self, codes: Tensor) -> Tensor:
-        """log p(c) = log N(f(c); 0, I) + log |det df/dc| (Eq. 2); with ``classes``, of codes whose class is not told."""
+        """log p(c) = log N(f(c); 0, I) + log |det df/dc| (Eq. 2); with ``classes``, of codes of all classes."""
         z, volume = self._forward(codes, None)
         return normal_log_density(z, self.code_dim) + volume
 
