@@ -25,6 +25,8 @@ from genae.metrics.of_model import ModelEvaluation, Subject, offers_of
 from genae.metrics.probe import ProbeRequest, probe_encoder
 from genae.metrics.recognition import sections
 from genae.metrics.records import CODE, Record
+from genae.metrics.round_trip import FIRST as HELD_OUT
+from genae.metrics.round_trip import round_trip_error
 from genae.model import Model, load
 from genae.networks.layers import placed
 from genae.progress import Progress, silent
@@ -307,7 +309,8 @@ def fit_prior(
     arguments of the prior's class; with ``given="label"``, or the name of an attribute, the prior learns to be told
     classes. Codes are encoded once and cached in the run; what is fitted is not fitted again.
     Under torchrun, processes share the encoding, and process 0 fits: the result is that of one. Returns the prior's
-    file. Raises `GenaeError`.
+    file, which says as ``round_trip`` what held-out codes lose there and back (`metrics.round_trip_error`). Raises
+    `GenaeError`.
     """
     if not Path(run).is_dir():
         raise GenaeError(f"{run} is not a run folder; a prior is kept in one")
@@ -319,7 +322,7 @@ def fit_prior(
         raise GenaeError(f"--name is {name!r}, which no file can be called on Windows; choose another")
     if name in model.priors:
         raise GenaeError(f"{run} was trained with a prior {name!r}; choose another --name")
-    fit_settings = fit_of(kind, settings)
+    fit_settings = fit_of(kind, settings).on(model.device)
     data = data or model.open_data(None, data_root)
     labels = _labels(data, fit_settings.given) if fit_settings.given else None
     path = Path(run) / "priors" / f"{name}.safetensors"
@@ -337,6 +340,9 @@ def fit_prior(
         seen = fit_settings.images if fit_settings.learned else len(codes)
         shape = {"code_dim": str(model.code_dim), "code_shape": json.dumps(model.code_shape)}
         numbers = shape | {"images": str(seen), "seconds": repr(seconds)}
+        if fitted.has_encoder:
+            held_out = model.encode_data(data, data.split("validation")[:HELD_OUT])
+            numbers |= {"round_trip": repr(round_trip_error(fitted, held_out)), "round_trip_codes": str(len(held_out))}
         save_tensors(path, fitted.state_dict(), origin | numbers)
         begun.unlink(missing_ok=True)
 

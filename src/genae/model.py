@@ -27,6 +27,7 @@ from genae.latent.optimal_maps import MAPS, Map, part_of_the_way, spread_of
 from genae.latent.places import Places, best_places, swapped
 from genae.networks.arithmetic import exact_float32
 from genae.networks.layers import placed
+from genae.priors.flow_matching import flows_of
 from genae.priors.gaussian import GaussianPrior
 from genae.priors.sampling import sample_codes
 from genae.progress import Progress, silent
@@ -591,6 +592,18 @@ class Model:
         """Priors that were fitted later; they can then be used like those that were trained with the model."""
         priors = nn.ModuleDict({**self.autoencoder.priors, **fitted})
         self.autoencoder.priors = cast(Mapping[str, Prior], priors.to(self.device).eval())
+
+    def solve_in(self, steps: int) -> None:
+        """Let every prior that is a flow solve its equation in so many steps, instead of those that it was made with.
+
+        Raises `GenaeError` for a model without flows.
+        """
+        expect_whole("solver-steps", steps, 1)
+        flows = [flow for prior in self.autoencoder.priors.values() for flow in flows_of(prior)]
+        if not flows:
+            raise GenaeError(f"{self.name} has no prior with solver steps; genae prior RUN flow-matching fits one")
+        for flow in flows:
+            flow.solver_steps = steps
 
     def check_prior(self, name: str) -> None:
         """Raise `GenaeError` if there is no prior of this name."""

@@ -39,6 +39,10 @@ Guidance = Annotated[
         "typical of it, and less varied."
     ),
 ]
+SolverSteps = Annotated[
+    int | None,
+    typer.Option(help="Steps that flow matching takes between noise and codes; the prior's own by default.", min=1),
+]
 KeepFeatures = Annotated[
     float,
     typer.Option(

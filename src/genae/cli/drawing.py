@@ -17,6 +17,7 @@ from genae.cli.arguments import (
     Run,
     Seed,
     SkipBad,
+    SolverSteps,
     Space,
     Split,
     Truncation,
@@ -46,6 +47,7 @@ def reconstruct(
     split: Split = None,
     count: Annotated[int, typer.Option(help="Number of images.", min=1)] = 12,
     truncation: Truncation = 1.0,
+    solver_steps: SolverSteps = None,
     skip_bad: SkipBad = False,
     force: Force = False,
     out: Annotated[str, typer.Option(help="Picture to write (.png).")] = "reconstructions.png",
@@ -56,7 +58,7 @@ def reconstruct(
     from genae.operations import Session
     from genae.operations.reconstruct import Reconstruct
 
-    model = load_run(run, checkpoint)
+    model = load_run(run, checkpoint, solver_steps)
     source, indices = images_of(model, data, data_root, split, skip_bad)
     draw(Reconstruct(truncation=truncation), Session(model, run), source.images(shown(source, indices, count)), out)
 
@@ -73,6 +75,7 @@ def sample(
     ] = None,
     seed: Seed = 0,
     truncation: Truncation = 1.0,
+    solver_steps: SolverSteps = None,
     given: Annotated[
         list[str] | None,
         typer.Option(
@@ -91,7 +94,7 @@ def sample(
     from genae.operations.sample import Sample
 
     expect_ending(out, "", ".png", ".npz")
-    model = load_run(run, checkpoint)
+    model = load_run(run, checkpoint, solver_steps)
     priors = [prior] if prior else [model.first_prior(conditional=True)] if given else model.priors
     if not priors:
         raise GenaeError(f"{run} ({model.config.model}) has no prior to sample from")

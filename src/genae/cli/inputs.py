@@ -16,11 +16,14 @@ if TYPE_CHECKING:
     from genae.operations import Session
 
 
-def load_run(run: str, checkpoint: str | None = None) -> "Model":
-    """The model of RUN."""
+def load_run(run: str, checkpoint: str | None = None, solver_steps: int | None = None) -> "Model":
+    """The model of RUN, whose flows solve their equations in so many steps."""
     from genae.model import load
 
-    return load(run, checkpoint=checkpoint)
+    model = load(run, checkpoint=checkpoint)
+    if solver_steps is not None:
+        model.solve_in(solver_steps)
+    return model
 
 
 def open_source(source: str, arguments: Sequence[str]) -> "ImageData":

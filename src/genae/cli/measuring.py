@@ -19,6 +19,7 @@ from genae.cli.arguments import (
     Run,
     Seed,
     SkipBad,
+    SolverSteps,
     Split,
     expect_ending,
     expect_format,
@@ -99,6 +100,7 @@ class EvaluateFlags:
     samples: int | None
     real: int | None
     checkpoint: str | None
+    solver_steps: int | None
     seed: int
     skip_bad: bool
     out: str | None
@@ -130,6 +132,7 @@ def evaluate(
     samples: Samples = None,
     real: Real = None,
     checkpoint: Checkpoint = None,
+    solver_steps: SolverSteps = None,
     seed: Seed = 0,
     size: Annotated[str | None, typer.Option(help="Resize images to this size.")] = None,
     fit: Annotated[str | None, typer.Option(help="How to resize: crop (the default), pad or stretch.")] = None,
@@ -153,7 +156,7 @@ def evaluate(
     flags = EvaluateFlags(
         subject, data, names_of("metrics", metrics), names_of("network", network), weights or [],
         names_of("prior", prior), guidance, features, train_data, train_split, data_root, split, samples, real,
-        checkpoint, seed, skip_bad, out, size, fit, channels, value_range,
+        checkpoint, solver_steps, seed, skip_bad, out, size, fit, channels, value_range,
     )  # fmt: skip
     records = _evaluate_run(flags) if is_run(subject) else _evaluate_images(flags)
     show_table(*tables.table(records), format)
@@ -168,7 +171,7 @@ def _evaluate_run(flags: EvaluateFlags) -> "Sequence[Record]":
     shape = {"size": flags.size, "fit": flags.fit, "channels": flags.channels, "value-range": flags.value_range}
     for flag in (name for name, value in shape.items() if value is not None):
         raise GenaeError(f"--{flag} is for images only: a run's data are prepared as in its training; leave it out")
-    model = load_run(flags.subject, flags.checkpoint)
+    model = load_run(flags.subject, flags.checkpoint, flags.solver_steps)
     source = model.open_data(flags.data, flags.data_root, skip_bad=flags.skip_bad or None)
     if source.labels is None and flags.metrics is None:
         note(f"{source.name} has no labels: no classifier to score samples; --metrics fid uses Inception")
@@ -209,7 +212,8 @@ def _evaluate_images(flags: EvaluateFlags) -> "Sequence[Record]":
         )
     of_runs = {"prior": flags.priors, "train-data": flags.train_data, "train-split": flags.train_split,
                "features": None if flags.features == "short" else flags.features, "real": flags.real,
-               "checkpoint": flags.checkpoint, "guidance": None if flags.guidance == 1 else flags.guidance}  # fmt: skip
+               "checkpoint": flags.checkpoint, "guidance": None if flags.guidance == 1 else flags.guidance,
+               "solver-steps": flags.solver_steps}  # fmt: skip
     for flag in (name for name, value in of_runs.items() if value is not None):
         raise GenaeError(f"--{flag} is for runs only, and {flags.subject} is a source of images; leave it out")
     if flags.skip_bad:

@@ -103,12 +103,17 @@ def fit_prior(
     Run the same command again to continue after an interruption.
     """
     from genae import api
+    from genae.storage import load_tensors
 
     settings: dict[str, Any] = dict(settings_of(context.args))
     data = load_run(run).open_data(None, data_root, attributes=attributes) if attributes else None
     with Work() as progress:
         path = api.fit_prior(run, kind, data, name=name, data_root=data_root, progress=progress, **settings)
     console.print(f"{kind} prior: {escape(str(path))}", soft_wrap=True)
+    said = load_tensors(path)[1]
+    if "round_trip" in said:
+        codes, error = int(said["round_trip_codes"]), float(said["round_trip"])
+        console.print(f"{codes:,} held-out codes through it and back: {error:.1e} of their deviation is lost")
 
 
 @app.command()

@@ -19,6 +19,7 @@ FUNCTIONS = {
     "copies": ("memorisation",),
     "code_spread": ("code_statistics",),
     "cost": ("costs",),
+    "round_trip": ("round_trip_error",),
     "path_length": ("path_lengths", "trimmed_mean"),
     "probes": ("one_nn", "knn", "linear_svm", "logistic"),
     "part_localisation": ("average_precision", "localisation"),
@@ -109,6 +110,11 @@ METRICS: dict[str, Entry] = {
             "code_rank": "effective rank of the codes",
             "code_fd": "Fréchet distance between codes and the codes that a prior samples, lower is better",
         },
+        of_runs=True,
+    ),
+    "round_trip": Entry(
+        "round_trip:RoundTrip",
+        {"round_trip": "error of codes through a prior and back, in units of their deviation, 0 is lossless"},
         of_runs=True,
     ),
     "cost": Entry(

@@ -23,6 +23,7 @@ from genae.metrics.lesson import Lesson, lesson
 from genae.metrics.metric import ENCODED, OTHERS, Batch, Metric, Need, batch_for
 from genae.metrics.reconstruction import reconstructions
 from genae.metrics.records import CODE, REAL
+from genae.priors.flow_matching import flows_of
 from genae.priors.sampling import sample_codes
 from genae.progress import Progress, silent
 from genae.protocol import Autoencoder, ConditionalPrior, Given, PartCoder, Prior
@@ -93,8 +94,11 @@ class ModelEvaluation(Evaluation):
         return self
 
     def fingerprint(self, of: str) -> Mapping[str, object]:
-        """The weights of a prior."""
-        return {"prior_weights": self._prior_digests[of]} if of in self._prior_digests else {}
+        """The weights of a prior, and in how many steps its equation is solved."""
+        if of not in self._prior_digests:
+            return {}
+        steps = {flow.solver_steps for flow in flows_of(self.subject.autoencoder.priors[of])}
+        return {"prior_weights": self._prior_digests[of]} | ({"solver_steps": max(steps)} if steps else {})
 
     def sampling(self, of: str) -> Mapping[str, object]:
         """The guidance of a prior's samples."""

@@ -141,6 +141,11 @@ class Flow(ConditionalPrior):
         return torch.lerp(without, told, given.guidance)
 
 
+def flows_of(prior: nn.Module) -> list[Flow]:
+    """The flows among the levels of a prior, or among several priors."""
+    return [module for module in prior.modules() if isinstance(module, Flow)]
+
+
 class FlowMatchingPrior(Flow):
     """A `Flow` whose velocity is a dense network: ``blocks`` residual blocks of ``width``."""
 

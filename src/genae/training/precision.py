@@ -39,7 +39,7 @@ def preferred_precision(model: Autoencoder, device: torch.device) -> Precision:
 
     bfloat16 where the device has instructions for it and enough of the model's work is in wide layers; else float32.
     """
-    able, why = _multiplies_bfloat16(device)
+    able, why = multiplies_bfloat16(device)
     if not able:
         return Precision("float32", why)
     share = wide_share(model)
@@ -63,7 +63,7 @@ def wide_share(model: Autoencoder) -> float:
     return products.wide / products.all if products.all else 0.0
 
 
-def _multiplies_bfloat16(device: torch.device) -> tuple[bool, str]:
+def multiplies_bfloat16(device: torch.device) -> tuple[bool, str]:
     """Whether the device has instructions that multiply bfloat16 faster than float32, and what says so."""
     if device.type == "cpu":
         flags = _cpu_flags()

@@ -4,7 +4,7 @@ import hashlib
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,10 +25,12 @@ from genae.settings.parser import dashed, options_of, parse_settings
 from genae.storage import load_tensors, load_weights, save_tensors
 from genae.training.checkpoint import optimiser_tensors, restore_optimisers
 from genae.training.loop import Loop
+from genae.training.precision import multiplies_bfloat16
 
 SAVE_EVERY = 60.0  # seconds
 LABEL = "label"
 """What `Fit.given` calls the classes of the images."""
+PRECISIONS = ("float32", "bfloat16", "auto")
 OF_CODES = ("code_dim", "code_shape", "classes")
 """Arguments of a prior's class that are read off the codes, and are no settings."""
 
@@ -57,6 +59,8 @@ class Fit:
     """Arguments of the prior's class."""
     given: str = ""
     """What the prior is told of each code: `LABEL`, the class of its image, or the name of an attribute."""
+    precision: str = "float32"
+    """``float32``, ``bfloat16`` (autocast while it is trained), or ``auto``, which `on` decides."""
 
     def __post_init__(self) -> None:
         if self.kind not in PRIORS:
@@ -66,13 +70,23 @@ class Fit:
                 raise GenaeError(f"{name.replace('_', '-')} is {getattr(self, name)}; expected at least 1")
         if self.seed < 0:
             raise GenaeError(f"seed is {self.seed}; expected a whole number of 0 or more")
+        if self.precision not in PRECISIONS:
+            raise GenaeError(f"precision is {self.precision!r}; {nearest(self.precision, PRECISIONS)}")
         if self.given and not issubclass(PRIORS[self.kind], ConditionalPrior):
             able = [kind for kind in PRIORS if issubclass(PRIORS[kind], ConditionalPrior)]
             raise GenaeError(f"a {self.kind} prior cannot be told a class; expected one of {', '.join(able)}")
 
     def said(self) -> dict[str, Any]:
         """The fields, as a prior's file keeps them: what earlier versions did not have only where it is set."""
-        return {name: value for name, value in asdict(self).items() if name != "given" or value}
+        added = {"given": "", "precision": "float32"}
+        return {name: value for name, value in asdict(self).items() if name not in added or value != added[name]}
+
+    def on(self, device: torch.device) -> "Fit":
+        """With the precision that ``auto`` is on a device: bfloat16 if it multiplies that faster. A prior's file says
+        it."""
+        if self.precision != "auto":
+            return self
+        return replace(self, precision="bfloat16" if multiplies_bfloat16(device)[0] else "float32")
 
     @property
     def learned(self) -> bool:
@@ -194,7 +208,8 @@ def _train(prior: Prior, codes: Rows, labels: Labels | None, settings: Fit, part
     def indices(images: int, draw: int) -> Tensor:
         return shuffled(images, settings.batch_size, len(codes), settings.seed, draw)
 
-    loop = Loop(prior, batches, seed=settings.seed, labels=_batches_of(labels, indices, device) if labels else None)
+    told = _batches_of(labels, indices, device) if labels else None
+    loop = Loop(prior, batches, seed=settings.seed, precision=settings.on(device).precision, labels=told)
     what = _hash_of(settings, codes, labels)
     images, before = _restore(prior, loop, what, partial)
     begun = saved = time.perf_counter()
