@@ -1,6 +1,7 @@
 """Priors that are fitted after training."""
 
 import hashlib
+import json
 import math
 import shutil
 import subprocess
@@ -222,10 +223,21 @@ def test_a_fit_to_a_file_is_that_to_a_tensor(
 def test_an_interrupted_fit_of_genae_0_1_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, two_clusters) -> None:
     """What identifies a fit: the settings and the bytes of all whitened codes, also where they are hashed in parts."""
     codes, settings = two_clusters(400), Fit("vae", images=100, batch_size=100, options={"width": 4})
-    fields = sorted((name, value) for name, value in asdict(settings).items() if name != "given")
+    there = "kind", "images", "batch_size", "learning_rate", "seed", "options"
+    fields = sorted((name, value) for name, value in asdict(settings).items() if name in there)
     of_0_1 = hashlib.sha256(repr(fields).encode() + codes.numpy().tobytes()).hexdigest()
     monkeypatch.setattr("genae.rows.CHUNK", 8 * 70)
     assert prior_fit._hash_of(settings, codes, None) == of_0_1
+
+
+def test_a_file_says_the_precision_that_auto_was(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy = shutil.copytree(run, tmp_path / "copy")
+    settings = {"images": 64, "batch_size": 64, "width": 4, "layers": 1, "precision": "auto"}
+    for able, named in ((True, "bfloat16"), (False, None)):
+        monkeypatch.setattr(prior_fit, "multiplies_bfloat16", lambda _, able=able: (able, ""))
+        path = api.fit_prior(copy, "flow", name=f"is-{able}", **settings)
+        assert json.loads(load_tensors(path)[1]["fit"]).get("precision") == named
+    assert load_tensors(path)[0]["levels.1.couplings.0.network.layers.0.weight"].dtype == torch.float32
 
 
 def test_codes_of_genae_0_1_are_read(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -312,6 +324,7 @@ def test_a_prior_is_told_an_attribute(run: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
+        ({"kind": "flow", "precision": "half"}, "precision is 'half'; expected one of .*float32"),
         ({"kind": "wae-gan", "given": "label"}, "a wae-gan prior cannot be told a class; expected one of .*gaussian"),
         (
             {"kind": "gaussian", "given": "labels"},
