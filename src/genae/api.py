@@ -309,7 +309,7 @@ def fit_prior(
     arguments of the prior's class; with ``given="label"``, or the name of an attribute, the prior learns to be told
     classes. Codes are encoded once and cached in the run; what is fitted is not fitted again.
     Under torchrun, processes share the encoding, and process 0 fits: the result is that of one. Returns the prior's
-    file, which says as ``round_trip`` what held-out codes lose there and back (`metrics.round_trip_error`). Raises
+    file, which says as ``lost`` what held-out codes lose there and back (`metrics.round_trip_error`). Raises
     `GenaeError`.
     """
     if not Path(run).is_dir():
@@ -342,7 +342,7 @@ def fit_prior(
         numbers = shape | {"images": str(seen), "seconds": repr(seconds)}
         if fitted.has_encoder:
             held_out = model.encode_data(data, data.split("validation")[:HELD_OUT])
-            numbers |= {"round_trip": repr(round_trip_error(fitted, held_out)), "round_trip_codes": str(len(held_out))}
+            numbers |= {"lost": repr(round_trip_error(fitted, held_out)), "held_out": str(len(held_out))}
         save_tensors(path, fitted.state_dict(), origin | numbers)
         begun.unlink(missing_ok=True)
 

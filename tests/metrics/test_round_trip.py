@@ -36,9 +36,9 @@ def test_a_fit_keeps_and_prints_what_is_lost(small_run: Path, tmp_path: Path, ge
     told = capsys.readouterr().out
     said = load_tensors(run / "priors" / "flow-matching.safetensors")[1]
     assert (
-        f"{int(said['round_trip_codes']):,} held-out codes through it and back: {float(said['round_trip']):.1e}" in told
+        f"{int(said['held_out']):,} held-out codes through it and back: {float(said['lost']):.1e}" in told
     )
-    assert float(said["round_trip"]) < 1e-3, "with the steps that are usual"
+    assert float(said["lost"]) < 1e-3, "with the steps that are usual"
 
     def measured(**settings: int) -> dict[str, object]:
         model = load(run)

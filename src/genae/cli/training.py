@@ -111,8 +111,8 @@ def fit_prior(
         path = api.fit_prior(run, kind, data, name=name, data_root=data_root, progress=progress, **settings)
     console.print(f"{kind} prior: {escape(str(path))}", soft_wrap=True)
     said = load_tensors(path)[1]
-    if "round_trip" in said:
-        codes, error = int(said["round_trip_codes"]), float(said["round_trip"])
+    if "lost" in said:
+        codes, error = int(said["held_out"]), float(said["lost"])
         console.print(f"{codes:,} held-out codes through it and back: {error:.1e} of their deviation is lost")
 
 
