@@ -35,9 +35,7 @@ def test_a_fit_keeps_and_prints_what_is_lost(small_run: Path, tmp_path: Path, ge
     assert genae("prior", run, "flow-matching", *flags) == 0
     told = capsys.readouterr().out
     said = load_tensors(run / "priors" / "flow-matching.safetensors")[1]
-    assert (
-        f"{int(said['held_out']):,} held-out codes through it and back: {float(said['lost']):.1e}" in told
-    )
+    assert f"{int(said['held_out']):,} held-out codes through it and back: {float(said['lost']):.1e}" in told
     assert float(said["lost"]) < 1e-3, "with the steps that are usual"
 
     def measured(**settings: int) -> dict[str, object]:

@@ -115,6 +115,8 @@ def test_guidance_is_a_line_between_the_velocities_with_and_without_the_class(ge
         assert torch.allclose(prior._guided(weights, x, t, Given(y, 2.5)), none + 2.5 * (own - none), atol=1e-6)
         assert torch.equal(prior.decode(x, Given(y, 0.0)), prior.decode(x))
         assert not torch.equal(own, none)
+    assert prior.is_guided
+    assert not FlowMatchingPrior(3, width=16, blocks=1).is_guided
 
 
 def test_a_tenth_of_the_classes_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:

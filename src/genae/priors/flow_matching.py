@@ -61,6 +61,11 @@ class Flow(ConditionalPrior):
         self.register_buffer("average", parameters_to_vector(velocity.parameters()).detach().clone())
         self.average: Tensor
 
+    @property
+    def is_guided(self) -> bool:
+        """Whether it knows classes."""
+        return bool(self.classes)
+
     def fit(self, codes: Rows, progress: Progress = silent, labels: Tensor | None = None) -> None:
         """Fit the mixture that x_0 comes from to codes [N, D]; without ``components`` there is nothing to fit."""
         if self.source_is_fitted:
