@@ -178,8 +178,9 @@ def subjects() -> Iterator[tuple[str, Callable[[], Autoencoder | Prior], int]]:
             yield f"{name}, a level blended in", tiny(name, 8, growth=80), 200
     for name, prior in PRIORS.items():
         if defines(prior, "step"):
-            options = {"solver_steps": 2} if name == "flow-matching" else {}
-            yield f"prior {name}", partial(prior, CODES, **options), 0
+            options = {"solver_steps": 2} if name.startswith("flow-") else {}
+            options |= {"width": 8, "blocks": 1, "patch": 1} if prior.spatial else {}
+            yield f"prior {name}", partial(prior, (1, 2, CODES // 2) if prior.spatial else CODES, **options), 0
     yield "prior flow-matching, 5 components", partial(PRIORS["flow-matching"], CODES, components=5, solver_steps=2), 0
 
 

@@ -70,8 +70,10 @@ def test_batches_of_a_packed_file_are_those_from_memory(gpu: torch.device, genae
 
 @pytest.mark.parametrize("kind", PRIORS)
 def test_every_prior_is_fitted_and_sampled_there(kind: str, gpu: torch.device, two_clusters, tmp_path: Path) -> None:
-    settings = fit_of(kind, {} if kind in ("gaussian", "mixture") else {"images": 64, "batch_size": 16})
-    prior, _ = fit_to_codes(two_clusters(200), settings, tmp_path / "partial", device=gpu)
+    own = {"patch": 1, "width": 8, "blocks": 1} if PRIORS[kind].spatial else {}
+    settings = fit_of(kind, {} if kind in ("gaussian", "mixture") else {"images": 64, "batch_size": 16, **own})
+    shape = (2, 1, 1) if PRIORS[kind].spatial else (2,)
+    prior, _ = fit_to_codes(two_clusters(200), settings, tmp_path / "partial", device=gpu, code_shape=shape)
     prior = prior.to(gpu)
     assert prior.sample(5, torch.Generator().manual_seed(0)).shape == (5, 2)
 

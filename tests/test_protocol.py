@@ -38,7 +38,9 @@ def subject(tiny_model, lively, random_batches, name: str, **options: Any) -> tu
     """A tiny model of either registry, and its stream of batches."""
     if name in AUTOENCODERS:
         return tiny_model(name, **options), random_batches
-    return lively(PRIORS[name](CODES)), partial(random_codes, random_batches)
+    cls = PRIORS[name]
+    prior = cls((1, 2, CODES // 2), width=8, blocks=1, patch=1) if cls.spatial else cls(CODES)
+    return lively(prior), partial(random_codes, random_batches)
 
 
 LEARNED = [name for name, prior in PRIORS.items() if defines(prior, "step")]

@@ -200,6 +200,12 @@ class Prior(nn.Module):
     spatial: ClassVar[bool] = False
     """Whether its class takes the ``code_shape`` (c, h, w) of codes that are maps, and not their ``code_dim`` D."""
 
+    betas: ClassVar[tuple[float, float]] = (0.5, 0.9)
+    """Adam's, while it is trained."""
+
+    fitted_with: ClassVar[Mapping[str, float | str]] = {}
+    """Settings of `training.prior_fit.Fit` that suit it better than the usual ones."""
+
     @property
     def has_encoder(self) -> bool:
         """Whether codes can be mapped to z."""

@@ -57,7 +57,7 @@ def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_computed(
         api.fit_prior(copy, "gaussian")
 
 
-@pytest.mark.parametrize("kind", PRIORS)
+@pytest.mark.parametrize("kind", [kind for kind, prior in PRIORS.items() if not prior.spatial])
 def test_any_prior_on_the_codes_of_a_run(kind: str, run: Path) -> None:
     learned = Fit(kind).learned
     api.fit_prior(run, kind, **({"images": "1024", "batch-size".replace("-", "_"): 64} if learned else {}))

@@ -18,6 +18,11 @@ PRIORS: "Catalogue[Prior]" = Catalogue({
         "A network that carries noise to codes along a learned flow. Choose it for the best samples among the "
         "priors that are trained; it takes minutes.",
     ),
+    "flow-transformer": Entry(
+        "genae.priors.flow_transformer:FlowTransformerPrior",
+        "Flow matching on codes that are maps, by a transformer over their cells. Choose it for autoencoders with "
+        "such codes; it takes an hour.",
+    ),
     "gaussian": Entry(
         "genae.priors.gaussian:GaussianPrior",
         "One Gaussian with the mean and covariance of the codes, fitted at once. Choose it as a first look.",

@@ -33,6 +33,11 @@ class Flow(ConditionalPrior):
     codes follow v(x, t) + w (v(x, t, y) - v(x, t)): Ho and Salimans 2022, Eq. 6, where this w is 1 + w.
     """
 
+    source: MixturePrior | None
+    """What x_0 comes from; None: N(0, I)."""
+
+    source_is_fitted = False
+
     NO_CLASS: ClassVar[float] = 0.1
     """Share of the codes whose class is not told."""
 
@@ -42,21 +47,15 @@ class Flow(ConditionalPrior):
         code_dim: int,
         solver_steps: int,
         half_life: int,
-        components: int = 0,
-        temperature: float = 1.0,
+        source: MixturePrior | None = None,
     ) -> None:
         """What a kind calls when it is made. Raises ValueError."""
         at_least(1, solver_steps=solver_steps, half_life=half_life)
-        at_least(0, components=components)
-        if temperature != 1 and not components:
-            raise ValueError("temperature is that of a mixture; set components too")
         self.code_dim = code_dim
         self.solver_steps = solver_steps
         """Each asks for the velocity four times. It may be changed at any time: with more, codes are more exact."""
         self.half_life = half_life
-        # One component that is never fitted is N(0, I).
-        self.source = MixturePrior(code_dim, max(components, 1), temperature, self.classes if components else ())
-        self.source_is_fitted = components > 0
+        self.source = source
         self.velocity = velocity
         self.register_buffer("average", parameters_to_vector(velocity.parameters()).detach().clone())
         self.average: Tensor
@@ -68,7 +67,7 @@ class Flow(ConditionalPrior):
 
     def fit(self, codes: Rows, progress: Progress = silent, labels: Tensor | None = None) -> None:
         """Fit the mixture that x_0 comes from to codes [N, D]; without ``components`` there is nothing to fit."""
-        if self.source_is_fitted:
+        if self.source is not None and self.source_is_fitted:
             self.source.fit(codes, progress, labels)
 
     def step(self, codes: Iterator[Tensor], images: int, labels: Iterator[Tensor] | None = None) -> Iterator[Update]:
@@ -89,6 +88,8 @@ class Flow(ConditionalPrior):
 
     def latent(self, count: int, generator: torch.Generator | None = None, given: Given | None = None) -> Tensor:
         """x_0 [count, D]."""
+        if self.source is None:
+            return normal(count, self.code_dim, like=self.average, generator=generator)
         return self.source.sample(count, generator, given)
 
     def encode(self, codes: Tensor, given: Given | None = None) -> Tensor:
@@ -104,7 +105,7 @@ class Flow(ConditionalPrior):
         """x_0 [B, D]: noise of the component that each code comes from."""
         ticket = draw(torch.rand, len(x_1), 1, device=x_1.device)
         noise = normal(*x_1.shape, like=x_1)
-        if not self.source_is_fitted:
+        if self.source is None or not self.source_is_fitted:
             return noise
         cumulated = self.source.posterior(x_1, y).cumsum(1)
         component = torch.searchsorted(cumulated, ticket * cumulated[:, -1:])[:, 0]
@@ -167,8 +168,14 @@ class FlowMatchingPrior(Flow):
     ) -> None:
         super().__init__(classes)
         at_least(1, width=width, blocks=blocks)
+        at_least(0, components=components)
+        if temperature != 1 and not components:
+            raise ValueError("temperature is that of a mixture; set components too")
         velocity = _VelocityField(code_dim, width, blocks, len(classes))
-        self._follow(velocity, code_dim, solver_steps, half_life, components, temperature)
+        # One component that is never fitted is N(0, I).
+        source = MixturePrior(code_dim, max(components, 1), temperature, self.classes if components else ())
+        self._follow(velocity, code_dim, solver_steps, half_life, source)
+        self.source_is_fitted = components > 0
 
 
 class _VelocityField(nn.Module):

@@ -16,6 +16,7 @@ from genae.data.sampler import mix_seed, shuffled
 from genae.data.transfer import has_room, sent
 from genae.errors import GenaeError, nearest
 from genae.priors import PRIORS
+from genae.priors.channel_gaussian import ChannelGaussianPrior
 from genae.priors.gaussian import GaussianPrior
 from genae.priors.stack import StackedPrior
 from genae.progress import Progress, silent
@@ -96,7 +97,8 @@ class Fit:
     def build(self, code_shape: tuple[int, ...], classes: Sequence[str] = ()) -> Prior:
         """The prior of codes (D,) or (c, h, w), unfitted; ``classes`` are the names of what it is told.
 
-        A learned one works on whitened codes: its networks see unit variance in every run.
+        A learned one works on whitened codes: its networks see unit variance in every run. Maps keep their cells: a
+        spatial one works on standardised channels.
         """
         cls = PRIORS[self.kind]
         code_dim = math.prod(code_shape)
@@ -106,7 +108,9 @@ class Fit:
             prior = cls(**shape, **told, **self.options)
         except ValueError as error:
             raise GenaeError(str(error)) from None
-        return StackedPrior([GaussianPrior(code_dim), prior]) if self.learned else prior
+        if not self.learned:
+            return prior
+        return StackedPrior([ChannelGaussianPrior(code_shape) if cls.spatial else GaussianPrior(code_dim), prior])
 
 
 def prior_options(kind: str, settings: Mapping[str, object]) -> dict[str, Any]:
@@ -126,6 +130,7 @@ def fit_of(kind: str, settings: Mapping[str, object]) -> Fit:
     if needless and not learned:
         raise GenaeError(f"a {kind} prior has a closed form and no {dashed(needless[0])}; leave it out")
     options = prior_options(kind, {key: value for key, value in settings.items() if key not in own})
+    of_training = dict(PRIORS[kind].fitted_with) | of_training
     return Fit(kind, **of_training, options=dict(sorted(options.items())))
 
 
@@ -209,7 +214,8 @@ def _train(prior: Prior, codes: Rows, labels: Labels | None, settings: Fit, part
         return shuffled(images, settings.batch_size, len(codes), settings.seed, draw)
 
     told = _batches_of(labels, indices, device) if labels else None
-    loop = Loop(prior, batches, seed=settings.seed, precision=settings.on(device).precision, labels=told)
+    precision = settings.on(device).precision
+    loop = Loop(prior, batches, betas=prior.betas, seed=settings.seed, precision=precision, labels=told)
     what = _hash_of(settings, codes, labels)
     images, before = _restore(prior, loop, what, partial)
     begun = saved = time.perf_counter()
