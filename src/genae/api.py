@@ -323,6 +323,8 @@ def fit_prior(
     if name in model.priors:
         raise GenaeError(f"{run} was trained with a prior {name!r}; choose another --name")
     fit_settings = fit_of(kind, settings).on(model.device)
+    if PRIORS[kind].spatial:
+        fit_settings.build(model.code_shape)  # refuses codes of the wrong shape before images are encoded
     data = data or model.open_data(None, data_root)
     labels = _labels(data, fit_settings.given) if fit_settings.given else None
     path = Path(run) / "priors" / f"{name}.safetensors"
