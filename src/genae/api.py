@@ -29,6 +29,7 @@ from genae.metrics.round_trip import FIRST as HELD_OUT
 from genae.metrics.round_trip import round_trip_error
 from genae.model import Model, load
 from genae.networks.layers import placed
+from genae.priors import PRIORS
 from genae.progress import Progress, silent
 from genae.reports import tables
 from genae.reports.page import write_report

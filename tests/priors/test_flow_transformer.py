@@ -7,13 +7,17 @@ import pytest
 import torch
 from torch import Tensor
 
+from genae import api
 from genae.errors import GenaeError
+from genae.model import load
 from genae.priors.channel_gaussian import ChannelGaussianPrior
 from genae.priors.flow_transformer import FlowTransformerPrior
 from genae.protocol import Given
 from genae.storage import load_tensors
 from genae.training import precision, prior_fit
+from genae.training.config import Config
 from genae.training.prior_fit import Fit, Labels, fit_of, fit_to_codes
+from genae.training.start import train
 
 SHAPE = (2, 2, 4)
 SMALL: dict[str, Any] = {"width": 16, "blocks": 2, "patch": 1, "solver_steps": 4}
@@ -96,9 +100,20 @@ def test_the_weights_of_one_grid_draw_wider_maps(trained: Any, generator) -> Non
         assert torch.equal(again.sample(3, generator()), trained.sample(3, generator()))
 
 
-def test_vectors_are_refused() -> None:
-    with pytest.raises(GenaeError, match=r"vectors of 32 numbers; .* maps \(c, h, w\): choose flow-matching"):
-        Fit("flow-transformer").build((32,))
+def test_a_run_with_shaped_codes_gets_a_transformer_and_one_with_vectors_does_not(tmp_path: Path, tiny_options) -> None:
+    shaped = {"networks": "residual", "norm": "group", "code_grid": 4, "code_channels": 2}
+    for name, options in (("shaped", shaped), ("plain", {})):
+        config = Config("ae", "digits", images=8, device="cpu", options=tiny_options("ae", **options))
+        train(config, tmp_path / name)
+    told = {"given": "label", "images": 64, "batch_size": 32, "solver_steps": 1, "width": 8, "blocks": 1}
+    api.fit_prior(tmp_path / "shaped", "flow-transformer", **told)
+    model = load(tmp_path / "shaped")
+    assert model.code_shape == (2, 4, 4)
+    assert model.sample(2, given="7", guidance=2).shape == (2, 1, 8, 8)
+    assert model.reconstruct(torch.zeros(1, 1, 8, 8), "flow-transformer", given="7").shape == (1, 1, 8, 8)
+    with pytest.raises(GenaeError, match=r"vectors of 6 numbers; .* maps \(c, h, w\): choose flow-matching"):
+        api.fit_prior(tmp_path / "plain", "flow-transformer")
+    assert not (tmp_path / "plain" / "codes").exists(), "refused before images are encoded"
 
 
 def test_it_has_settings_of_training_of_its_own_and_learns_in_bfloat16_where_that_is_faster(
