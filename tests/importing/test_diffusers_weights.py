@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+import sys
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import genae
@@ -78,7 +80,7 @@ def test_codes_and_images_are_those_of_diffusers(kind, settings, shape, shift, s
     assert genae.load(tmp_path / "run").digest == model.digest
 
 
-@pytest.mark.parametrize("files", ["one", "sharded", "fp16", "fp16 sharded", "both", "pipeline"])
+@pytest.mark.parametrize("files", ["one", "sharded", "fp16", "fp16 sharded", "both", "pipeline", "older names"])
 def test_every_layout_that_diffusers_writes_is_read(files, tmp_path):
     network = built("AutoencoderKL", **KL)
     folder = tmp_path / "theirs" / "vae" if files == "pipeline" else tmp_path / "theirs"
@@ -91,6 +93,13 @@ def test_every_layout_that_diffusers_writes_is_read(files, tmp_path):
             tensor.data += 1e-6  # lost in half precision
     if "fp16" not in files:
         network.save_pretrained(folder, **shard)
+    if files == "older names":  # of attention, as in Stable Diffusion's first releases
+        names = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+        tensors = load_file(folder / "diffusion_pytorch_model.safetensors")
+        for new, old in names.items():
+            tensors = {name.replace(f"attentions.0.{new}", f"attentions.0.{old}"): t for name, t in tensors.items()}
+        assert "decoder.mid_block.attentions.0.query.weight" in tensors
+        save_file(tensors, folder / "diffusion_pytorch_model.safetensors", {"format": "pt"})
     (tmp_path / "theirs" / "README.md").write_text("---\nlicense: openrail++\n---\n")
     written = sorted(folder.glob("*.safetensors"))
     assert len(written) == {"both": 2, "sharded": len(written), "fp16 sharded": len(written)}.get(files, 1)
@@ -145,3 +154,16 @@ def test_what_cannot_be_imported_is_said_in_a_sentence(tmp_path):
     (folder / "config.json").unlink()
     with pytest.raises(GenaeError, match=r"holds no config\.json and no vae/config\.json"):
         read_diffusers(str(folder))
+
+
+def test_without_diffusers_a_sentence_says_what_to_install(tmp_path, monkeypatch):
+    built("AutoencoderTiny", **TINY).save_pretrained(tmp_path / "theirs")
+    import_autoencoder(f"diffusers:{tmp_path / 'theirs'}", tmp_path / "run", "digits", size=SIDE)
+    monkeypatch.setitem(sys.modules, "diffusers", None)
+    for attempt in (
+        lambda: genae.load(tmp_path / "run"),
+        lambda: read_diffusers(str(tmp_path / "theirs")),
+        lambda: read_diffusers("someone/model"),
+    ):
+        with pytest.raises(GenaeError, match=r"needs diffusers: pip install 'genae\[diffusers\]'"):
+            attempt()

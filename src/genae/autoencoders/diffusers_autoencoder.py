@@ -86,9 +86,10 @@ def class_of(kind: str) -> Any:
         raise GenaeError(f"{kind!r} of diffusers cannot be imported; {nearest(kind, KINDS)}")
     try:
         import diffusers
+
+        return getattr(diffusers, kind)
     except ModuleNotFoundError as error:
         raise GenaeError(f"an autoencoder of diffusers needs {error.name}: pip install 'genae[diffusers]'") from None
-    return getattr(diffusers, kind)
 
 
 def read_settings(kind: str, text: str) -> dict[str, Any]:
