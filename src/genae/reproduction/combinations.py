@@ -58,6 +58,8 @@ def fill_lab(order: Order, results: Results, tools: Tools) -> None:
     for name in lab.rows:
         results.rows.setdefault(name, {})
         wanted = [column for column in lab.columns if order.wants(name, column)]
+        if name in lab.runs_of_the_user and order.rows is None and name not in order.sources:
+            wanted = []
         for column in lab.columns:
             for figure in FIGURES if column not in wanted else ():
                 results.leave_out(name, lab.key(column, figure), None)
