@@ -12,7 +12,7 @@ BUDGETS: dict[str, Settings] = {
     # Minutes on two cores, to see that everything works: the figures mean nothing. Digits stand in for every data set.
     "smoke": {
         "images": 1_500, "width": 4, "prior_width": 32, "critic_width": 32, "batch_size": 50, "code_dim": 16,
-        "growth": 0, "learning_rate": 5e-3, "prior_initial": "kaiming", "validate_every": 500,
+        "growth": 0, "learning_rate": 5e-3, "prior_initial": "kaiming", "validate_every": 500, "code_grid": 2,
     },
     # Half an hour for each row and seed on one core: narrow networks, codes in R^32, priors' z in R^8, a falling
     # learning rate; rows with small networks see fewer images and no more.
@@ -94,7 +94,9 @@ DATA = {
     "sw": DataSet("mnist-sw", {}, 400 * 50_000, 20 * 50_000),
     "dw": DataSet("mnist-dw", {}, 400 * 60_000, 20 * 60_000),
     # No paper's. Codes of 256 numbers, as many as those with a shape have: 4 x 8 x 8.
-    "photos64": DataSet(None, {"size": "64", "channels": 3, "code_dim": 256}, 5_000_000, 150_000, cpu_samples=2_000),
+    "photos64": DataSet(
+        None, {"size": "64", "channels": 3, "code_dim": 256}, 5_000_000, 100_000, {"width": 32}, cpu_samples=2_000
+    ),
     "ffhq": _styled_data("style-alae/ffhq1024"),
     "lsun_bedroom": _styled_data("style-alae/bedroom256"),
     "celebahq256": _styled_data("style-alae/celeba-hq256"),

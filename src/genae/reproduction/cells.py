@@ -177,7 +177,8 @@ def training_settings(row: Row, data: str, budget: str, sources: Mapping[str, st
     run_options = ("patience", "validate_every", "checkpoint_every")
     replaced = run_options if row.small and budget == "cpu" else BUDGETS[budget]
     settings: Settings = {"images": row.images.get(data, data_set.images)} | row.options
-    settings |= {key: BUDGETS[budget][key] for key in replaced}
+    without = set() if row.options.get("code_grid") else {"code_grid"}  # else vectors would become maps
+    settings |= {key: BUDGETS[budget][key] for key in replaced if key not in without}
     if budget == "cpu":
         settings["images"] = data_set.cpu_images
         settings["anneal"] = 0 if row.small else data_set.cpu_images * row.longer

@@ -66,6 +66,12 @@ _AAAE = TABLES["aaae/table1"].rows["aaae"][0]
 _ALAE: Settings = {key: value for key, value in PRESETS["alae/mnist"].items() if key not in ("data", "images")}
 
 
+def _shaped(model: str, grid: int, channels: int, **options: float | bool) -> Row:
+    """A stage I whose codes are maps [channels, grid, grid] (docs/second-stage.md)."""
+    shape: Settings = {"networks": "residual", "norm": "group", "code_grid": grid, "code_channels": channels}
+    return replace(_PLAIN, model=model, options=_PLAIN.options | shape | options)
+
+
 _FLOW: Settings = {"kind": "flow", "images": 2_000_000}
 _FLOW_MATCHING: Settings = {"kind": "flow-matching", "width": 256, "images": 3_000_000}
 _TRANSFORMER: Settings = {"kind": "flow-transformer", "images": 1_000_000}
@@ -78,8 +84,8 @@ _NOTES = (
     "reconstructions of the test images, the best that any stage II could do. `own` is the prior that comes with the "
     "model, and `+label` a prior that was told the labels; its samples are of all classes. A dash: there is nothing to "
     "measure (a stage II without an encoder has no reconstructions), nobody has asked, or the list below says why.",
-    "The stage I of `aaae` is that of SWAE too. Seconds are those of the machine that trained: they compare rows only "
-    "where one machine trained them all.",
+    "The stage I of `aaae` is that of SWAE too. Codes of `shaped` rows are maps, of as many numbers as the vectors of "
+    "`ae`. Seconds are those of the machine that trained: they compare rows only where one machine trained them all.",
 )
 
 LABS: dict[str, Lab] = {
@@ -91,6 +97,7 @@ LABS: dict[str, Lab] = {
             "vae": replace(_PLAIN, model="vae"),
             "aaae": _AAAE,
             "alae": Row("alae", "mapping", _ALAE, longer=3, small=True),
+            "shaped": replace(_shaped("ae", 4, 8), on_cpu=_shaped("ae", 4, 2)),
             "imported": None,
         },
         {
@@ -108,8 +115,12 @@ LABS: dict[str, Lab] = {
         "Stages I and II on photographs of 64 x 64 pixels: codes that are vectors, and codes with a shape",
         "photos64",
         {
+            "ae": replace(_PLAIN, model="ae"),
             "vae": replace(_PLAIN, model="vae"),
             "aaae": _AAAE,
+            "shaped-ae": _shaped("ae", 8, 4),
+            "shaped-vae": _shaped("vae", 8, 4, beta=0.01),
+            "shaped-adversarial": _shaped("adversarial", 8, 4, balanced_critic=True, critic_weight=0.2),
             "imported": None,
         },
         {
