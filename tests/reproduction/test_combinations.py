@@ -19,9 +19,6 @@ from genae.reproduction.table import reproduce
 from genae.training.config import Config, option_types
 from genae.training.prior_fit import Fit, prior_options
 
-EARLY = {"flow-transformer"}
-"""Priors that this branch does not have yet."""
-
 
 def cells_of(folder: Path) -> dict[str, dict[str, Any]]:
     return json.loads((folder / "lab-mnist-smoke.json").read_text())["rows"]
@@ -106,9 +103,8 @@ def test_a_run_of_the_user_is_a_row_and_keeps_its_own_priors(small_run: Path, tm
 def test_the_settings_of_labs_are_real(lab: str) -> None:
     assert LABS[lab].data in DATA
     for settings in LABS[lab].fitted.values():
-        if settings["kind"] not in EARLY:
-            own = {key: value for key, value in settings.items() if key not in get_type_hints(Fit)}
-            prior_options(settings["kind"], own)
+        own = {key: value for key, value in settings.items() if key not in get_type_hints(Fit)}
+        prior_options(settings["kind"], own)
     for row in LABS[lab].rows.values():
         assert row is None or {*row.options} <= {*option_types(AUTOENCODERS[row.model]), *get_type_hints(Config)}
 
