@@ -232,7 +232,10 @@ def transport(
         ),
     ] = None,
     strengths: Annotated[
-        str | None, typer.Option(help="Shares of the way from 0 to 1, separated by commas; by default the whole way.")
+        str | None,
+        typer.Option(
+            help="Shares of the way from 0 to 1, separated by commas; by default 1, and of one map also its quarters."
+        ),
     ] = None,
     prior: Annotated[str | None, typer.Option(help="The flow's prior; the first that knows both by default.")] = None,
     data: Annotated[str | None, typer.Option(help="Images to carry, instead of test images of --from.")] = None,
