@@ -85,7 +85,7 @@ def test_pictures_are_carried(flowing: Session, images: Tensor) -> None:
     assert numbers["recognised"] == []
     drawn = [images, model.decode(codes), model.decode(carried)]
     columns = ["image", "rebuilt", "mean 0.5"]
-    grid = figures.grid(torch.stack(drawn, 1), columns=columns, title="From 3 to 8")
+    grid = figures.grid(torch.stack(drawn, 1), columns=columns, title="From 3 to 8", cell=96)
     assert half.figure(flowing, images).tobytes() == grid.tobytes()
     assert command("RUN", half, 4, "out.png") == [
         "genae", "transport", "RUN", "--data", "pictures.zip", "--from", "3", "--to", "8", "--count", "4",

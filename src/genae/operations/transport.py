@@ -81,7 +81,8 @@ class Transport(Operation):
         expect_fits(len(pictures) * (len(carried) + 2), "images")
         columns = [pictures, *(session.model.decode(row) for row in (codes, *carried.values()))]
         names = ["image", "rebuilt", *carried]
-        return figures.grid(torch.stack(columns, 1), columns=names, title=f"From {self.source} to {self.target}")
+        title = f"From {self.source} to {self.target}"
+        return figures.grid(torch.stack(columns, 1), columns=names, title=title, cell=96)  # room for the names
 
     def arrays(self, session: Session, pictures: Tensor) -> dict[str, Tensor]:
         """The carried codes, by one map at one strength."""
