@@ -1,7 +1,11 @@
 """Commands that draw."""
 
+import numpy as np
 import pytest
+import torch
 from PIL import Image
+
+from genae.metrics.features import FeatureNetwork
 
 
 @pytest.mark.parametrize(
@@ -65,3 +69,27 @@ def test_wrong_requests_to_a_model_with_styles(arguments, message, styled, capsy
 def test_mixing_needs_styles(run, capsys, genae):
     assert genae("mix", run) == 2
     assert "one code for the whole image" in capsys.readouterr().err
+
+
+def test_carried_codes_are_decoded(run, genae, capsys):
+    assert genae("transport", run, "--from", "3", "--to", "8", "--out", "carried.npz") == 0
+    assert "these are codes of the map gaussian; choose another with --by" in capsys.readouterr().err
+    with np.load("carried.npz") as carried:
+        assert carried["codes"].shape == (len(carried["indices"]), 6)
+        assert str(carried["space"]) == "code"
+    assert genae("decode", run, "carried.npz", "--out", "carried.png") == 0
+
+
+def test_maps_are_measured_where_pictures_are_the_data(run, genae, capsys, monkeypatch):
+    """Every image is taken for an 8; in a pipe the table is lines of tabs."""
+    sees = FeatureNetwork("8", "", "", "none", lambda x: (torch.zeros(len(x), 1), torch.eye(10)[[8] * len(x)]))
+    monkeypatch.setattr("genae.operations.sets.classifier_of", lambda *_: sees)
+    assert genae("transport", run, "--from", "3", "--to", "8", "--by", "mean", "--strengths", "1") == 0
+    lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()[1:]]
+    assert lines[0] == ["", "recognised as 8", "distance of codes", "MSE", "round trip"]
+    assert [line[:2] for line in lines[1:]] == [[name, "100.0%"] for name in ("reconstruction", "mean", "other 8")]
+    assert genae("transport", run, "--from", "3", "--to", "shapes", "--by", "mean", "--out", "s.png") == 0
+    header = capsys.readouterr().out.splitlines()[1].split("\t")
+    assert header == ["", "distance of codes", "MSE", "round trip"], "no class of the data"
+    assert genae("transport", run, "--from", "3", "--to", "nowhere") == 2
+    assert "digits has no class or attribute 'nowhere'" in capsys.readouterr().err

@@ -273,6 +273,11 @@ def transport(
         images, indices = session.sets[source].data, session.sets[source].indices("test")
     else:
         images, indices = images_of(model, data, data_root, None, skip_bad)
+    if "flow" not in operation.maps(session) and not by:
+        try:
+            session.sets.map(source, target, "flow")
+        except GenaeError as error:
+            note(f"the flow is left out: {error}")
     if Path(out).suffix == ".png":
         draw(operation, session, images.images(shown(images, indices, count)), out)
         if data is None:
