@@ -481,6 +481,12 @@ def test_strange_pictures_are_marked(page: Page) -> None:
     page.wait_for_selector(".verdict >> nth=1")
     verdicts = page.locator(".verdict").all_inner_texts()
     assert verdicts == ["unusual: above the threshold", "usual"], "in words, for every picture"
+    assert page.locator("figcaption:has-text('nats')").count() == 0
+    page.select_option("#likelihood", "normal")
+    page.wait_for_selector("figcaption:has-text('nats') >> nth=1", timeout=60_000)
+    page.click("[data-export=command]")
+    page.wait_for_selector("#panel code")
+    assert "--likelihood normal" in page.inner_text("#panel code")
 
 
 def test_pictures_and_panel_outlive_a_reload(page: Page) -> None:
