@@ -143,6 +143,9 @@ def test_a_folder_of_several_classes_has_a_folder_for_each(genae, told, capsys) 
     assert open_data("mine").classes == ("3", "7"), "genae reads their classes"
     assert genae("sample", told, "--given", "7", "--count", 2, "--out", "mine") == 0
     assert sorted(path.name for path in Path("mine").rglob("*.png")) == ["000000.png", "000001.png"]
+    assert genae("sample", told, "--prior", "plain", "--count", 1, "--out", "mine/before") == 0
+    assert genae("sample", told, "--given", "all", "--count", 1, "--out", "mine") == 0
+    assert Path("mine/before/000000.png").exists(), "no class is called so: these are of another call"
 
 
 def test_an_array_of_samples_has_their_classes(genae, told) -> None:

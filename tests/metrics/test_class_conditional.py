@@ -119,6 +119,9 @@ def test_a_prior_that_is_told_an_attribute_is_not_asked_about_labels(told: Path,
     api.fit_prior(run, "gaussian", with_odd, name="odd", given="odd")
     found = measured(run, tmp_path, metrics=["conditional"])
     assert {of for of, _ in found} == {"gaussian", "code", "real data"}
+    beside = measured(run, tmp_path, metrics=["conditional"], priors=["odd", "gaussian"])
+    of_told = ("gaussian", "given_accuracy600")
+    assert beside[of_told]["value"] == found[of_told]["value"], "whatever is sampled before it"
     with pytest.raises(GenaeError, match="the odd prior is told not odd, odd, which are no labels of digits"):
         measured(run, tmp_path, metrics=["conditional"], priors=["odd"])
 

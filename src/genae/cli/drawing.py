@@ -110,7 +110,7 @@ def sample(
             note(f"these are samples of the {priors[0]} prior; choose another with --prior: {', '.join(priors[1:])}")
         codes, classes = first.drawn(model)
         with Work() as progress:
-            save_images(model, codes, "code", Path(out), progress, classes)
+            save_images(model, codes, "code", Path(out), progress, classes, model.classes(priors[0]))
         return
     for name, target in sheets.items():
         draw(operations[name], Session(model, run), None, target)

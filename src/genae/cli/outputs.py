@@ -36,13 +36,19 @@ def save_figure(picture: "Image", out: str) -> None:
 
 
 def save_images(
-    model: "Model", codes: "Rows", space: str, target: Path, progress: "Progress", classes: Sequence[str] = ()
+    model: "Model",
+    codes: "Rows",
+    space: str,
+    target: Path,
+    progress: "Progress",
+    classes: Sequence[str] = (),
+    known: Sequence[str] = (),
 ) -> None:
     """Decode codes and write the images as they come: as single pictures in a folder, or as one ``.npz`` or ``.npy``.
 
     ``classes`` names that of each image: its label in an array; where there are several, the folder of its picture.
-    Numbered pictures of an earlier call do not stay among them. Raises `GenaeError` where an array would not fit on
-    the disk.
+    Numbered pictures of an earlier call do not stay among them, nor in the folders of other classes, which ``known``
+    names. Raises `GenaeError` where an array would not fit on the disk.
     """
     from genae.rows import Stream, in_parts
     from genae.storage import save_arrays
@@ -58,14 +64,17 @@ def save_images(
         labels = {"labels": classes} if classes else {}
         save_arrays(target, {"images": Stream((len(codes), *model.image_shape), decoded())}, **labels)
     else:
-        _save_pictures(decoded(), target, classes if len(set(classes)) > 1 else ())
+        _save_pictures(decoded(), target, classes if len(set(classes)) > 1 else (), known)
     console.print(f"{len(codes)} images: {escape(str(target))}")
 
 
-def _save_pictures(decoded: "Iterator[Tensor]", target: Path, folders: Sequence[str]) -> None:
-    """Numbered pictures in a folder, or in the one inside it that ``folders`` names for each."""
+def _save_pictures(
+    decoded: "Iterator[Tensor]", target: Path, folders: Sequence[str], of_earlier: Sequence[str]
+) -> None:
+    """Numbered pictures in a folder, or in the one inside it that ``folders`` names for each; none stay of an earlier
+    call in the folder, or in those inside it that ``of_earlier`` names."""
     from genae.reports.figures import save_picture, to_picture
-    from genae.storage import is_ours
+    from genae.storage import is_file_name, is_ours
 
     written: set[Path] = set()
     for images in decoded:
@@ -75,9 +84,11 @@ def _save_pictures(decoded: "Iterator[Tensor]", target: Path, folders: Sequence[
             save_picture(to_picture(image), file)
             written.add(file)
     numbered = "[0-9]" * 6 + ".png"
-    for file in {*target.glob(numbered), *target.glob(f"*/{numbered}")} - written:
-        if is_ours(file):  # of an earlier call that wrote more, or other classes: these are other images
-            file.unlink()
+    inside = [target / name for name in of_earlier if is_file_name(name) and Path(name).name == name]
+    for folder in (target, *inside):
+        for file in {*folder.glob(numbered)} - written:
+            if is_ours(file):  # of an earlier call that wrote more, or other classes: these are other images
+                file.unlink()
 
 
 def show_table(header: Sequence[str], rows: Sequence[Sequence[str]], format: str) -> None:

@@ -114,10 +114,11 @@ class ModelEvaluation(Evaluation):
 
     @cached_property
     def _given(self) -> dict[str, Given]:
-        """What each prior that knows classes is told: as many of each as in its training, drawn with the seed."""
-        generator = torch.Generator().manual_seed(mix_seed("given", self.request.seed))
+        """What each prior that knows classes is told: as many of each as in its training, drawn with the seed, and the
+        same whichever priors are sampled beside it."""
         told: dict[str, Given] = {}
         for name in self.priors:
+            generator = torch.Generator().manual_seed(mix_seed("given", self.request.seed))
             prior = self.subject.autoencoder.priors[name]
             if isinstance(prior, ConditionalPrior) and (drawn := prior.drawn_classes(self.request.samples, generator)):
                 guidance = self.request.guidance if prior.is_guided else 1.0
