@@ -27,17 +27,18 @@ from genae.metrics.recognition import sections
 from genae.metrics.records import CODE, Record
 from genae.metrics.round_trip import FIRST as HELD_OUT
 from genae.metrics.round_trip import round_trip_error
-from genae.model import Model, load
+from genae.model import Model, fitted_priors, load
 from genae.networks.layers import placed
 from genae.priors import PRIORS
 from genae.progress import Progress, silent
 from genae.reports import tables
 from genae.reports.page import write_report
 from genae.settings.presets import FITTED, PRESETS
-from genae.storage import append_line, is_file_name, load_tensors, read_lines, save_tensors
+from genae.storage import append_line, is_file_name, load_tensors, read_lines, save_tensors, weights_digest
 from genae.training.config import Config, resolve
 from genae.training.memory import Footprint, footprints
 from genae.training.prior_fit import LABEL, Labels, fit_of, fit_to_codes
+from genae.training.reflow import reflow, settings_of_teacher
 from genae.training.start import build_model
 from genae.training.start import train as train_run
 from genae.training.trainer import Outcome
@@ -324,6 +325,9 @@ def fit_prior(
     if name in model.priors:
         raise GenaeError(f"{run} was trained with a prior {name!r}; choose another --name")
     fit_settings = fit_of(kind, settings).on(model.device)
+    teacher = Path(run) / "priors" / f"{fit_settings.reflow_from}.safetensors" if fit_settings.reflow_from else None
+    if teacher:
+        fit_settings = settings_of_teacher(fit_settings, teacher, model.digest)
     if PRIORS[kind].spatial:
         fit_settings.build(model.code_shape)  # refuses codes of the wrong shape before images are encoded
     data = data or model.open_data(None, data_root)
@@ -332,6 +336,8 @@ def fit_prior(
     origin = {"fit": json.dumps(fit_settings.said()), "weights": model.digest, "data": data.digest, "genae": VERSION}
     if labels:
         origin["classes"] = json.dumps(labels.names)
+    if teacher:
+        origin["reflow_of"] = weights_digest(fitted_priors(teacher.parent, model.digest)[teacher.stem])
 
     def is_fitted() -> bool:
         """Whether the file is of the same settings and the same codes."""
@@ -339,7 +345,11 @@ def fit_prior(
 
     def fit() -> None:
         begun = path.with_name(f".{name}.partial")
-        fitted, seconds = fit_to_codes(codes, fit_settings, begun, progress, model.device, model.code_shape, labels)
+        if teacher:
+            straightened = fitted_priors(path.parent, model.digest)[teacher.stem]
+            fitted, seconds = reflow(straightened, len(codes), fit_settings, begun, progress, model.device)
+        else:
+            fitted, seconds = fit_to_codes(codes, fit_settings, begun, progress, model.device, model.code_shape, labels)
         seen = fit_settings.images if fit_settings.learned else len(codes)
         shape = {"code_dim": str(model.code_dim), "code_shape": json.dumps(model.code_shape)}
         numbers = shape | {"images": str(seen), "seconds": repr(seconds)}

@@ -71,9 +71,15 @@ class Flow(ConditionalPrior):
             self.source.fit(codes, progress, labels)
 
     def step(self, codes: Iterator[Tensor], images: int, labels: Iterator[Tensor] | None = None) -> Iterator[Update]:
-        """v: ||v(x_t, t, y) - (x_1 - x_0)||^2 with x_t = (1 - t) x_0 + t x_1, t ~ U(0, 1)."""
+        """v: ||v(x_t, t, y) - (x_1 - x_0)||^2 with x_t = (1 - t) x_0 + t x_1, t ~ U(0, 1).
+
+        ``codes`` may also yield pairs [x_0, x_1] [B, 2 D]: of a flow that is made straight.
+        """
         x_1, y = next(codes), None if labels is None else next(labels)
-        x_0 = self._joined_to(x_1, y)
+        if x_1.shape[1] == 2 * self.code_dim:
+            x_0, x_1 = x_1.chunk(2, 1)
+        else:
+            x_0 = self._joined_to(x_1, y)
         t = draw(torch.rand, len(x_1), 1, device=x_1.device)
         if y is not None:
             untold = draw(torch.rand, len(x_1), device=x_1.device) < self.NO_CLASS

@@ -17,6 +17,7 @@ from genae.data.transfer import has_room, sent
 from genae.errors import GenaeError, nearest
 from genae.priors import PRIORS
 from genae.priors.channel_gaussian import ChannelGaussianPrior
+from genae.priors.flow_matching import Flow
 from genae.priors.gaussian import GaussianPrior
 from genae.priors.stack import StackedPrior
 from genae.progress import Progress, silent
@@ -62,6 +63,8 @@ class Fit:
     """What the prior is told of each code: `LABEL`, the class of its image, or the name of an attribute."""
     precision: str = "float32"
     """``float32``, ``bfloat16`` (autocast while it is trained), or ``auto``, which `on` decides."""
+    reflow_from: str = ""
+    """The name of a prior of the run: a flow that is made straight (`training.reflow`)."""
 
     def __post_init__(self) -> None:
         if self.kind not in PRIORS:
@@ -73,13 +76,15 @@ class Fit:
             raise GenaeError(f"seed is {self.seed}; expected a whole number of 0 or more")
         if self.precision not in PRECISIONS:
             raise GenaeError(f"precision is {self.precision!r}; {nearest(self.precision, PRECISIONS)}")
+        if self.reflow_from and not issubclass(PRIORS[self.kind], Flow):
+            raise GenaeError(f"a {self.kind} prior has no flow to make straight; leave out --reflow-from")
         if self.given and not issubclass(PRIORS[self.kind], ConditionalPrior):
             able = [kind for kind in PRIORS if issubclass(PRIORS[kind], ConditionalPrior)]
             raise GenaeError(f"a {self.kind} prior cannot be told a class; expected one of {', '.join(able)}")
 
     def said(self) -> dict[str, Any]:
         """The fields, as a prior's file keeps them: what earlier versions did not have only where it is set."""
-        added = {"given": "", "precision": "float32"}
+        added = {"given": "", "precision": "float32", "reflow_from": ""}
         return {name: value for name, value in asdict(self).items() if name not in added or value != added[name]}
 
     def on(self, device: torch.device) -> "Fit":
@@ -173,7 +178,7 @@ def fit_to_codes(
         progress(f"fitting the source of {settings.kind}", 0, 1)
     _fit(prior.levels[1], whitened, labels, progress)
     before = time.perf_counter() - begun
-    seconds = before + _train(prior.levels[1].to(device), whitened, labels, settings, partial, progress)
+    seconds = before + train_prior(prior.levels[1].to(device), whitened, labels, settings, partial, progress)
     return prior.cpu().eval(), seconds
 
 
@@ -198,7 +203,9 @@ def _fit(prior: Prior, codes: Rows, labels: Labels | None, progress: Progress) -
         prior.fit(codes, progress)
 
 
-def _train(prior: Prior, codes: Rows, labels: Labels | None, settings: Fit, partial: Path, progress: Progress) -> float:
+def train_prior(
+    prior: Prior, codes: Rows, labels: Labels | None, settings: Fit, partial: Path, progress: Progress
+) -> float:
     """Train a prior, on the device where it is, on whitened codes [N, D], on the CPU; returns the seconds."""
     device = next(prior.parameters()).device
     there = codes
