@@ -62,7 +62,8 @@ def test_every_stage_two_is_measured_on_the_codes_of_each_stage_one(
     assert text.count(" of its own\n") == 1, "one reason for all figures"
     assert "flow" not in text.split("**mse**")[1].split("![")[0], "what nobody has asked for is not there"
     assert f"| vae | {value('parameters', 'code'):.4g} |" in text
-    assert "- wgan-gp, mnist: kind wgan-gp, latent_dim 8" in text
+    assert "- gaussian, mnist: kind gaussian\n" in text
+    assert "batch_size 100, width 32, precision float32\n- vae, mnist: vae: images 1500" in text, "both stages"
     for row, lines in (("ae", 3), ("vae", 4), ("reconstructions", 3)):
         assert f"(lab-mnist-smoke-{row}.png)" in text
         assert Image.open(tmp_path / f"lab-mnist-smoke-{row}.png").height == pytest.approx(lines * 66, abs=40)

@@ -14,13 +14,14 @@ from genae.metrics.cost import costs, numbers_of
 from genae.metrics.records import CODE, SUBJECT, Record
 from genae.model import Model, load
 from genae.progress import Progress
-from genae.reproduction.budgets import DATA
+from genae.reproduction.budgets import DATA, Settings
 from genae.reproduction.cells import Request, fit_settings, in_words, train_row
 from genae.reproduction.labs import FIGURES, LABS, OWN, fitted_name
 from genae.reproduction.order import Order, Tools
 from genae.reproduction.output import write_table
 from genae.reproduction.results import Results, reasons
 from genae.storage import read_lines, weights_digest
+from genae.training.prior_fit import Fit
 
 METRICS = ("mse", "fd", "prdc", "icp", "nearest")
 """What measures `FIGURES`, but for those of cost."""
@@ -106,7 +107,7 @@ def _note(
                 results.note_protocol(f"{lab.data}_{figure}", f"{row}, {key}, seed {seed}", outcome.protocols[figure])
         results.fill(row, key, None, values, reasons(failures, order.seeds))
     if column in lab.fitted and isinstance(outcome, Combination):
-        results.how[f"{column}, {lab.data}"] = in_words(fit_settings(lab.fitted[column], order.budget))
+        results.how[f"{column}, {lab.data}"] = in_words(_fit_settings(order, column))
 
 
 def _stage_one(order: Order, name: str, seed: int, tools: Tools) -> StageOne:
@@ -132,6 +133,14 @@ def _stage_one(order: Order, name: str, seed: int, tools: Tools) -> StageOne:
     return StageOne(request.run, tools.open_images(config.data, **config.data_options()), row.prior, how)
 
 
+def _fit_settings(order: Order, column: str) -> Settings:
+    """The arguments of `api.fit_prior` for a column. What is trained, is trained in the precision of the order. Raises
+    `GenaeError` for an unknown prior."""
+    fitted = LABS[order.table].fitted[column]
+    settings = fit_settings(fitted, order.budget)
+    return settings | {"precision": order.precision} if Fit(fitted["kind"]).learned else settings
+
+
 def _combined(
     order: Order, stage_one: StageOne, columns: Sequence[str], seed: int, tools: Tools
 ) -> dict[str, Combination | str]:
@@ -141,7 +150,7 @@ def _combined(
     for column in (column for column in columns if column in lab.fitted):
         tools.say(f"{stage_one.run.name} + {column}")
         try:
-            settings = fit_settings(lab.fitted[column], order.budget) | {"name": fitted_name(column), "seed": seed}
+            settings = _fit_settings(order, column) | {"name": fitted_name(column), "seed": seed}
             api.fit_prior(stage_one.run, data=stage_one.data, progress=tools.progress, **settings)
         except GenaeError as error:
             tools.say(str(error))

@@ -278,6 +278,14 @@ FITTED: dict[str, Preset] = {
     # What beat the paper's own prior on its codes: benchmarks/prior_levers.py, docs/models/aaae.md.
     "aaae/mnist-plus": {"name": "plus", "kind": "mixture", "components": 200, "temperature": 0.7},
     # Exact in both directions: faithful reconstructions through stage II, and good samples (results/swae-table1.md).
-    "stacked-wae/mnist-plus": {"name": "plus-flow", "kind": "flow-matching", "width": 512, "images": 4_000_000},
+    "stacked-wae/mnist-plus": {
+        "name": "plus-flow",
+        "kind": "flow-matching",
+        "components": 200,
+        "width": 256,
+        "batch_size": 256,
+        "learning_rate": 2e-3,
+        "images": 5_000_000,
+    },
 }
 """Preset -> the prior that is fitted to the codes when training has finished (arguments of `api.fit_prior`)."""
