@@ -353,8 +353,9 @@ def fit_prior(
         seen = fit_settings.images if fit_settings.learned else len(codes)
         shape = {"code_dim": str(model.code_dim), "code_shape": json.dumps(model.code_shape)}
         numbers = shape | {"images": str(seen), "seconds": repr(seconds)}
-        if fitted.has_encoder:
-            held_out = model.encode_data(data, data.split("validation")[:HELD_OUT])
+        held_out = data.split("validation")[:HELD_OUT]
+        if fitted.has_encoder and len(held_out) > 1:  # one code has no deviation
+            held_out = model.encode_data(data, held_out)
             numbers |= {"lost": repr(round_trip_error(fitted, held_out)), "held_out": str(len(held_out))}
         save_tensors(path, fitted.state_dict(), origin | numbers)
         begun.unlink(missing_ok=True)

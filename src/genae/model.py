@@ -443,6 +443,11 @@ class Model:
         for known in (source, target):
             self.given(name, known, 1)  # refuses an unknown class, and a prior that knows none
         self._expect_encoder(name)
+        if self._starts_from_classes(name):
+            raise GenaeError(
+                f"the {name} prior of {self.name} starts from a mixture for each class, so its z does not forget the "
+                "class; fit one without --components"
+            )
         return lambda codes: self.down(self.up(codes, name, source), name, target)
 
     def flows_between(self, source: str, target: str) -> list[str]:
@@ -452,7 +457,12 @@ class Model:
     def _is_flow(self, name: str) -> bool:
         """Whether a prior that is told classes encodes codes. (A Gaussian does, and its map has a closed form.)"""
         prior = self._prior(name)
-        return bool(self.classes(name)) and prior.has_encoder and not isinstance(prior, GaussianPrior)
+        carries = prior.has_encoder and not isinstance(prior, GaussianPrior) and not self._starts_from_classes(name)
+        return bool(self.classes(name)) and carries
+
+    def _starts_from_classes(self, name: str) -> bool:
+        """Whether what a flow makes of a class starts where that of another class does not."""
+        return any(flow.source_is_fitted for flow in flows_of(self._prior(name)))
 
     @property
     def has_parts(self) -> bool:

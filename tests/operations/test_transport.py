@@ -14,6 +14,7 @@ from genae.metrics.features import FeatureNetwork
 from genae.metrics.reconstruction import mse
 from genae.operations import Session, command, operation
 from genae.operations.transport import Transport, measure
+from genae.priors.flow_matching import FlowMatchingPrior
 from genae.protocol import ConditionalPrior, Given
 from genae.reports import figures
 
@@ -67,6 +68,15 @@ def test_the_three_maps(flowing: Session, images: Tensor) -> None:
         assert torch.allclose(part, codes + 0.3 * (wanted - codes), atol=1e-4), name
     assert torch.equal(model.transport(codes, "3", "8", strength=0), codes)
     assert torch.equal(model.transport(codes, "3", "8", prior="scales"), model.transport(codes, "3", "8"))
+
+
+def test_a_flow_from_a_mixture_for_each_class_carries_nothing(session: Session, images: Tensor) -> None:
+    model, options = session.model, {"width": 8, "blocks": 1, "solver_steps": 1}
+    flows = {n: FlowMatchingPrior(model.code_dim, components=n, classes=("3", "8"), **options) for n in (2, 0)}
+    model.add_priors({"mixed": flows[2], "free": flows[0]})
+    assert model.flows_between("3", "8") == ["free"]
+    with pytest.raises(GenaeError, match=r"the mixed prior .* starts from a mixture for each class, .*--components"):
+        model.transport(model.encode(images), "3", "8", prior="mixed")
 
 
 def test_pictures_are_carried(flowing: Session, images: Tensor) -> None:
