@@ -16,11 +16,12 @@ from genae.storage import load_tensors, read_lines
 
 @pytest.fixture(scope="module")
 def run(taesd, tmp_path_factory):
-    """With two priors."""
+    """With two priors, one of which knows the classes and the shape of the codes."""
     path = tmp_path_factory.mktemp("runs") / "imported"
     import_autoencoder(f"taesd:{taesd}", path, "digits", size=16)
     genae.fit_prior(path, "gaussian")
-    genae.fit_prior(path, "flow", images=512, layers=2, width=8)
+    small = {"images": 512, "blocks": 1, "width": 8, "patch": 1, "solver_steps": 2}
+    genae.fit_prior(path, "flow-transformer", name="flow", given="label", **small)
     return path
 
 
@@ -41,7 +42,9 @@ def test_the_run_holds_its_origin_and_the_users_data(run, taesd):
 def test_every_verb_works_on_it(run, genae, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for command in (
-        ["reconstruct", run], ["sample", run, "--count", "4"], ["interpolate", run, "--pairs", "0-1", "--steps", "3"],
+        ["reconstruct", run], ["sample", run, "--count", "4"],
+        ["sample", run, "--given", "3", "--guidance", "2", "--count", "2", "--out", "threes.png"],
+        ["interpolate", run, "--pairs", "0-1", "--steps", "3"],
         ["edit", run, "--attribute", "3", "--count", "2"], ["map", run, "--count", "20"],
         ["encode", run, "--split", "test"], ["decode", run, "codes.npz", "--out", "decoded.npz"],
         ["anomaly", run, "--count", "8"], ["explore", run, "--export", "page"],
