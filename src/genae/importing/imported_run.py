@@ -28,7 +28,7 @@ MOST = 64
 
 
 def import_autoencoder(
-    source: str, run: Path | str, data: str, *, revision: str | None = None, **settings: object
+    source: str, run: Path | str, data: Path | str, *, revision: str | None = None, **settings: object
 ) -> Model:
     """Somebody else's autoencoder as the run folder ``run``, whose data are one's own images.
 
@@ -50,7 +50,7 @@ def import_autoencoder(
     allowed = {key: option for key, option in run_settings().items() if key in Config("", "").data_options()}
     options = parse_settings("genae import-autoencoder", settings, allowed)
     weights = _read(kind, where, revision)
-    config = Config(model=kind, data=data, images=1, precision="float32", **{"channels": weights.colours} | options)
+    config = Config(model=kind, data=str(data), images=1, precision="float32", **{"channels": weights.colours} | options)
     return _write(folder, config, weights)
 
 
