@@ -50,7 +50,9 @@ def import_autoencoder(
     allowed = {key: option for key, option in run_settings().items() if key in Config("", "").data_options()}
     options = parse_settings("genae import-autoencoder", settings, allowed)
     weights = _read(kind, where, revision)
-    config = Config(model=kind, data=str(data), images=1, precision="float32", **{"channels": weights.colours} | options)
+    config = Config(
+        model=kind, data=str(data), images=1, precision="float32", **{"channels": weights.colours} | options
+    )
     return _write(folder, config, weights)
 
 
