@@ -99,10 +99,21 @@ class _Block(nn.Module):
         normal, gate = self.before_attention(h, given)
         parts = self.queries_keys_values(normal).unflatten(2, (3, self.heads, -1))
         q, k, v = parts.permute(2, 0, 3, 1, 4)  # each [B, heads, T, channels of a head]
-        attended = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+        attended = _attention(q, k, v).transpose(1, 2).flatten(2)
         h = torch.addcmul(h, gate, self.attended(attended))
         normal, gate = self.before_mlp(h, given)
         return torch.addcmul(h, gate, self.mlp(normal))
+
+
+def _attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """softmax(q k^T / sqrt(d)) v: each [B, heads, T, d].
+
+    PyTorch's own has a backward pass on the CPU that multiplies small matrices one by one (2.15): with 64 tokens in
+    bfloat16 it takes 4 times as long as this product of all matrices at once, with 16 tokens 7 times.
+    """
+    if q.device.type == "cpu" and q.requires_grad:
+        return torch.softmax(q @ k.mT / math.sqrt(q.shape[-1]), 3) @ v
+    return F.scaled_dot_product_attention(q, k, v)
 
 
 class _AdaptiveNorm(nn.Module):
