@@ -70,13 +70,18 @@ def test_every_stage_two_is_measured_on_the_codes_of_each_stage_one(
 
     broken = {"lab-flow"}
     asked.clear()
-    text = again("gaussian", "flow", "wae-gan")
-    flow, wae = ["lab-flow"], ["lab-wae-gan"]
-    assert asked == [flow + wae, flow, wae] * 2, "what was measured is not measured again, and one spoils no other"
+    text = again("gaussian", "gaussian+label", "flow", "wae-gan")
+    told, flow, wae = ["lab-gaussian-label"], ["lab-flow"], ["lab-wae-gan"]
+    assert asked == [told + flow + wae, told, flow, wae] * 2, (
+        "what was measured is not measured again, and one spoils no other"
+    )
     cells = cells_of(tmp_path)["ae"]
     assert cells["mnist_icp of flow"]["why"] == "its samples are no codes"
     assert cells["mnist_icp of wae-gan"]["measured"]["n"] == cells["mnist_icp of wgan-gp"]["measured"]["n"] == 1
     assert "- ae, flow: its samples are no codes\n" in text
+    assert 0 <= cells["mnist_given_accuracy of gaussian+label"]["values"]["0"] <= 1
+    assert cells["mnist_given_accuracy of gaussian"]["measured"] is None, "it is told no class"
+    assert not json.loads((tmp_path / "lab-mnist-smoke.json").read_text())["unlike"]
 
 
 def test_a_run_of_the_user_is_a_row_and_keeps_its_own_priors(small_run: Path, tmp_path: Path) -> None:

@@ -10,7 +10,17 @@ CODE = "code"
 FRESH = "random"
 """``weights`` of a fresh trunk, which belongs to every training of a run."""
 SUBJECT = frozenset(
-    {"weights", "checkpoint", "trained_in", "prior_weights", "guidance", "files", "images_split", "part"}
+    {
+        "weights",
+        "checkpoint",
+        "trained_in",
+        "prior_weights",
+        "guidance",
+        "solver_steps",
+        "files",
+        "images_split",
+        "part",
+    }
 )
 """The part of a fingerprint that says what was measured, not how."""
 

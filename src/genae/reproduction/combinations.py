@@ -14,6 +14,7 @@ from genae.metrics.cost import costs, numbers_of
 from genae.metrics.records import CODE, SUBJECT, Record
 from genae.model import Model, load
 from genae.progress import Progress
+from genae.protocol import ConditionalPrior
 from genae.reproduction.budgets import DATA, Settings
 from genae.reproduction.cells import Request, fit_settings, in_words, train_row
 from genae.reproduction.labs import FIGURES, LABS, OWN, fitted_name
@@ -24,7 +25,7 @@ from genae.storage import read_lines, weights_digest
 from genae.training.prior_fit import Fit
 
 METRICS = ("mse", "fd", "prdc", "icp", "nearest")
-"""What measures `FIGURES`, but for those of cost."""
+"""What measures `FIGURES`, but for those of cost and of classes."""
 FEATURES = {"fd": "-classifier", "precision": "-classifier", "recall": "-classifier"}
 """Figure -> how the names of its records end."""
 
@@ -183,11 +184,17 @@ class Measuring(NamedTuple):
         missing = [of for of in subjects if not self.combination(of)]
         return self._evaluate([of for of in missing if of != CODE], progress) if missing else {}
 
+    def _is_told(self, prior: str) -> bool:
+        """Whether a prior knows classes."""
+        source = self.model.autoencoder.priors[prior]
+        return isinstance(source, ConditionalPrior) and bool(source.classes)
+
     def _evaluate(self, priors: list[str], progress: Progress) -> dict[str, str]:
+        of_classes = ["conditional"] if any(map(self._is_told, priors)) else []
         try:
             api.evaluate(
-                self.model, self.data, metrics=METRICS, samples=self.samples, split=self.split, priors=priors,
-                networks=["classifier"], progress=progress,
+                self.model, self.data, metrics=[*METRICS, *of_classes], samples=self.samples, split=self.split,
+                priors=priors, networks=["classifier"], progress=progress,
             )  # fmt: skip
         except GenaeError as error:
             if len(priors) < 2:
@@ -204,12 +211,13 @@ class Measuring(NamedTuple):
         prior = None if of == CODE else model.autoencoder.priors[of]
         expected = {"fd", "precision", "recall", "icp"} | (set() if prior is None else {"copies"})
         expected |= {"mse"} if prior is None or prior.has_encoder else set()
+        expected |= {"given_accuracy"} if prior is not None and self._is_told(of) else set()
         if not expected <= records.keys():
             return None
         spent = distributed.by_writer(partial(costs, folder, model.digest))
         seconds = sum(spent.get(part, {}).get("train_seconds", 0.0) for part in {CODE, of})
         parameters = numbers_of(model.autoencoder, without="priors") + (0 if prior is None else numbers_of(prior))
-        values = {figure: records[figure]["value"] for figure in FIGURES if figure in expected}
+        values = {figure: records[figure]["value"] for figure in FIGURES if figure in records}
         protocols = {
             figure: {key: value for key, value in records[figure]["fingerprint"].items() if key not in SUBJECT}
             for figure in values

@@ -16,6 +16,8 @@ FIGURES = {
     "precision": "share of samples among the real images, higher is better",
     "recall": "share of real images among the samples, higher is better",
     "icp": "score of samples with genae's classifier, higher is better",
+    "given_accuracy": "share of samples of which the classifier says the class that was asked for; in `code` of "
+    "reconstructions their own class; higher is better",
     "copies": "share of samples that are copies of training images; honest: 0.01",
     "seconds": "training of stage I and the fit of stage II together",
     "parameters": "numbers that were trained, critics too; of a prior in closed form those that it keeps",
