@@ -79,7 +79,10 @@ def test_a_flow_from_a_mixture_for_each_class_carries_nothing(session: Session, 
         model.transport(model.encode(images), "3", "8", prior="mixed")
 
 
-def test_pictures_are_carried(flowing: Session, images: Tensor) -> None:
+def test_pictures_are_carried(
+    flowing: Session, images: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GENAE_CACHE", str(tmp_path))  # no classifier that another test has trained
     model, codes = flowing.model, flowing.model.encode(images)
     half = operation("transport", {"source": "3", "target": "8", "by": ["mean"], "strengths": [0.5]})
     carried = model.transport(codes, codes_of(flowing, "3"), codes_of(flowing, "8"), "mean", 0.5)

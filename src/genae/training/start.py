@@ -13,8 +13,6 @@ from genae.autoencoders import AUTOENCODERS, IMPORTED
 from genae.data.sampler import mix_seed
 from genae.data.sources import ImageData, open_data
 from genae.errors import GenaeError, reason
-from genae.metrics.data_classifier import classifier_distance
-from genae.metrics.lpips import open_lpips
 from genae.networks.layers import placed
 from genae.progress import screen
 from genae.protocol import Autoencoder
@@ -162,6 +160,10 @@ def _open_perceptual(model: Autoencoder, data: ImageData, device: torch.device) 
     term = model.perceptual
     if term is None:
         return
+    # Only here: they import torchvision, without which most commands start.
+    from genae.metrics.data_classifier import classifier_distance
+    from genae.metrics.lpips import open_lpips
+
     if term.network == "classifier":
         if data.labels is None:
             raise GenaeError(
