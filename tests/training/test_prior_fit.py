@@ -343,6 +343,20 @@ def test_classes_without_codes_are_refused() -> None:
         fit_to_codes(torch.randn(10, 2), Fit("gaussian", given="label"), Path("unused"), labels=labels)
 
 
+def test_data_that_cannot_say_what_is_given_are_refused(run: Path) -> None:
+    data = load(run).open_data()
+    unlabelled = replace(data, labels=None)
+    with pytest.raises(GenaeError, match="digits has no labels; name an attribute, or put each class into a folder"):
+        api.fit_prior(run, "gaussian", unlabelled, given="label")
+    with pytest.raises(GenaeError, match="has no attribute 'odd' .*; it has neither labels nor attributes"):
+        api.fit_prior(run, "gaussian", unlabelled, given="odd")
+    everything = replace(data, attributes={"drawn": data.labels >= 0})
+    with pytest.raises(GenaeError, match="class 'not drawn' has 0 training images; .* at least 2 of each"):
+        api.fit_prior(run, "gaussian", everything, given="drawn", name="drawn")
+    with pytest.raises(GenaeError, match="codes of class '.' are too few for 100 components; lower --components"):
+        api.fit_prior(run, "mixture", given="label", components=100, name="many")
+
+
 def test_classes_are_named_to_a_prior_that_knows_them(run: Path) -> None:
     api.fit_prior(run, "gaussian", given="label", name="told")
     model = load(run)
