@@ -89,7 +89,9 @@ def train(
 def fit_prior(
     context: typer.Context,
     run: Run,
-    kind: Annotated[str, typer.Argument(help="gaussian, mixture, vae, flow, flow-matching, wae-gan or wgan-gp.")],
+    kind: Annotated[
+        str, typer.Argument(help="gaussian, mixture, vae, flow, flow-matching, flow-transformer, wae-gan or wgan-gp.")
+    ],
     name: Annotated[str | None, typer.Option(help="Name of the prior in the run; its kind by default.")] = None,
     attributes: Annotated[
         str | None, typer.Option(help="Table of attributes, CSV or CelebA's format, for --given NAME.")
