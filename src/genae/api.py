@@ -327,6 +327,8 @@ def fit_prior(
     fit_settings = fit_of(kind, settings).on(model.device)
     teacher = Path(run) / "priors" / f"{fit_settings.reflow_from}.safetensors" if fit_settings.reflow_from else None
     if teacher:
+        if name == fit_settings.reflow_from:
+            raise GenaeError(f"the prior {name!r} would replace the one that it reflows from; choose another --name")
         fit_settings = settings_of_teacher(fit_settings, teacher, model.digest)
     if PRIORS[kind].spatial:
         fit_settings.build(model.code_shape)  # refuses codes of the wrong shape before images are encoded

@@ -67,3 +67,5 @@ def test_a_flow_is_made_straight_in_a_run(small_run: Path, tmp_path: Path) -> No
     ):
         with pytest.raises(GenaeError, match=sentence):
             api.fit_prior(run, name="other", **settings)  # type: ignore[arg-type]
+    with pytest.raises(GenaeError, match="the prior 'curved' would replace the one that it reflows from"):
+        api.fit_prior(run, "flow-matching", name="curved", reflow_from="curved", **fit)
