@@ -299,7 +299,7 @@ PRESETS: dict[str, Preset] = {
 FITTED: dict[str, Preset] = {
     # What beat the paper's own prior on its codes: benchmarks/prior_levers.py, docs/models/aaae.md.
     "aaae/mnist-plus": {"name": "plus", "kind": "mixture", "components": 200, "temperature": 0.7},
-    # Exact in both directions: faithful reconstructions through stage II, and good samples (results/swae-table1.md).
+    # Exact in both directions, so that reconstructions through stage II lose nothing: row swae-plus of swae/table1.
     "stacked-wae/mnist-plus": {
         "name": "plus-flow",
         "kind": "flow-matching",
