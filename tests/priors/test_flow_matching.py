@@ -133,3 +133,14 @@ def test_a_tenth_of_the_classes_is_not_told(monkeypatch: pytest.MonkeyPatch) -> 
     next(prior.step(iter([torch.zeros(4000, 2)]), 0, iter([y])))
     assert float((labels[0] == 2).float().mean()) == pytest.approx(0.1, abs=0.02)
     assert torch.equal(labels[0][labels[0] < 2], y[labels[0] < 2])
+
+
+def test_the_tensors_of_a_file_are_those_of_genae_0_1() -> None:
+    prior = FlowMatchingPrior(3, width=4, blocks=1)
+    linear = [
+        f"velocity.{name}" for name in ("first", "time.0", "time.2", "blocks.0.0", "blocks.0.1", "blocks.0.3", "last")
+    ]
+    source = [f"source.{name}" for name in ("temperature", "weights", "means", "factors")]
+    weights = [f"{name}.{part}" for name in linear for part in ("weight", "bias")]
+    assert list(prior.state_dict()) == ["average", *source, "velocity.frequencies", *weights]
+    assert prior.average.shape == (sum(p.numel() for p in prior.velocity.parameters()),)
