@@ -13,7 +13,7 @@ from genae.reproduction.cells import Request, training_settings
 from genae.reproduction.lookup import evaluation
 from genae.reproduction.published import TABLES
 from genae.settings.presets import FITTED, PRESETS
-from genae.training.config import resolve
+from genae.training.config import option_types, resolve
 
 
 def test_the_plus_preset_is_the_row_of_the_table() -> None:
@@ -22,6 +22,16 @@ def test_the_plus_preset_is_the_row_of_the_table() -> None:
     preset = resolve("aaae/mnist-plus", {}, PRESETS, AUTOENCODERS)
     assert resolve("aaae", settings, {}, AUTOENCODERS) == preset
     assert FITTED["aaae/mnist-plus"] == {"name": row.prior, **(row.fitted or {})}
+
+
+def test_the_preset_of_a_lossless_stage_two_has_the_stage_one_of_its_row() -> None:
+    row = TABLES["swae/table1"].rows["swae-plus"][0].within("cpu")
+    ours = resolve("stacked-wae/mnist-plus", {}, PRESETS, AUTOENCODERS)
+    theirs = resolve(row.model, training_settings(row, "mnist", "cpu", {}), {}, AUTOENCODERS)
+    assert FITTED["stacked-wae/mnist-plus"] == {"name": row.prior, **(row.fitted or {})}
+    stage_one = {*option_types(AUTOENCODERS["adversarial"])}
+    assert {key: ours.options[key] for key in stage_one} == {key: theirs.options[key] for key in stage_one}
+    assert replace(ours, model=theirs.model, options=theirs.options) == theirs
 
 
 @pytest.mark.parametrize("model", ["alae", "ae"])
