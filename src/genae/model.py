@@ -268,7 +268,7 @@ class Model:
         With ``truncation`` psi below 1 codes are brought nearer to the prior's mean code: fewer failures, less variety.
         """
         codes = self.sample_codes(count, seed, prior, given, guidance)
-        return self.decode(codes if truncation == 1 else self.truncate(codes, truncation, prior))
+        return self.decode(codes if truncation == 1 else self.truncate(codes, truncation, prior, given))
 
     @property
     def densities(self) -> list[str]:
@@ -290,14 +290,23 @@ class Model:
             raise GenaeError(f"the {prior} prior of {self.name} has no density in closed form; expected {wanted}")
         return source
 
-    def truncate(self, codes: Tensor, psi: float, prior: str | None = None) -> Tensor:
+    def truncate(
+        self, codes: Tensor, psi: float, prior: str | None = None, given: str | Sequence[str] | None = None
+    ) -> Tensor:
         """Codes [N, D] -> centre + psi (code - centre); of models with styles the coarse layers alone, [N, layers, D].
 
-        The centre is the mean of 10,000 codes that the prior samples (`latent.mixing.truncate`).
+        The centre is the mean of 10,000 codes that the prior samples (`latent.mixing.truncate`); where classes are
+        given, each code's is the mean of 1,000 codes of its class.
         """
         if not 0 <= psi <= 1:
             raise GenaeError(f"truncation is {psi:g}; expected 0 (the mean code) to 1 (no truncation)")
-        centre = self.sample_codes(10_000, 0, prior).mean(0)
+        if given is None:
+            centre = self.sample_codes(10_000, 0, prior).mean(0)
+        else:
+            names = [given] * len(codes) if isinstance(given, str) else given
+            means = {name: self.sample_codes(1_000, 0, prior, name).mean(0) for name in dict.fromkeys(names)}
+            centre = torch.stack([means[name] for name in names])
+            centre = centre[:, None] if self.layers > 1 else centre
         return mixing.truncate(mixing.every_layer(codes, self.layers) if self.layers > 1 else codes, centre, psi)
 
     def mix(self, destinations: Images, sources: Images, band: str) -> Tensor:

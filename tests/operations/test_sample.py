@@ -38,6 +38,14 @@ def test_samples_of_classes_are_the_models_own(knowing: Session, images: torch.T
     assert command("RUN", some, 0, "s.png")[3:] == ["--count", "2", "--given", "9, 3", "--given", "3", "--out", "s.png"]
 
 
+def test_a_class_is_truncated_towards_its_own_mean(knowing: Session, images: torch.Tensor) -> None:
+    codes, _ = Sample(count=2, given=("7", "1"), truncation=0.0).drawn(knowing.model)
+    means = [knowing.model.sample_codes(1000, 0, "gaussian", name).mean(0) for name in "71"]
+    assert torch.allclose(codes, torch.stack([means[0], means[0], means[1], means[1]]), atol=1e-6)
+    alone = knowing.model.sample(2, 0, "gaussian", 0.0, given="1")
+    assert torch.allclose(alone, knowing.model.decode(codes[2:]), atol=1e-5)
+
+
 def test_a_class_may_have_any_name(knowing: Session) -> None:
     gaussian = knowing.model.autoencoder.priors["gaussian"]
     gaussian.classes = ("all", "red, round", *"23456789")  # type: ignore[assignment]

@@ -47,7 +47,7 @@ def mix(destination: Tensor, source: Tensor, layers: list[int]) -> Tensor:
 
 
 def truncate(codes: Tensor, centre: Tensor, psi: float) -> Tensor:
-    """centre + psi (w - centre): codes [N, D] or [N, layers, D] towards the mean code [D].
+    """centre + psi (w - centre): codes [N, D] or [N, layers, D] towards the mean code, [D] or one for each code.
 
     Of codes with layers only the first `TRUNCATED_LAYERS`. Karras et al. 2019, Section 3.3 and appendix B.
     """

@@ -78,7 +78,7 @@ class Sample(Operation):
         prior, classes, number = self.prior_of(model), self.classes(model), self._number(model)
         of_each = [name for name in classes for _ in range(number)]
         codes = model.sample_codes(number * max(1, len(classes)), self.seed, prior, of_each or None, self.guidance)
-        codes = codes if self.truncation == 1 else model.truncate(codes, self.truncation, prior)
+        codes = codes if self.truncation == 1 else model.truncate(codes, self.truncation, prior, of_each or None)
         return Drawn(codes, of_each)
 
     def classes(self, model: Model) -> list[str]:
