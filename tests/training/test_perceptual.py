@@ -12,10 +12,10 @@ from safetensors.torch import load_file
 from genae import api
 from genae.errors import GenaeError
 from genae.losses import unit_length
+from genae.metrics import data_classifier, lpips
 from genae.metrics.data_classifier import ClassifierDistance
 from genae.model import load
 from genae.networks.classifier import ConvClassifier
-from genae.training import start
 from genae.training.checkpoint import RunFolder
 from genae.training.config import Config
 from genae.training.start import train
@@ -31,8 +31,8 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """``stand_in(seed)``: every training compares in this network."""
 
     def use(seed: int) -> None:
-        monkeypatch.setattr(start, "classifier_distance", lambda *_: network(seed))
-        monkeypatch.setattr(start, "open_lpips", lambda _: network(seed))
+        monkeypatch.setattr(data_classifier, "classifier_distance", lambda *_: network(seed))
+        monkeypatch.setattr(lpips, "open_lpips", lambda _: network(seed))
 
     use(0)
     return use
