@@ -33,13 +33,15 @@ from genae.priors.sampling import sample_codes
 from genae.progress import Progress, silent
 from genae.protocol import Autoencoder, ConditionalPrior, Given, PartCoder, Prior
 from genae.rows import Rows, filled
-from genae.storage import load_tensors, load_weights, weights_digest
+from genae.storage import load_tensors, load_weights, read_metadata, weights_digest
 from genae.training.checkpoint import AVERAGE, RunFolder
 from genae.training.config import Config, parse_range
 from genae.training.kept_codes import kept_codes
 from genae.training.prior_fit import Fit
 from genae.training.start import build_model
 
+MOST_GUIDANCE, MOST_STEPS = 100, 1000
+"""Beyond these, a flow leaves the codes, and gains nothing."""
 BATCH = 256
 """Images of a batch, at most."""
 CHECKPOINTS = {"best.safetensors": "best", AVERAGE: "average", "model.safetensors": "checkpoint"}
@@ -130,6 +132,8 @@ class Model:
             able = [name for name in self.priors if self.classes(name)]
             hint = f"priors that do: {', '.join(able)}" if able else "genae prior RUN flow --given label fits one"
             raise GenaeError(f"the {prior} prior of {self.name} knows no classes; {hint}")
+        if not isinstance(given, str | Sequence):
+            raise GenaeError(f"given is {given!r}; expected the name of a class, such as {classes[0]!r}, or a list")
         names = [given] * count if isinstance(given, str) else [*given]
         if len(names) != count:
             raise GenaeError(f"{len(names)} classes are given for {count} codes; expected one for all, or one for each")
@@ -137,12 +141,16 @@ class Model:
         for name in dict.fromkeys(names):
             if name not in places:
                 raise GenaeError(f"the {prior} prior of {self.name} knows no class {name!r}; {nearest(name, classes)}")
-        if not 0 < guidance < math.inf:
-            raise GenaeError(f"guidance is {guidance:g}; expected a number above 0: 1 is the class as it is")
+        if not isinstance(guidance, int | float):
+            raise GenaeError(f"guidance is {guidance!r}; expected a number such as 2")
+        if not 0 < guidance <= MOST_GUIDANCE:
+            raise GenaeError(
+                f"guidance is {guidance:g}; expected a number above 0, at most {MOST_GUIDANCE}: 1 is the class as it is"
+            )
         if guidance != 1 and not self.is_guided(prior):
             raise GenaeError(
-                f"guidance is {guidance:g}, and the {prior} prior of {self.name} has none; it is for flow-matching "
-                "that was fitted with --given: leave it out"
+                f"guidance is {guidance:g}, and the {prior} prior of {self.name} has none; it is for flows that "
+                "were fitted with --given: leave it out"
             )
         return Given(torch.tensor([places[name] for name in names], device=self.device), guidance)
 
@@ -618,11 +626,18 @@ class Model:
         Raises `GenaeError` for a model without flows.
         """
         expect_whole("solver-steps", steps, 1)
+        if steps > MOST_STEPS:
+            raise GenaeError(f"solver-steps is {steps:,}; expected at most {MOST_STEPS:,}")
         flows = [flow for prior in self.autoencoder.priors.values() for flow in flows_of(prior)]
         if not flows:
             raise GenaeError(f"{self.name} has no prior with solver steps; genae prior RUN flow-matching fits one")
         for flow in flows:
             flow.solver_steps = steps
+
+    def outdated_priors(self) -> list[str]:
+        """Names of priors in the run that were fitted to the codes of other weights, and are none of this model's."""
+        files = sorted((self.folder / "priors").glob("*.safetensors")) if self.folder else []
+        return [f.stem for f in files if read_metadata(f).get("weights") != self.digest]
 
     def check_prior(self, name: str) -> None:
         """Raise `GenaeError` if there is no prior of this name."""
@@ -639,6 +654,11 @@ class Model:
         return (able or self.priors)[0]
 
     def _prior(self, name: str) -> Prior:
+        if name not in self.autoencoder.priors and name in self.outdated_priors():
+            raise GenaeError(
+                f"the prior {name!r} of {self.name} was fitted to other weights of this run: fit it again, or choose "
+                "those weights with --checkpoint"
+            )
         if name not in self.autoencoder.priors:
             raise GenaeError(f"{self.name} has no prior {name!r}; {nearest(name, self.priors)}")
         return self.autoencoder.priors[name]

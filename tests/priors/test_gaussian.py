@@ -52,3 +52,12 @@ def test_each_class_has_a_gaussian_of_its_own_beside_that_of_all_codes(generator
     assert [float(samples[k::3].mean()) for k in range(3)] == pytest.approx([0, 10, 20], abs=0.3)
     prior.shares.copy_(torch.tensor([0.0, 1.0, 0.0]))
     assert float(prior.sample(100, generator()).mean()) == pytest.approx(10, abs=0.3)  # nothing given: by the shares
+
+
+def test_of_few_codes_no_direction_is_lost(generator) -> None:
+    codes = torch.randn(8, 20, generator=generator()) * torch.linspace(1, 2, 20)
+    prior = GaussianPrior(20)
+    prior.fit(codes)
+    others = torch.randn(50, 20, generator=generator(1))
+    assert torch.allclose(prior.decode(prior.encode(others)), others, atol=1e-4)
+    assert float(prior.encode(codes).T.cov().trace()) == pytest.approx(7, abs=1e-3)  # whitened where they are

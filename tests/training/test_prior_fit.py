@@ -35,7 +35,7 @@ def test_a_preset_may_fit_a_prior_after_training(tmp_path: Path, monkeypatch: py
     model = api.train("ae", tmp_path / "run", data="digits", images=64, **tiny_options("ae"))
     assert model.priors == ["after"]
     assert (tmp_path / "run" / "priors" / "after.safetensors").exists()
-    monkeypatch.setitem(FITTED, "ae", {"name": "after", "kind": "mixture", "components": 1000})
+    monkeypatch.setitem(FITTED, "ae", {"name": "later", "kind": "mixture", "components": 1000})
     with pytest.raises(GenaeError, match="run is trained, but the prior of ae could not be fitted: .*too few"):
         api.train("ae", tmp_path / "run", data="digits", images=64, **tiny_options("ae"))
 
@@ -92,7 +92,7 @@ def test_a_prior_is_trained_on_the_device_of_the_run(run: Path, monkeypatch: pyt
     opened.device = torch.device("meta")
     monkeypatch.setattr(api, "load", lambda *_, **__: opened)
     with pytest.raises(SeenError, match="meta"):
-        api.fit_prior(run, "vae", data=open_data("digits"))
+        api.fit_prior(run, "vae", data=open_data("digits"), name="there")
 
 
 def test_an_interrupted_fit_goes_on_bit_for_bit(tmp_path: Path, generator, two_clusters) -> None:
@@ -134,9 +134,15 @@ def test_priors_of_other_weights_are_left_out(run: Path, tmp_path: Path, tiny_op
             "a mixture prior has a closed form and no batch-size",
         ),
         (lambda run: api.fit_prior(run, "flow", images=0), "images is 0; expected at least 1"),
-        (lambda run: api.fit_prior(run, "flow", batch_size=5000), "a batch of 5000 is larger than the 1457 codes"),
-        (lambda run: api.fit_prior(run, "wgan-gp", penalty=-1.0), "penalty is -1.0; expected at least 0"),
-        (lambda run: api.fit_prior(run, "mixture", components=1000), "1457 codes are too few for 1000 components"),
+        (
+            lambda run: api.fit_prior(run, "flow", batch_size=5000, name="new"),
+            "a batch of 5000 is larger than the 1457 codes",
+        ),
+        (lambda run: api.fit_prior(run, "wgan-gp", penalty=-1.0, name="new"), "penalty is -1.0; expected at least 0"),
+        (
+            lambda run: api.fit_prior(run, "mixture", components=1000, name="new"),
+            "1457 codes are too few for 1000 components",
+        ),
         (lambda run: api.fit_prior(run, "gaussian", name="../out"), "--name is '../out'; expected letters, digits"),
         (lambda run: api.fit_prior(run, "gaussian", name="v1.0"), "--name is 'v1.0'; expected letters, digits"),
         (lambda run: api.fit_prior(run, "gaussian", name="aux"), "'aux', which no file can be called on Windows"),
@@ -174,17 +180,19 @@ def test_a_generator_without_encoder_says_so(tmp_path: Path, tiny_options) -> No
     assert math.isfinite(float(model.decode(model.sample_codes(2)).sum()))
 
 
-def test_what_is_fitted_is_fitted_again_only_for_other_settings_or_codes(run: Path) -> None:
+def test_what_is_fitted_is_not_fitted_again(run: Path) -> None:
     def stamp(**settings: Any) -> tuple[int, int]:
-        found = api.fit_prior(run, "mixture", name="again", **settings).stat()
-        return found.st_mtime_ns, found.st_ino
+        file = api.fit_prior(run, "mixture", name="again", **settings).stat()
+        return file.st_mtime_ns, file.st_ino
 
     first = stamp(components=2, temperature=0.9)
     assert stamp(temperature=0.9, components=2) == first
-    assert stamp(temperature=0.8, components=2) != first
-    second = stamp(components=2)
     data = load(run).open_data()
-    assert stamp(components=2, data=replace(data, store=MemoryStore(pixels_of(data).max() - pixels_of(data)))) != second
+    others = replace(data, store=MemoryStore(pixels_of(data).max() - pixels_of(data)))
+    with pytest.raises(GenaeError, match="was fitted with other settings or data"):
+        stamp(components=2, temperature=0.9, data=others)
+    (run / "priors" / "again.safetensors").unlink()
+    assert stamp(components=2, temperature=0.8) != first
 
 
 def test_a_prior_that_cannot_be_read_says_how_to_mend_it(run: Path, tmp_path: Path) -> None:
@@ -358,15 +366,36 @@ def test_data_that_cannot_say_what_is_given_are_refused(run: Path) -> None:
 
 
 def test_classes_are_named_to_a_prior_that_knows_them(run: Path) -> None:
-    api.fit_prior(run, "gaussian", given="label", name="told")
+    api.fit_prior(run, "gaussian", given="label", name="knows")
     model = load(run)
-    with pytest.raises(GenaeError, match="the told prior of plain knows no class 'seven'"):
-        model.sample(2, prior="told", given="seven")
+    with pytest.raises(GenaeError, match="the knows prior of plain knows no class 'seven'"):
+        model.sample(2, prior="knows", given="seven")
+    with pytest.raises(GenaeError, match="given is 7; expected the name of a class, such as '0', or a list"):
+        model.sample(2, prior="knows", given=7)
     api.fit_prior(run, "gaussian", name="alike")
     with pytest.raises(GenaeError, match="the alike prior of plain knows no classes; priors that do: "):
         load(run).sample(2, prior="alike", given="7")
     images = model.open_data().images(torch.arange(3))
-    back = model.reconstruct(images, "told", given=["0", "1", "2"])
+    back = model.reconstruct(images, "knows", given=["0", "1", "2"])
     assert torch.allclose(back, model.reconstruct(images), atol=1e-3)
     with pytest.raises(GenaeError, match="2 classes are given for 3 codes"):
-        model.encode(images, "told", given=["0", "1"])
+        model.encode(images, "knows", given=["0", "1"])
+
+
+def test_a_fitted_prior_is_not_replaced_by_one_of_other_settings(run: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(run, tmp_path / "copy")
+    path = api.fit_prior(copy, "mixture", components=2, name="mine")
+    content = path.read_bytes()
+    with pytest.raises(GenaeError, match="was fitted with other settings or data; choose another --name, or delete"):
+        api.fit_prior(copy, "mixture", components=3, name="mine")
+    with pytest.raises(GenaeError, match="was fitted with other settings or data"):
+        api.fit_prior(copy, "mixture", components=2, given="label", name="mine")
+    assert path.read_bytes() == content
+    tensors, metadata = load_tensors(path)
+    save_tensors(path, tensors, metadata | {"weights": "others"})
+    model = load(copy)
+    assert model.outdated_priors() == ["mine"]
+    with pytest.raises(GenaeError, match="the prior 'mine' of copy was fitted to other weights of this run: fit it"):
+        model.sample(1, prior="mine")
+    api.fit_prior(copy, "mixture", components=3, name="mine")  # one of other weights is replaced
+    assert load(copy).outdated_priors() == []

@@ -139,6 +139,7 @@ def expect_writable(out: str, force: bool, flag: str = "--out", folders: Sequenc
     ``folders`` are the names of those inside ``out`` that pictures are written to.
     """
     from genae.cli.screen import note
+    from genae.data.decoding import EXTENSIONS
     from genae.storage import is_file_name, is_ours
 
     for name in folders:
@@ -147,7 +148,7 @@ def expect_writable(out: str, force: bool, flag: str = "--out", folders: Sequenc
     path = Path(out)
     there = [path] if path.exists() else []
     if path.is_dir() and not path.suffix:
-        there = sorted(file for folder in (path, *(path / name for name in folders)) for file in folder.glob("*.png"))
+        there = sorted(file for file in path.rglob("*") if file.suffix.lower() in EXTENSIONS)
     foreign = [file for file in there if not file.is_file() or not is_ours(file)]
     if foreign and not force:
         raise GenaeError(f"{foreign[0]} was not written by genae; choose another {flag}, or replace it with --force")

@@ -21,6 +21,8 @@ def load_run(run: str, checkpoint: str | None = None, solver_steps: int | None =
     from genae.model import load
 
     model = load(run, checkpoint=checkpoint)
+    if outdated := model.outdated_priors():
+        note(f"fitted to other weights of this run, and left out: {', '.join(outdated)}; fit them again")
     if solver_steps is not None:
         model.solve_in(solver_steps)
     return model

@@ -93,6 +93,7 @@ def fit_prior(
         str, typer.Argument(help="gaussian, mixture, vae, flow, flow-matching, flow-transformer, wae-gan or wgan-gp.")
     ],
     name: Annotated[str | None, typer.Option(help="Name of the prior in the run; its kind by default.")] = None,
+    data: Annotated[str | None, typer.Option(help="Images to fit it to, instead of the run's own.")] = None,
     attributes: Annotated[
         str | None, typer.Option(help="Table of attributes, CSV or CelebA's format, for --given NAME.")
     ] = None,
@@ -108,9 +109,13 @@ def fit_prior(
     from genae.storage import load_tensors
 
     settings: dict[str, Any] = dict(settings_of(context.args))
-    data = load_run(run).open_data(None, data_root, attributes=attributes) if attributes else None
-    with Work() as progress:
-        path = api.fit_prior(run, kind, data, name=name, data_root=data_root, progress=progress, **settings)
+    images = load_run(run).open_data(data, data_root, attributes=attributes) if data or attributes else None
+    try:
+        with Work() as progress:
+            path = api.fit_prior(run, kind, images, name=name, data_root=data_root, progress=progress, **settings)
+    except KeyboardInterrupt:
+        note("interrupted; the same command goes on from what is kept")
+        raise
     console.print(f"{kind} prior: {escape(str(path))}", soft_wrap=True)
     said = load_tensors(path)[1]
     if "lost" in said:

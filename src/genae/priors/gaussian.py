@@ -14,9 +14,10 @@ from genae.rows import Rows, Selected, mean_and_covariance
 class GaussianPrior(ConditionalPrior):
     """N(m, F F^T) over codes; N(0, I) until it is fitted. z = F^-1 (c - m) are whitened codes.
 
-    A fit keeps the directions that hold all but a millionth of the codes' variance, so that no noise is blown up. The
-    density is that of codes in these directions alone. With ``classes`` there is a Gaussian for each, [K, ...], beside
-    that of all codes, whose density it is.
+    A fit keeps the directions that hold all but a millionth of the codes' variance, so that no noise is blown up. Of
+    fewer codes than D, the other directions get the smallest deviation that is kept: other codes may lie there. The
+    density is that of codes in the directions that are kept. With ``classes`` there is a Gaussian for each, [K, ...],
+    beside that of all codes, whose density it is.
     """
 
     def __init__(self, code_dim: int, classes: Sequence[str] = ()) -> None:
@@ -81,7 +82,9 @@ def _fit(codes: Rows, mean: Tensor, factor: Tensor, inverse: Tensor) -> None:
     """Mean [D], F and F^-1 [D, D] of codes [N, D], written into tensors: F = U sqrt(L) from the eigenvalues L."""
     m, covariance = mean_and_covariance(codes)
     values, vectors = torch.linalg.eigh(covariance)
-    values = torch.where(values.cumsum(0) > 1e-6 * values.sum(), values, 0).flip(0)
+    kept = values.cumsum(0) > 1e-6 * values.sum()
+    least = values[kept].min() if len(codes) <= len(values) and kept.any() else 0.0
+    values = torch.where(kept, values, least).flip(0)
     vectors = vectors.flip(1)
     roots = values.clamp_min(0).sqrt()
     mean.copy_(m)

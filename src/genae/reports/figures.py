@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -35,7 +36,8 @@ def grid(
     height, width = images.shape[-2:]
     scale = max(1, round(cell / max(height, width)))
     step_x, step_y = width * scale + GAP, height * scale + GAP
-    font, small = ImageFont.load_default(15), ImageFont.load_default(12)
+    words = "".join((title, *rows, *columns))
+    font, small = _font(15, words), _font(12, words)
     left = max([round(small.getlength(text)) + 12 for text in rows], default=0)
     top = (26 if title else 0) + (20 if any(columns) else 0)
     size = (left + step_x * images.shape[1] + GAP, top + step_y * images.shape[0] + GAP)
@@ -52,6 +54,14 @@ def grid(
     for k, text in enumerate(columns[: images.shape[1]]):
         pen.text((left + GAP + step_x * k + step_x // 2, top - 4), text, fill=INK, font=small, anchor="mb")
     return paper
+
+
+def _font(size: int, words: str) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Pillow's own font, or for words beyond ASCII, which it lacks, that of matplotlib."""
+    home = None if words.isascii() else find_spec("matplotlib")
+    if home is None or home.origin is None:
+        return ImageFont.load_default(size)
+    return ImageFont.truetype(Path(home.origin).parent / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf", size)
 
 
 def sheet(images: Tensor, title: str = "") -> Image.Image:
@@ -124,7 +134,7 @@ def class_grid(images: Tensor, classes: Sequence[str], title: str) -> Image.Imag
     names = [name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…" for name in classes]
     columns = [grid(images[i : i + rows], names[i : i + rows]) for i in range(0, len(classes), rows)]
     widths = [column.width for column in columns]
-    font = ImageFont.load_default(15)
+    font = _font(15, title)
     width = max(sum(widths) + COLUMN_GAP * (len(columns) - 1), round(font.getlength(title)) + 12)
     paper = Image.new("RGB", (width, 26 + columns[0].height), PAPER)
     ImageDraw.Draw(paper).text((6, 4), title, fill=INK, font=font)
