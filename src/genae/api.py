@@ -342,16 +342,7 @@ def fit_prior(
         origin["reflow_of"] = weights_digest(fitted_priors(teacher.parent, model.digest)[teacher.stem])
 
     def is_fitted() -> bool:
-        """Whether the file is of the same settings and the same codes. Raises `GenaeError` for one of other settings,
-        which may have taken hours; one of other weights is of no use any more."""
-        there = load_tensors(path)[1] if path.exists() else {}
-        if there.get("weights") == model.digest and any(
-            there.get(key) != origin.get(key) for key in ("fit", "data", "classes")
-        ):
-            raise GenaeError(
-                f"{path} was fitted with other settings or data; choose another --name, or delete the file"
-            )
-        return bool(there) and there.items() >= origin.items()
+        return _is_fitted(path, origin)
 
     def fit() -> None:
         begun = path.with_name(f".{name}.partial")
@@ -376,6 +367,19 @@ def fit_prior(
         codes = model.training_codes(data, Path(run), progress)
         distributed.by_writer(fit)
     return path
+
+
+def _is_fitted(path: Path, origin: Mapping[str, str]) -> bool:
+    """Whether a prior's file is of the same settings and the same codes.
+
+    Raises `GenaeError` for one of other settings, which may have taken hours; one of other weights is of no use any
+    more.
+    """
+    there = load_tensors(path)[1] if path.exists() else {}
+    same = [there.get(key) == origin.get(key) for key in ("fit", "data", "classes")]
+    if there.get("weights") == origin["weights"] and not all(same):
+        raise GenaeError(f"{path} was fitted with other settings or data; choose another --name, or delete the file")
+    return bool(there) and there.items() >= origin.items()
 
 
 def _labels(data: ImageData, given: str) -> Labels:
