@@ -302,6 +302,7 @@ def fit_prior(
     *,
     name: str | None = None,
     data_root: str | None = None,
+    force: bool = False,
     progress: Progress = silent,
     **settings: object,
 ) -> Path:
@@ -309,7 +310,8 @@ def fit_prior(
 
     It is then one of the run's priors, called ``name`` (by default its kind). ``settings`` are fields of `Fit` and
     arguments of the prior's class; with ``given="label"``, or the name of an attribute, the prior learns to be told
-    classes. Codes are encoded once and cached in the run; what is fitted is not fitted again.
+    classes. Codes are encoded once and cached in the run; what is fitted is not fitted again. A prior of this name that
+    was fitted to the same weights with other settings is replaced with ``force`` alone.
     Under torchrun, processes share the encoding, and process 0 fits: the result is that of one. Returns the prior's
     file, which says as ``lost`` what held-out codes lose there and back (`metrics.round_trip_error`). Raises
     `GenaeError`.
@@ -342,7 +344,7 @@ def fit_prior(
         origin["reflow_of"] = weights_digest(fitted_priors(teacher.parent, model.digest)[teacher.stem])
 
     def is_fitted() -> bool:
-        return _is_fitted(path, origin)
+        return _is_fitted(path, origin, force)
 
     def fit() -> None:
         begun = path.with_name(f".{name}.partial")
@@ -369,16 +371,18 @@ def fit_prior(
     return path
 
 
-def _is_fitted(path: Path, origin: Mapping[str, str]) -> bool:
+def _is_fitted(path: Path, origin: Mapping[str, str], force: bool) -> bool:
     """Whether a prior's file is of the same settings and the same codes.
 
-    Raises `GenaeError` for one of other settings, which may have taken hours; one of other weights is of no use any
-    more.
+    Raises `GenaeError` without ``force`` for one of other settings, which may have taken hours; one of other weights is
+    of no use any more.
     """
     there = load_tensors(path)[1] if path.exists() else {}
     same = [there.get(key) == origin.get(key) for key in ("fit", "data", "classes")]
-    if there.get("weights") == origin["weights"] and not all(same):
-        raise GenaeError(f"{path} was fitted with other settings or data; choose another --name, or delete the file")
+    if there.get("weights") == origin["weights"] and not all(same) and not force:
+        raise GenaeError(
+            f"{path} was fitted with other settings or data; choose another --name, or replace it with --force"
+        )
     return bool(there) and there.items() >= origin.items()
 
 

@@ -386,16 +386,17 @@ def test_a_fitted_prior_is_not_replaced_by_one_of_other_settings(run: Path, tmp_
     copy = shutil.copytree(run, tmp_path / "copy")
     path = api.fit_prior(copy, "mixture", components=2, name="mine")
     content = path.read_bytes()
-    with pytest.raises(GenaeError, match="was fitted with other settings or data; choose another --name, or delete"):
+    with pytest.raises(GenaeError, match="was fitted with other settings or data; choose another --name, or replace"):
         api.fit_prior(copy, "mixture", components=3, name="mine")
     with pytest.raises(GenaeError, match="was fitted with other settings or data"):
         api.fit_prior(copy, "mixture", components=2, given="label", name="mine")
     assert path.read_bytes() == content
+    assert api.fit_prior(copy, "mixture", components=3, name="mine", force=True).read_bytes() != content
     tensors, metadata = load_tensors(path)
     save_tensors(path, tensors, metadata | {"weights": "others"})
     model = load(copy)
     assert model.outdated_priors() == ["mine"]
     with pytest.raises(GenaeError, match="the prior 'mine' of copy was fitted to other weights of this run: fit it"):
         model.sample(1, prior="mine")
-    api.fit_prior(copy, "mixture", components=3, name="mine")  # one of other weights is replaced
+    api.fit_prior(copy, "mixture", components=2, name="mine")  # one of other weights is replaced
     assert load(copy).outdated_priors() == []

@@ -98,6 +98,7 @@ def fit_prior(
         str | None, typer.Option(help="Table of attributes, CSV or CelebA's format, for --given NAME.")
     ] = None,
     data_root: DataRoot = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a prior that has other settings.")] = False,
 ) -> None:
     """Fit a prior to the frozen codes of a run, for sample, evaluate and interpolate.
 
@@ -112,7 +113,9 @@ def fit_prior(
     images = load_run(run).open_data(data, data_root, attributes=attributes) if data or attributes else None
     try:
         with Work() as progress:
-            path = api.fit_prior(run, kind, images, name=name, data_root=data_root, progress=progress, **settings)
+            path = api.fit_prior(
+                run, kind, images, name=name, data_root=data_root, force=force, progress=progress, **settings
+            )
     except KeyboardInterrupt:
         note("interrupted; the same command goes on from what is kept")
         raise

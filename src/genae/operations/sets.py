@@ -99,8 +99,7 @@ class Sets:
             if others and not prior and not self.has_flow(source, target):
                 raise GenaeError(
                     f"no flow of {self._model.name} knows {others[0]!r}, which is not of its data: put both into one "
-                    "FOLDER, a sub-folder each, and fit one in Python with genae.fit_prior(RUN, 'flow', "
-                    "genae.load(RUN).open_data(FOLDER), given='label')"
+                    "FOLDER, a sub-folder each, and fit one with genae prior RUN flow --given label --data FOLDER"
                 )
             return self._model.flow_map(self._class_of(source), self._class_of(target), prior or None)
         if (source, target, by) not in self._maps:

@@ -129,7 +129,7 @@ def train_row(request: Request, open_images: Callable[..., ImageData], progress:
     how = _training_in_words(request, config)
     if row.fitted is not None:
         settings = fit_settings(row.fitted, request.budget)
-        api.fit_prior(run, **settings, name=row.prior, seed=request.seed, progress=progress)
+        api.fit_prior(run, **settings, name=row.prior, seed=request.seed, force=True, progress=progress)
         how += f"; then, on its frozen codes, {in_words(settings)}"
     return how
 

@@ -152,7 +152,7 @@ def _combined(
         tools.say(f"{stage_one.run.name} + {column}")
         try:
             settings = _fit_settings(order, column) | {"name": fitted_name(column), "seed": seed}
-            api.fit_prior(stage_one.run, data=stage_one.data, progress=tools.progress, **settings)
+            api.fit_prior(stage_one.run, data=stage_one.data, force=True, progress=tools.progress, **settings)
         except GenaeError as error:
             tools.say(str(error))
             outcomes[column] = str(error)
