@@ -37,7 +37,7 @@ from genae.settings.presets import FITTED, PRESETS
 from genae.storage import append_line, is_file_name, load_tensors, read_lines, save_tensors, weights_digest
 from genae.training.config import Config, resolve
 from genae.training.memory import Footprint, footprints
-from genae.training.prior_fit import LABEL, Labels, fit_of, fit_to_codes
+from genae.training.prior_fit import LABEL, NOT, Labels, fit_of, fit_to_codes
 from genae.training.reflow import reflow, settings_of_teacher
 from genae.training.start import build_model
 from genae.training.start import train as train_run
@@ -399,7 +399,7 @@ def _labels(data: ImageData, given: str) -> Labels:
         names = [*([LABEL] if data.labels is not None else []), *data.attributes]
         hint = nearest(given, names) if names else "it has neither labels nor attributes"
         raise GenaeError(f"{data.name} has no attribute {given!r} that a prior could be given; {hint}")
-    return Labels(data.attributes[given][train].long(), (f"not {given}", given))
+    return Labels(data.attributes[given][train].long(), (NOT + given, given))
 
 
 def measurements(run: Path | str) -> Sequence[Record]:

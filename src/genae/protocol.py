@@ -259,6 +259,10 @@ class Prior(nn.Module):
         return self.decode(self.latent(count, generator))
 
 
+NO_CLASS = 0.1
+"""Share of the codes whose class is not told in training."""
+
+
 class Given(NamedTuple):
     """What a prior is told of the codes that it makes or reads."""
 
@@ -311,6 +315,11 @@ class ConditionalPrior(Prior):
         """Draw codes [count, D]; where nothing is given, of classes as frequent as in training."""
         given = self.drawn_classes(count, generator) if given is None else given
         return self.decode(self.latent(count, generator, given), given)
+
+    def partly_told(self, labels: Tensor) -> Tensor:
+        """Labels [B] with a tenth of them replaced by K, which stands for no class: what a prior learns from that is to
+        know the codes of all classes too (Ho and Salimans 2022, Algorithm 1)."""
+        return labels.masked_fill(draw(torch.rand, len(labels), device=labels.device) < NO_CLASS, len(self.classes))
 
     def drawn_classes(self, count: int, generator: torch.Generator) -> Given | None:
         """Classes [count] as frequent as in training; None for a prior without classes."""

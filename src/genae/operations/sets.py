@@ -15,9 +15,7 @@ from genae.metrics.features import FeatureNetwork
 from genae.model import Model
 from genae.progress import Progress, silent
 from genae.rows import Selected
-
-NOT = "not "
-"""What stands before an attribute for the images that lack it."""
+from genae.training.prior_fit import NOT
 
 
 class ImageSet(NamedTuple):

@@ -11,10 +11,7 @@ from torch import Tensor, nn
 
 from genae.losses import mean, normal_log_density
 from genae.networks.dense import Dense
-from genae.protocol import ConditionalPrior, Given, Update, at_least, draw, normal
-
-NO_CLASS = 0.1
-"""Share of the codes whose class a flow is not told while it learns, so that it knows the codes of all classes too."""
+from genae.protocol import ConditionalPrior, Given, Update, at_least, normal
 
 
 class FlowPrior(ConditionalPrior):
@@ -36,7 +33,7 @@ class FlowPrior(ConditionalPrior):
         """Every coupling: -log p(c|y) = -log N(f(c, y); 0, I) - log |det df/dc|, in nats per dimension."""
         c, y = next(codes), None if labels is None else next(labels)
         if y is not None:
-            y = y.masked_fill(draw(torch.rand, len(c), device=c.device) < NO_CLASS, len(self.classes))
+            y = self.partly_told(y)
         z, volume = self._forward(c, y)
         loss = mean(-normal_log_density(z, self.code_dim) - volume) / self.code_dim
         yield Update(loss, list(self.couplings), {"nats": loss})

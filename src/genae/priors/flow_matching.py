@@ -7,7 +7,6 @@ component that they come from, so that lines are short and do not have to tear o
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -37,9 +36,6 @@ class Flow(ConditionalPrior):
     """What x_0 comes from; None: N(0, I)."""
 
     source_is_fitted = False
-
-    NO_CLASS: ClassVar[float] = 0.1
-    """Share of the codes whose class is not told."""
 
     def _follow(
         self,
@@ -82,8 +78,7 @@ class Flow(ConditionalPrior):
             x_0 = self._joined_to(x_1, y)
         t = draw(torch.rand, len(x_1), 1, device=x_1.device)
         if y is not None:
-            untold = draw(torch.rand, len(x_1), device=x_1.device) < self.NO_CLASS
-            y = y.masked_fill(untold, len(self.classes))
+            y = self.partly_told(y)
         error = mse(self.velocity(torch.lerp(x_0, x_1, t), t, y), x_1 - x_0)
         yield Update(error, [self.velocity], {"velocity_mse": error})
 

@@ -33,6 +33,8 @@ SAVE_EVERY = 60.0  # seconds
 LABEL = "label"
 """What `Fit.given` calls the classes of the images."""
 PRECISIONS = ("float32", "bfloat16", "auto")
+NOT = "not "
+"""What stands before the name of an attribute for the images that lack it."""
 OF_CODES = ("code_dim", "code_shape", "classes")
 """Arguments of a prior's class that are read off the codes, and are no settings."""
 
