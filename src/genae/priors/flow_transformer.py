@@ -32,7 +32,7 @@ class FlowTransformerPrior(Flow):
         width: int = 256,
         blocks: int = 6,
         patch: int = 2,
-        solver_steps: int = 16,
+        solver_steps: int = 8,
         half_life: int = 200_000,
         classes: Sequence[str] = (),
     ) -> None:
