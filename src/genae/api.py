@@ -1,5 +1,6 @@
 """The verbs that work on runs, as Python functions: what the command line calls."""
 
+import hashlib
 import json
 import os
 import re
@@ -311,7 +312,8 @@ def fit_prior(
     It is then one of the run's priors, called ``name`` (by default its kind). ``settings`` are fields of `Fit` and
     arguments of the prior's class; with ``given="label"``, or the name of an attribute, the prior learns to be told
     classes. Codes are encoded once and cached in the run; what is fitted is not fitted again. A prior of this name that
-    was fitted to the same weights with other settings is replaced with ``force`` alone.
+    was fitted to the same weights with other settings is replaced with ``force`` alone. A fit that was interrupted goes
+    on when it is called with the same settings, until a prior of its name is finished.
     Under torchrun, processes share the encoding, and process 0 fits: the result is that of one. Returns the prior's
     file, which says as ``lost`` what held-out codes lose there and back (`metrics.round_trip_error`). Raises
     `GenaeError`.
@@ -347,7 +349,8 @@ def fit_prior(
         return _is_fitted(path, origin, force)
 
     def fit() -> None:
-        begun = path.with_name(f".{name}.partial")
+        what = hashlib.sha256(json.dumps(sorted(origin.items())).encode()).hexdigest()[:8]
+        begun = path.with_name(f".{name}-{what}.partial")
         if teacher:
             straightened = fitted_priors(path.parent, model.digest)[teacher.stem]
             fitted, seconds = reflow(straightened, len(codes), fit_settings, begun, progress, model.device)
@@ -361,7 +364,8 @@ def fit_prior(
             held_out = model.encode_data(data, held_out)
             numbers |= {"lost": repr(round_trip_error(fitted, held_out)), "held_out": str(len(held_out))}
         save_tensors(path, fitted.state_dict(), origin | numbers)
-        begun.unlink(missing_ok=True)
+        for left in path.parent.glob(f".{name}-????????.partial"):  # interrupted with other settings, too
+            left.unlink()
 
     if not distributed.by_writer(is_fitted):
         distributed.by_writer(lambda: path.parent.mkdir(exist_ok=True))

@@ -29,7 +29,7 @@ from genae.networks.arithmetic import exact_float32
 from genae.networks.layers import placed
 from genae.priors.flow_matching import flows_of
 from genae.priors.gaussian import GaussianPrior
-from genae.priors.sampling import sample_codes
+from genae.priors.sampling import expect_guidance, sample_codes
 from genae.progress import Progress, silent
 from genae.protocol import Autoencoder, ConditionalPrior, Given, PartCoder, Prior
 from genae.rows import Rows, filled
@@ -40,8 +40,8 @@ from genae.training.kept_codes import kept_codes
 from genae.training.prior_fit import Fit
 from genae.training.start import build_model
 
-MOST_GUIDANCE, MOST_STEPS = 100, 1000
-"""Beyond these, a flow leaves the codes, and gains nothing."""
+MOST_STEPS = 1000
+"""Of a solver: with more, nothing is gained."""
 BATCH = 256
 """Images of a batch, at most."""
 CHECKPOINTS = {"best.safetensors": "best", AVERAGE: "average", "model.safetensors": "checkpoint"}
@@ -141,12 +141,7 @@ class Model:
         for name in dict.fromkeys(names):
             if name not in places:
                 raise GenaeError(f"the {prior} prior of {self.name} knows no class {name!r}; {nearest(name, classes)}")
-        if not isinstance(guidance, int | float):
-            raise GenaeError(f"guidance is {guidance!r}; expected a number such as 2")
-        if not 0 < guidance <= MOST_GUIDANCE:
-            raise GenaeError(
-                f"guidance is {guidance:g}; expected a number above 0, at most {MOST_GUIDANCE}: 1 is the class as it is"
-            )
+        expect_guidance(guidance)
         if guidance != 1 and not self.is_guided(prior):
             raise GenaeError(
                 f"guidance is {guidance:g}, and the {prior} prior of {self.name} has none; it is for flows that "

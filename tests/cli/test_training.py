@@ -60,7 +60,7 @@ def test_a_folder_of_the_users_is_refused(tmp_path, capsys, genae, tiny_flags):
     (tmp_path / "mine" / "config.json").write_text("{}")
     command = ["train", "ae", "--data", "digits", "--images", "64", *tiny_flags[:2]]
     assert genae(*command, "--run", tmp_path / "mine") == 2
-    assert "is not a run of genae" in capsys.readouterr().err.replace("\n", " ")
+    assert "no training of genae" in capsys.readouterr().err.replace("\n", " ")
     assert [file.name for file in (tmp_path / "mine").iterdir()] == ["config.json"]
     assert (tmp_path / "mine" / "config.json").read_text() == "{}"
     assert genae(*command, "--run", "new", "--seed", "-1") == 2

@@ -131,6 +131,8 @@ def test_guidance_is_part_of_what_was_measured(told: Path, tmp_path: Path, monke
         measured(told, tmp_path, metrics=["fd"], guidance=2.0)
     with pytest.raises(GenaeError, match="guidance is 0; expected a number above 0"):
         measured(told, tmp_path, metrics=["fd"], guidance=0.0)
+    with pytest.raises(GenaeError, match="guidance is 101; expected a number above 0, at most 100"):
+        measured(told, tmp_path, metrics=["fd"], guidance=101.0)
     plain = [*measured(told, tmp_path, metrics=["conditional", "mse"]).values()]
     monkeypatch.setattr(GaussianPrior, "is_guided", property(lambda self: bool(self.classes)))
     guided = measured(told, tmp_path, metrics=["conditional", "mse"], guidance=2.0)

@@ -117,7 +117,7 @@ def test_a_folder_of_the_users_is_refused_and_nothing_in_it_changes(
         (tmp_path / "mine" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "mine" / name).write_text("of the user's own")
     before = contents(tmp_path)
-    with pytest.raises(GenaeError, match="mine holds '.*' and is not a run of genae; choose a --run that is new"):
+    with pytest.raises(GenaeError, match="mine holds '.*' and no training of genae; choose a --run that is new"):
         train(short_config(), tmp_path / "mine")
     assert contents(tmp_path) == before
 

@@ -114,6 +114,25 @@ def test_an_interrupted_fit_goes_on_bit_for_bit(tmp_path: Path, generator, two_c
     assert not torch.equal(other.sample(2, generator()), whole.sample(2, generator()))
 
 
+def test_an_interrupted_fit_is_kept_beside_one_of_other_settings(run: Path) -> None:
+    def interrupt(message: str, done: int, total: int) -> None:
+        if message == "training vae" and done >= 12_800:
+            raise KeyboardInterrupt
+
+    for rate in (1e-3, 1e-4):
+        with pytest.raises(KeyboardInterrupt):
+            api.fit_prior(run, "vae", name="halves", images=25_600, learning_rate=rate, progress=interrupt)
+    seen: list[int] = []
+
+    def look(message: str, done: int, total: int) -> None:
+        if message == "training vae":
+            seen.append(done)
+
+    api.fit_prior(run, "vae", name="halves", images=25_600, learning_rate=1e-3, progress=look)
+    assert min(seen) >= 12_800, "it went on"
+    assert not list((run / "priors").glob(".halves*")), "nothing is left of the other one"
+
+
 def test_priors_of_other_weights_are_left_out(run: Path, tmp_path: Path, tiny_options) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(run, copy)

@@ -1,6 +1,5 @@
 """The evaluation of a model: reconstructions of a split, samples of its priors, codes, layers, paths."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -24,7 +23,7 @@ from genae.metrics.metric import ENCODED, OTHERS, Batch, Metric, Need, batch_for
 from genae.metrics.reconstruction import reconstructions
 from genae.metrics.records import CODE, REAL
 from genae.priors.flow_matching import flows_of
-from genae.priors.sampling import sample_codes
+from genae.priors.sampling import expect_guidance, sample_codes
 from genae.progress import Progress, silent
 from genae.protocol import Autoencoder, ConditionalPrior, Given, PartCoder, Prior
 from genae.storage import weights_digest
@@ -179,8 +178,7 @@ class ModelEvaluation(Evaluation):
         """Refuse what cannot be measured. Raises `GenaeError`."""
         super().check()
         request = self.request
-        if not 0 < request.guidance < math.inf:
-            raise GenaeError(f"guidance is {request.guidance:g}; expected a number above 0")
+        expect_guidance(request.guidance)
         if request.guidance != 1 and not any(given.guidance != 1 for given in self._given.values()):
             raise GenaeError(
                 f"guidance is {request.guidance:g}, and no prior of {self.name} that is sampled has guidance; it is "

@@ -4,10 +4,13 @@ import torch
 from torch import Tensor
 
 from genae.data.sampler import mix_seed
+from genae.errors import GenaeError
 from genae.networks.arithmetic import exact_float32
 from genae.protocol import ConditionalPrior, Given, Prior
 
 PIECE = 256
+MOST_GUIDANCE = 100
+"""Beyond it, a flow leaves the codes."""
 
 
 @exact_float32()
@@ -25,3 +28,13 @@ def sample_codes(prior: Prior, count: int, seed: int, given: Given | None = None
         padded = torch.cat([given.labels, given.labels[-1:].expand(pieces * PIECE - count)])
         parts = [prior.sample(PIECE, generator, given._replace(labels=part)) for part in padded.split(PIECE)]
         return torch.cat(parts)[:count].cpu()
+
+
+def expect_guidance(guidance: float) -> None:
+    """Raise `GenaeError` for a guidance that no prior takes."""
+    if not isinstance(guidance, int | float):
+        raise GenaeError(f"guidance is {guidance!r}; expected a number such as 2")
+    if not 0 < guidance <= MOST_GUIDANCE:
+        raise GenaeError(
+            f"guidance is {guidance:g}; expected a number above 0, at most {MOST_GUIDANCE}: 1 is the class as it is"
+        )

@@ -78,7 +78,7 @@ class RunFolder:
         began = "checkpoints" in names and ({LOCK, OWNER} & names or names <= PREPARED)
         if names and not began:
             raise GenaeError(
-                f"{self.path} holds {min(names)!r} and is not a run of genae; choose a --run that is new or empty"
+                f"{self.path} holds {min(names)!r} and no training of genae; choose a --run that is new or empty"
             )
 
     def prepare(self, needed_bytes: int) -> None:
