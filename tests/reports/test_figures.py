@@ -35,3 +35,9 @@ def test_a_grid_of_many_classes_is_not_much_higher_than_wide() -> None:
     assert few.height == 26 + 13 * 66 + 2, "columns are equal"
     long = figures.class_grid(torch.zeros(2, 1, 1, 64, 64), ["a" * 1000, "b"], "Samples")
     assert long.width < 400
+
+
+def test_letters_beyond_ascii_are_drawn() -> None:
+    images = torch.zeros(1, 1, 1, 8, 8)
+    one, other = (figures.grid(images, rows=[f"K{letter}fer"], title=f"M{letter}we") for letter in "äö")
+    assert one.tobytes() != other.tobytes(), "a letter that a font lacks is an empty box, whichever it is"
