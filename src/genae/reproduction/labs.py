@@ -76,7 +76,7 @@ def _shaped(model: str, grid: int, channels: int, **options: float | bool) -> Ro
 
 _FLOW: Settings = {"kind": "flow", "images": 1_000_000}
 _FLOW_MATCHING: Settings = {"kind": "flow-matching", "width": 256, "batch_size": 256, "learning_rate": 2e-3,
-                            "images": 1_500_000, "precision": "auto"}  # fmt: skip
+                            "images": 1_500_000}  # fmt: skip
 _TRANSFORMER: Settings = {"kind": "flow-transformer", "images": 500_000}
 # SWAE's and AAAE's, with what lets them learn in minutes: docs/models/baselines.md.
 _WAE_GAN: Settings = {"kind": "wae-gan", "latent_dim": 8, "weight": 3.0, "initial": "kaiming", "images": 1_000_000,
