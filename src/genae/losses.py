@@ -178,6 +178,12 @@ def normal_log_density(z: Tensor, dimensions: int | Tensor) -> Tensor:
     return -(z.float().square().sum(1) + dimensions * math.log(2 * math.pi)) / 2
 
 
+def gaussian_log_density(z: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
+    """log N(z; mean, diag exp(log_variance)), in nats, over the last dimension: [..., D] -> [...]."""
+    z, m, v = z.float(), mean.float(), log_variance.float()
+    return -((z - m).square() * (-v).exp() + v + math.log(2 * math.pi)).sum(-1) / 2
+
+
 def bernoulli_kl(logits: Tensor, rate: float) -> Tensor:
     """Mean over rows of KL(Bernoulli(sigmoid(l)) || Bernoulli(rate)), in nats; logits [B, D].
 

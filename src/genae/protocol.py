@@ -47,6 +47,19 @@ class Stage(NamedTuple):
     """Adam's step size, the same for every network."""
 
 
+class Criteria(NamedTuple):
+    """What an autoencoder is trained by, in the words of ALAE, Table 1."""
+
+    data: str
+    """How real and synthetic data are matched: ``similarity`` or ``adversarial``."""
+    latent: str
+    """How the distribution of codes comes about: ``imposed`` or ``learned``, by a ``divergence`` or an ``adversarial``
+    game; ``free`` where no distribution is sampled."""
+    reciprocity: str
+    """Where codes and images are made to agree: in ``data`` space, in ``latent`` space, by an ``adversarial`` game of
+    both; ``none`` without an encoder."""
+
+
 class Autoencoder(nn.Module):
     """Images [B, C, H, W] in [-1, 1] <-> codes [B, D], which may be maps (`code_shape`).
 
@@ -63,6 +76,9 @@ class Autoencoder(nn.Module):
     earlier: ClassVar[Mapping[str, Any]] = {}
     """Options that the class did not always have, and how it was without them, where that is not their default: so a
     run is read that does not name them."""
+
+    criteria: ClassVar[Criteria]
+    """What it is trained by; `genae list --properties` shows it."""
 
     steady: ClassVar[bool] = True
     """Whether `step` computes the same after any number of images, so that an iteration can be captured and replayed.

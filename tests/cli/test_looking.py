@@ -18,6 +18,10 @@ def test_looking(run, folder_of_images, capsys, genae):
     assert "cat 12, dog 12" in shown
     assert genae("list") == 0
     assert "stacked-wae/mnist" in capsys.readouterr().out
+    assert genae("list", "--properties") == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["alae", "adversarial", "learned/divergence", "latent"] in rows
+    assert ["ae", "similarity", "free", "data"] in rows
     assert genae("train", "stacked-wae/mnist", "--run", "x", "--dry-run") == 0
     assert "learning-rate=0.0001" in capsys.readouterr().out
     assert not Path("x").exists()

@@ -23,6 +23,8 @@ DENSE = {"networks": "dense", "norm": "none"}
 MODELS = {
     "ae": DENSE,
     "vae": DENSE,
+    "vamp-vae": DENSE,
+    "veegan": DENSE,
     "bigan": DENSE,
     "latent-regressor": DENSE,
     "alae": {},

@@ -92,6 +92,16 @@ AUTOENCODERS: "Catalogue[Autoencoder]" = Catalogue({
         "A variational autoencoder that compares images in the features of a critic instead of pixels. Choose it "
         "for sharper pictures than a VAE's at the price of faithfulness.",
     ),
+    "vamp-vae": Entry(
+        "genae.autoencoders.vamp_vae:VampVae",
+        "A variational autoencoder whose prior is a mixture of the posteriors of images that it makes up "
+        "(VampPrior). Choose it over vae for samples that are nearer to the data.",
+    ),
+    "veegan": Entry(
+        "genae.autoencoders.veegan:Veegan",
+        "A GAN whose encoder recovers the noise, judged on pairs of image and code. Choose it as a baseline against "
+        "samples that leave out kinds of images; its reconstructions are loose.",
+    ),
     "wae-gan": Entry(
         "genae.autoencoders.wae:WaeGan",
         "A Wasserstein autoencoder whose codes a critic pushes towards a Gaussian. Choose it for one prior and low "

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from genae.autoencoders.adversarial import AdversarialAutoencoder
 from genae.priors.wgan_gp import WganGpPrior
-from genae.protocol import Prior, Update, at_least
+from genae.protocol import Criteria, Prior, Update, at_least
 
 
 class AdversariallyApproximatedAutoencoder(AdversarialAutoencoder):
@@ -21,6 +21,8 @@ class AdversariallyApproximatedAutoencoder(AdversarialAutoencoder):
     networks have ``prior_dim`` inputs, ``prior_width`` hidden units and ``prior_initial`` weights.
     ``stage_one`` are the options of `AdversarialAutoencoder`; its ``critic_weight`` is lambda_1 (Table II).
     """
+
+    criteria = Criteria("similarity", "learned/adversarial", "data")
 
     def __init__(
         self,

@@ -13,7 +13,7 @@ from genae.autoencoders.ae import EncoderDecoder
 from genae.losses import critic_loss, generator_loss, mse
 from genae.networks.dense import LEAK, Dense
 from genae.priors.gaussian import GaussianPrior
-from genae.protocol import Prior, Update, frozen, normal
+from genae.protocol import Criteria, Prior, Update, frozen, normal
 
 
 class CodeAdversarialAutoencoder(EncoderDecoder):
@@ -21,6 +21,8 @@ class CodeAdversarialAutoencoder(EncoderDecoder):
 
     ``critic_width`` is that of its three hidden layers. ``plain`` are the options of `EncoderDecoder`.
     """
+
+    criteria = Criteria("similarity", "imposed/adversarial", "data")
 
     def __init__(self, image_shape: tuple[int, int, int], *, critic_width: int = 512, **plain: Any) -> None:
         super().__init__(image_shape, **plain)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from genae.autoencoders.ae import EncoderDecoder
 from genae.losses import ADVERSARIAL, balanced, critic_loss, generator_loss, mse, perceptual_term, with_gradient
-from genae.protocol import Update, at_least, frozen, normal
+from genae.protocol import Criteria, Update, at_least, frozen, normal
 
 
 class AdversarialAutoencoder(EncoderDecoder):
@@ -24,6 +24,8 @@ class AdversarialAutoencoder(EncoderDecoder):
     one of gradients (`losses.balanced`); ``perceptual`` adds the distance in the features of a frozen network
     (`PerceptualTerm`), with ``perceptual_weight``. ``plain`` are the options of `EncoderDecoder`.
     """
+
+    criteria = Criteria("similarity", "free", "data")
 
     def __init__(
         self,

@@ -13,7 +13,7 @@ from torch import Tensor
 from genae.losses import mean_absolute_error, mse, perceptual_term
 from genae.networks.families import family
 from genae.networks.gridded import grid_of
-from genae.protocol import Autoencoder, Update, at_least
+from genae.protocol import Autoencoder, Criteria, Update, at_least
 
 ERRORS = {"l1": mean_absolute_error, "l2": mse}
 
@@ -91,6 +91,8 @@ class PlainAutoencoder(EncoderDecoder):
     ``perceptual`` adds the distance in the features of a frozen network (`PerceptualTerm`), with ``perceptual_weight``.
     ``plain`` are the options of `EncoderDecoder`.
     """
+
+    criteria = Criteria("similarity", "free", "data")
 
     def __init__(
         self,

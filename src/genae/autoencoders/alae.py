@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from genae.losses import critic_loss, generator_loss, in_float32, mse, squared_slope
 from genae.networks.equalised import LEAK, DenseDecoder, DenseEncoder, EqualisedDense
 from genae.priors.mapping import MappingPrior
-from genae.protocol import Autoencoder, Prior, Update, at_least, frozen
+from genae.protocol import Autoencoder, Criteria, Prior, Update, at_least, frozen
 
 RECIPROCITY = ("encoder,decoder", "encoder,decoder,mapping")
 
@@ -43,6 +43,7 @@ class LatentAdversary(Autoencoder):
     G, the authors' code also moves F.
     """
 
+    criteria = Criteria("adversarial", "learned/divergence", "latent")
     betas: ClassVar[tuple[float, float]] = (0.0, 0.99)
     minimises_error: ClassVar[bool] = False
     encoder: Any

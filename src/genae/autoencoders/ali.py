@@ -13,7 +13,7 @@ from genae.autoencoders.ae import EncoderDecoder
 from genae.losses import critic_loss, generator_loss, mse
 from genae.networks.variational import posterior, reparameterise
 from genae.priors.gaussian import GaussianPrior
-from genae.protocol import Prior, Update, at_least, frozen, normal
+from genae.protocol import Criteria, Prior, Update, at_least, frozen, normal
 
 
 class BiGan(EncoderDecoder):
@@ -22,6 +22,7 @@ class BiGan(EncoderDecoder):
     ``plain`` are the options of `EncoderDecoder`.
     """
 
+    criteria = Criteria("adversarial", "imposed/adversarial", "adversarial")
     minimises_error: ClassVar[bool] = False
 
     def __init__(self, image_shape: tuple[int, int, int], **plain: Any) -> None:
@@ -75,6 +76,7 @@ class Alice(Ali):
     ``cycle_weight`` weights it beside ALI's loss. ``plain`` are the options of `EncoderDecoder`.
     """
 
+    criteria = Criteria("adversarial", "imposed/adversarial", "data")
     minimises_error: ClassVar[bool] = True
 
     def __init__(

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from genae.autoencoders.ae import EncoderDecoder
 from genae.losses import critic_loss, generator_loss, mse
 from genae.priors.gaussian import GaussianPrior
-from genae.protocol import Prior, Update, frozen, normal
+from genae.protocol import Criteria, Prior, Update, frozen, normal
 
 
 class LatentRegressor(EncoderDecoder):
@@ -21,6 +21,7 @@ class LatentRegressor(EncoderDecoder):
     ``plain`` are the options of `EncoderDecoder`.
     """
 
+    criteria = Criteria("adversarial", "imposed/divergence", "latent")
     minimises_error: ClassVar[bool] = False
 
     def __init__(self, image_shape: tuple[int, int, int], *, joint: bool = False, **plain: Any) -> None:

@@ -17,7 +17,7 @@ from genae.networks.residual import GridCritic, Pyramid, ResidualDecoder, Residu
 from genae.networks.variational import posterior, reparameterise
 from genae.priors.gaussian import GaussianPrior
 from genae.priors.parts import PartsPrior
-from genae.protocol import Autoencoder, PartCoder, Prior, Update, at_least, draw, frozen
+from genae.protocol import Autoencoder, Criteria, PartCoder, Prior, Update, at_least, draw, frozen
 
 ANNEALING = ("plain", "reference")
 FURTHEST = math.log(1e7)  # of the logarithm of a variance from 0
@@ -44,6 +44,7 @@ class TrunkAutoencoder(Autoencoder):
     ``none``.
     """
 
+    criteria = Criteria("similarity", "imposed/divergence", "data")
     betas = (0.5, 0.999)
 
     def __init__(

@@ -19,7 +19,7 @@ from genae.networks.equalised import EqualisedDense
 from genae.networks.style import Blend, StyleCritic, StyleDecoder, StyleEncoder
 from genae.networks.style_layers import channels_of, doubled, halved, levels_of
 from genae.priors.mapping import MappingPrior
-from genae.protocol import Autoencoder, Prior, Stage, Update, at_least, draw, frozen
+from genae.protocol import Autoencoder, Criteria, Prior, Stage, Update, at_least, draw, frozen
 
 
 class Growing(Autoencoder):
@@ -206,6 +206,8 @@ class StyleAdversarialLatentAutoencoder(Growing, LatentAdversary):
 
 class StyleGan(Growing):
     """StyleGAN: the same F and G against a critic of images; it has no encoder. Options as in `Growing`."""
+
+    criteria = Criteria("adversarial", "learned/adversarial", "none")
 
     def __init__(
         self, image_shape: tuple[int, int, int], *, slope_weight: float = 10.0, slope_every: int = 1, **growing: Any

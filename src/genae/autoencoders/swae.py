@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from genae.autoencoders.adversarial import AdversarialAutoencoder
 from genae.priors.stack import StackedPrior
 from genae.priors.wae_gan import WaeGanPrior
-from genae.protocol import Prior, Update, at_least
+from genae.protocol import Criteria, Prior, Update, at_least
 
 
 class StackedWassersteinAutoencoder(AdversarialAutoencoder):
@@ -25,6 +25,8 @@ class StackedWassersteinAutoencoder(AdversarialAutoencoder):
     ``prior_initial`` the initial weights of its networks (`networks.dense.Dense`).
     ``stage_one`` are the options of `AdversarialAutoencoder`.
     """
+
+    criteria = Criteria("similarity", "learned/adversarial", "data")
 
     def __init__(
         self,

@@ -13,7 +13,7 @@ from genae.autoencoders.ae import EncoderDecoder
 from genae.losses import gaussian_kl, mse, perceptual_term
 from genae.networks.variational import GaussianLikelihood, posterior, reparameterise
 from genae.priors.gaussian import GaussianPrior
-from genae.protocol import Prior, Update, at_least
+from genae.protocol import Criteria, Prior, Update, at_least
 
 
 class GaussianEncoding(EncoderDecoder):
@@ -22,6 +22,7 @@ class GaussianEncoding(EncoderDecoder):
     ``beta`` weights the divergence (1 is the VAE). ``plain`` are the options of `EncoderDecoder`.
     """
 
+    criteria = Criteria("similarity", "imposed/divergence", "data")
     code_outputs = 2
 
     def __init__(self, image_shape: tuple[int, int, int], *, beta: float = 1.0, **plain: Any) -> None:
@@ -61,10 +62,19 @@ class VariationalAutoencoder(GaussianEncoding):
         """E, G: -log p(x|z) + beta KL(q(z|x) || N(0, I)), in nats per value of the image."""
         x = next(batches)
         mean, log_variance = posterior(self.encoder(x))
-        x_hat = self.decoder(reparameterise(mean, log_variance))
+        z = reparameterise(mean, log_variance)
+        x_hat = self.decoder(z)
         reconstruction = mse(x_hat, x)
         error, terms = self.with_perceptual(reconstruction, x_hat, x)
-        divergence = gaussian_kl(mean, log_variance)
+        divergence = self.divergence(z, mean, log_variance)
         loss = self.likelihood(error) + self.divergence_weight * divergence
-        trains = [self.encoder, self.decoder, *([self.likelihood] if self.likelihood.learned else [])]
-        yield Update(loss, trains, {"mse": reconstruction, "kl": divergence, **terms})
+        yield Update(loss, self.trained, {"mse": reconstruction, "kl": divergence, **terms})
+
+    @property
+    def trained(self) -> list[nn.Module]:
+        """The networks that the objective trains."""
+        return [self.encoder, self.decoder, *([self.likelihood] if self.likelihood.learned else [])]
+
+    def divergence(self, z: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
+        """KL(q(z|x) || p(z)) in nats, of which z is a draw: the mean over the batch."""
+        return gaussian_kl(mean, log_variance)

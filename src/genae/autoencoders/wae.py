@@ -12,7 +12,7 @@ from genae.autoencoders.ae import EncoderDecoder
 from genae.losses import critic_loss, generator_loss, mse, multiscale_mmd
 from genae.networks.dense import LEAK, Dense
 from genae.priors.gaussian import GaussianPrior
-from genae.protocol import Prior, Update, at_least, frozen, normal
+from genae.protocol import Criteria, Prior, Update, at_least, frozen, normal
 
 
 class WaeMmd(EncoderDecoder):
@@ -21,6 +21,8 @@ class WaeMmd(EncoderDecoder):
     ``divergence_weight`` is lambda, relative to the mean squared error per value (the paper's is relative to the sum
     over an image). ``plain`` are the options of `EncoderDecoder`.
     """
+
+    criteria = Criteria("similarity", "imposed/divergence", "data")
 
     def __init__(self, image_shape: tuple[int, int, int], *, divergence_weight: float = 0.01, **plain: Any) -> None:
         super().__init__(image_shape, **plain)
@@ -44,6 +46,8 @@ class WaeGan(EncoderDecoder):
     ``divergence_weight`` is lambda, relative to the mean squared error per value; ``critic_width`` that of the critic's
     three hidden layers. ``plain`` are the options of `EncoderDecoder`.
     """
+
+    criteria = Criteria("similarity", "imposed/adversarial", "data")
 
     def __init__(
         self,

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from genae.losses import gradient_penalty, mean
 from genae.networks.dcgan import ConvDecoder, PatchCritic
 from genae.priors.gaussian import GaussianPrior
-from genae.protocol import Autoencoder, Prior, Update, at_least, draw, frozen, normal
+from genae.protocol import Autoencoder, Criteria, Prior, Update, at_least, draw, frozen, normal
 
 
 class WganGp(Autoencoder):
@@ -21,6 +21,8 @@ class WganGp(Autoencoder):
     ``penalty`` is lambda, ``critic_steps`` the paper's n_critic; each takes a fresh batch of images. ``width`` and
     ``norm`` are those of `EncoderDecoder` with dcgan networks.
     """
+
+    criteria = Criteria("adversarial", "imposed/adversarial", "none")
 
     def __init__(
         self,

@@ -9,7 +9,7 @@ from rich.markup import escape
 
 from genae.cli.app import app
 from genae.cli.inputs import open_source, source_options
-from genae.cli.screen import Work, console, duration, note
+from genae.cli.screen import Work, console, duration, note, print_table
 
 if TYPE_CHECKING:
     from genae.settings.presets import Preset
@@ -83,7 +83,11 @@ def pack_source(
 
 
 @app.command("list")
-def list_all() -> None:
+def list_all(
+    properties: Annotated[
+        bool, typer.Option("--properties", help="Only the table of what trains each autoencoder (ALAE, Table 1).")
+    ] = False,
+) -> None:
     """Autoencoders, priors, presets, tables, labs, metrics and built-in data sets, each with what it is for."""
     from genae.autoencoders import AUTOENCODERS, IMPORTED
     from genae.data.names import DOWNLOADED, OFFLINE
@@ -92,6 +96,10 @@ def list_all() -> None:
     from genae.reproduction.published import TABLES
     from genae.settings.presets import PRESETS
 
+    if properties:
+        rows = [[name, *model.criteria] for name, model in AUTOENCODERS.items()]
+        print_table(["autoencoder", "data are matched by", "distribution of codes", "reciprocity in"], rows)
+        return
     _section("autoencoders", "genae train NAME", AUTOENCODERS.summaries())
     _section("autoencoders of others", "genae import-autoencoder NAME:SOURCE", IMPORTED.summaries())
     _section("priors", "genae prior RUN NAME", PRIORS.summaries())
