@@ -362,7 +362,7 @@ def fit_prior(
         held_out = data.split("validation")[:HELD_OUT]
         if fitted.has_encoder and len(held_out) > 1:  # one code has no deviation
             held_out = model.encode_data(data, held_out)
-            numbers |= {"lost": repr(round_trip_error(fitted, held_out)), "held_out": str(len(held_out))}
+            numbers |= {"lost": repr(round_trip_error(fitted, held_out, progress)), "held_out": str(len(held_out))}
         save_tensors(path, fitted.state_dict(), origin | numbers)
         for left in path.parent.glob(f".{name}-????????.partial"):  # interrupted with other settings, too
             left.unlink()

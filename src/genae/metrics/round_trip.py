@@ -10,6 +10,7 @@ from genae.losses import in_float64
 from genae.metrics.metric import Batch, Measured, ModelMetric
 from genae.metrics.records import CODE
 from genae.networks.arithmetic import exact_float32
+from genae.progress import Progress, silent
 from genae.protocol import Prior
 from genae.rows import Collected
 
@@ -52,9 +53,12 @@ class RoundTrip(ModelMetric):
 
 @torch.no_grad()
 @exact_float32()
-def round_trip_error(prior: Prior, codes: Tensor) -> float:
+def round_trip_error(prior: Prior, codes: Tensor, progress: Progress = silent) -> float:
     """How far codes [N, D] are from themselves after `encode` and `decode`: the root mean square over all numbers, in
     units of the codes' own deviation (the root mean square distance of a number from its mean)."""
-    back = torch.cat([prior.decode(prior.encode(part)) for part in codes.split(256)])
-    away, spread = in_float64(back - codes), in_float64(codes - codes.mean(0))
+    back: list[Tensor] = []
+    for part in codes.split(64):
+        progress("held-out codes through the prior and back", sum(map(len, back)), len(codes))
+        back.append(prior.decode(prior.encode(part)))
+    away, spread = in_float64(torch.cat(back) - codes), in_float64(codes - codes.mean(0))
     return float((away.square().mean() / spread.square().mean()).sqrt())
