@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from genae.losses import (
     MMD_SCALES,
+    batch_divergence,
     critic_loss,
     gaussian_kl,
     generator_loss,
@@ -89,6 +90,25 @@ def test_gaussian_kl_vector() -> None:
     normal = torch.distributions.Normal(mean, (log_variance / 2).exp())
     expected = torch.distributions.kl_divergence(normal, torch.distributions.Normal(0, 1)).sum()
     assert float(gaussian_kl(mean, log_variance)) == pytest.approx(float(expected), rel=1e-6)
+
+
+def test_batch_divergence_is_that_of_the_batchs_gaussian() -> None:
+    codes = torch.randn(7, 5, generator=torch.Generator().manual_seed(0)) * 3 + 1
+    normal = torch.distributions.Normal(codes.mean(0), codes.std(0, correction=0))
+    expected = torch.distributions.kl_divergence(normal, torch.distributions.Normal(0, 1)).mean()
+    assert float(batch_divergence(codes)) == pytest.approx(float(expected), rel=1e-6)
+    maps = codes[:, :4].unflatten(1, (1, 2, 2))
+    assert torch.equal(batch_divergence(maps), batch_divergence(maps.flatten(1)))
+
+
+def test_batch_divergence_gradient_is_that_of_the_closed_form() -> None:
+    # By c_ij: (c_ij - m_j + m_j - (c_ij - m_j) / s_j^2) / (B D).
+    codes = torch.randn(6, 3, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    batch_divergence(codes).backward()
+    c = codes.detach().double()
+    away = c - c.mean(0)
+    expected = (c - away / away.square().mean(0)) / c.numel()
+    assert torch.allclose(codes.grad.double(), expected, atol=1e-6)
 
 
 MMD_X = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 2.0], [-1.0, -1.0]])

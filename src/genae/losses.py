@@ -170,6 +170,30 @@ def gaussian_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
     return ((v.exp() + m.square() - 1 - v) / 2).flatten(1).sum(1).mean()
 
 
+def batch_divergence(codes: Tensor) -> Tensor:
+    """KL(N(m, diag s^2) || N(0, I)) in nats, its mean over dimensions; m and s are mean and deviation of each dimension
+    over the batch of codes [B, D] or [B, c, h, w].
+
+    (s^2 + m^2 - 1) / 2 - log s. Ulyanov, Vedaldi, Lempitsky 2018 (AGE), Eq. 9, which is the sum. The batch is that of
+    all processes.
+    """
+    rows = codes.float().flatten(1)
+    m = _mean_over_processes(rows)
+    variance = _mean_over_processes((rows - m.detach()).square())  # whose derivative by m is 0
+    return ((variance + m.square() - 1 - variance.clamp_min(1e-12).log()) / 2).mean()
+
+
+def _mean_over_processes(rows: Tensor) -> Tensor:
+    """The mean [D] of the rows [B, D] of all processes. Its gradient is that of the mean of one's own: the loop averages
+    gradients over processes, by the number of rows of each."""
+    own = rows.mean(0)
+    if not distributed.active():
+        return own
+    with torch.no_grad():
+        total, count = distributed.summed(torch.stack([rows.sum(0), torch.full_like(own, len(rows))]))
+    return own + (total / count - own).detach()
+
+
 def normal_log_density(z: Tensor, dimensions: int | Tensor) -> Tensor:
     """log N(z; 0, I) of each row, [B], in nats: -(||z||^2 + D log 2 pi) / 2; z [B, D].
 
