@@ -57,10 +57,16 @@ PAIRWISE = {"wae-mmd"}
 GROUPED = {"stylegan"}
 
 
+# So is the divergence of a batch of codes, which processes join and parts do not.
+JOINED = {"age"}
+
+
 TWICE = {"vae-gan"}  # differentiate a forward pass twice
 
 
-additive = pytest.mark.parametrize("name", [n for n in (*AUTOENCODERS, *LEARNED) if n not in PAIRWISE | GROUPED])
+additive = pytest.mark.parametrize(
+    "name", [n for n in (*AUTOENCODERS, *LEARNED) if n not in PAIRWISE | GROUPED | JOINED]
+)
 
 
 with_encoder = pytest.mark.parametrize(
@@ -178,7 +184,7 @@ def test_processes_equal_one_with_the_whole_batch(
 ) -> None:
     names = [name for name in (*AUTOENCODERS, *LEARNED) if name not in PAIRWISE]
     if processes == 3:  # which do not divide a batch of 8
-        names = ["stacked-wae", "style-alae", "vae-gan"]
+        names = ["stacked-wae", "style-alae", "vae-gan", "age"]
     meet, out = str(tmp_path / "meet"), str(tmp_path / "out.pt")
     mp.spawn(_worker, (processes, tiny_model, lively, random_batches, meet, names, out), nprocs=processes)
     results = torch.load(out)

@@ -162,12 +162,22 @@ def squared_slope(values: Tensor, x: Tensor) -> Tensor:
 
 
 def gaussian_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """Mean over rows of KL(N(mean, diag exp(log_variance)) || N(0, I)), in nats; both [B, D] or [B, c, h, w].
+    """The mean over rows of `gaussian_kls`."""
+    return gaussian_kls(mean, log_variance).mean()
+
+
+def gaussian_kls(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """KL(N(mean, diag exp(log_variance)) || N(0, I)) of each row, [B], in nats; both [B, D] or [B, c, h, w].
 
     (exp(v) + m^2 - 1 - v) / 2, summed over dimensions. Kingma and Welling 2014, appendix B.
     """
     m, v = mean.float(), log_variance.float()
-    return ((v.exp() + m.square() - 1 - v) / 2).flatten(1).sum(1).mean()
+    return ((v.exp() + m.square() - 1 - v) / 2).flatten(1).sum(1)
+
+
+def cosine_distance(codes: Tensor, target: Tensor) -> Tensor:
+    """1 - the cosine of the angle between the rows of both, [B, D] or [B, c, h, w]; its mean over the batch."""
+    return 1 - mean(F.cosine_similarity(codes.float().flatten(1), target.float().flatten(1)))
 
 
 def batch_divergence(codes: Tensor) -> Tensor:
@@ -184,8 +194,11 @@ def batch_divergence(codes: Tensor) -> Tensor:
 
 
 def _mean_over_processes(rows: Tensor) -> Tensor:
-    """The mean [D] of the rows [B, D] of all processes. Its gradient is that of the mean of one's own: the loop averages
-    gradients over processes, by the number of rows of each."""
+    """The mean [D] of the rows [B, D] of all processes.
+
+    Its gradient is that of the mean of one's own, because the loop averages gradients over processes, each weighted by
+    its number of rows.
+    """
     own = rows.mean(0)
     if not distributed.active():
         return own

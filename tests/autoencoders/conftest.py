@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from genae.protocol import Autoencoder, Part, Update
 
@@ -24,3 +24,16 @@ def updates(tiny_model, random_batches) -> Callable[..., tuple[Autoencoder, Tens
         return model, x, list(model.step(random_batches(0, Part()), 0))
 
     return run
+
+
+@pytest.fixture
+def assert_same() -> Callable[[Tensor, Tensor, nn.Module], None]:
+    """``assert_same(loss, expected, network)``: in value, and in the gradient by every parameter of the network."""
+
+    def check(loss: Tensor, expected: Tensor, network: nn.Module) -> None:
+        torch.testing.assert_close(loss, expected, rtol=1e-5, atol=1e-6)
+        parameters = list(network.parameters())
+        for ours, theirs in zip(*(torch.autograd.grad(v, parameters) for v in (loss, expected)), strict=True):
+            assert (ours - theirs).norm() <= 1e-3 * theirs.norm() + 1e-9
+
+    return check

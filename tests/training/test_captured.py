@@ -35,6 +35,9 @@ MODELS = {
     "wae-gan": DENSE,
     "alice": DENSE,
     "wgan-gp": {},
+    "age": DENSE,
+    "intro-vae": DENSE,
+    "soft-intro-vae": DENSE,
 }
 
 

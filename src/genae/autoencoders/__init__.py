@@ -32,6 +32,11 @@ AUTOENCODERS: "Catalogue[Autoencoder]" = Catalogue({
         "A plain autoencoder that only lowers the reconstruction error. Choose it for compression, or as the "
         "baseline to beat; fit a prior to sample from it.",
     ),
+    "age": Entry(
+        "genae.autoencoders.age:AdversarialGeneratorEncoder",
+        "The adversarial generator-encoder: encoder and decoder play against each other, without a critic, and codes "
+        "lie on a sphere. Choose it as the smallest adversarial model that reconstructs and samples.",
+    ),
     "alae": Entry(
         "genae.autoencoders.alae:AdversarialLatentAutoencoder",
         "A GAN whose encoder is trained on codes and never compares pixels; dense networks for small pictures. "
@@ -52,6 +57,11 @@ AUTOENCODERS: "Catalogue[Autoencoder]" = Catalogue({
         "A bidirectional GAN: generator and encoder against one critic of pairs of image and code. Choose it as a "
         "baseline for features learned without labels.",
     ),
+    "intro-vae": Entry(
+        "genae.autoencoders.intro_vae:IntroVae",
+        "A variational autoencoder whose encoder is also the critic: it keeps apart images and what the decoder makes. "
+        "Choose soft-intro-vae first, which is easier to train; this one to compare with.",
+    ),
     "latent-regressor": Entry(
         "genae.autoencoders.latent_regressor:LatentRegressor",
         "A GAN, and an encoder that learns to recover the codes of generated images. Choose it as the simplest way "
@@ -61,6 +71,11 @@ AUTOENCODERS: "Catalogue[Autoencoder]" = Catalogue({
         "genae.autoencoders.patch_vae:PatchVae",
         "A variational autoencoder whose code says which parts occur where in the image and how each part looks. "
         "Choose it to look for parts, or as pretraining for recognition.",
+    ),
+    "soft-intro-vae": Entry(
+        "genae.autoencoders.soft_intro_vae:SoftIntroVae",
+        "IntroVAE with a smooth rejection in place of its margin. Choose it over vae when samples matter, at two to "
+        "three times its cost.",
     ),
     "stacked-wae": Entry(
         "genae.autoencoders.swae:StackedWassersteinAutoencoder",

@@ -107,6 +107,8 @@ class BatchNorm(nn.BatchNorm2d):
         if not (self.training and distributed.active()):
             return super().forward(x)
         y, mean, variance, count = _NormalisedOverProcesses.apply(x.float(), self.weight, self.bias, self.eps)  # type: ignore[no-untyped-call]
+        if not self.track_running_stats:
+            return y.to(x.dtype)
         with torch.no_grad():
             assert self.running_mean is not None
             assert self.running_var is not None
@@ -116,6 +118,22 @@ class BatchNorm(nn.BatchNorm2d):
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(variance * (count / (count - 1)), self.momentum)
         return y.to(x.dtype)
+
+
+@contextmanager
+def unrecorded(network: nn.Module) -> Iterator[None]:
+    """Inside, batch normalisation in training takes the batch's statistics, and leaves the stored ones as they are.
+
+    For an encoder that also judges generated images: a trained one is given images of the data.
+    """
+    layers = [module for module in network.modules() if isinstance(module, BatchNorm)]
+    for layer in layers:
+        layer.track_running_stats = False
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.track_running_stats = True
 
 
 class GroupNorm(nn.GroupNorm):
