@@ -15,7 +15,7 @@ def on_sphere(rows: Tensor) -> Tensor:
     return torch.stack([row / row.square().sum().sqrt() for row in rows])
 
 
-def test_the_encoder_tells_images_from_what_the_generator_makes(updates, assert_same) -> None:
+def test_the_encoder_tells_images_from_what_the_generator_makes(assert_same, updates) -> None:
     model, x, (first, *_) = updates("age", image_weight=3.0)
     torch.manual_seed(1)
     z = on_sphere(torch.randn(8, 6))
@@ -25,7 +25,7 @@ def test_the_encoder_tells_images_from_what_the_generator_makes(updates, assert_
     assert_same(first.loss, divergence(c) - divergence(c_new) + 3 * error, model.encoder)
 
 
-def test_the_generator_lowers_its_own_divergence_and_gives_codes_back(updates, assert_same) -> None:
+def test_the_generator_lowers_its_own_divergence_and_gives_codes_back(assert_same, updates) -> None:
     model, _, found = updates("age", code_weight=7.0, generator_steps=3)
     assert [update.trains for update in found] == [[model.encoder], *[[model.decoder]] * 3]
     torch.manual_seed(1)

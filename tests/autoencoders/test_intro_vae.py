@@ -20,7 +20,7 @@ def drawn(outputs: Tensor, noise: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("margin", [0.2, 0.5])
-def test_intro_vae(margin: float, updates, assert_same) -> None:
+def test_intro_vae(margin: float, assert_same, updates) -> None:
     beta, alpha = 3.0, 0.4
     model, x, (first, second) = updates("intro-vae", beta=beta, adversarial_weight=alpha, margin=margin)
     torch.manual_seed(1)
@@ -46,7 +46,7 @@ def test_an_image_beyond_the_margin_is_left_alone(updates) -> None:
     assert float(first.terms["rejection"].detach()) == pytest.approx(2 * 0.25 * 1e6 / VALUES, rel=1e-3)
 
 
-def test_soft_intro_vae(updates, assert_same) -> None:
+def test_soft_intro_vae(assert_same, updates) -> None:
     beta, beta_rec, beta_neg = 0.7, 2.0, 5.0
     model, x, (first, second) = updates("soft-intro-vae", beta=beta, beta_rec=beta_rec, beta_neg=beta_neg)
     torch.manual_seed(1)
