@@ -50,8 +50,9 @@ def test_grids_that_do_not_fit_are_refused() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["ae", "vae", "adversarial", "aaae", "stacked-wae", "wae-mmd", "wae-gan", "aae", "latent-regressor", "vae-gan"],
-)
+    ["ae", "vae", "adversarial", "aaae", "stacked-wae", "wae-mmd", "wae-gan", "aae", "latent-regressor", "vae-gan",
+     "age", "intro-vae", "soft-intro-vae"],
+)  # fmt: skip
 def test_objectives_train_shaped_codes(name: str, tiny_model, random_batches) -> None:
     model = tiny_model(name, **SHAPED)
     records = Loop(model, random_batches).iteration(0, 1e-3)  # which sees to it that every network is reached

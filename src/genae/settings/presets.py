@@ -183,8 +183,34 @@ _DIGITS: Preset = {
     "checkpoint_every": 20_000,
 }
 
+# AGE Section 4 and the authors' commands, on genae's scales (docs/models/baselines.md): mu = 10, lambda = 1000.
+_AGE: Preset = {"batch_size": 64, "learning_rate": 2e-4, "image_weight": 5.0, "patience": 0}
+# IntroVAE Section 5.1, and the authors' settings for 256 pixels: m = 120, alpha = 0.25, 0.05 of the squared error.
+_INTRO256: Preset = {
+    "size": "256", "flip": True, "images": 500 * 29_000, "batch_size": 16, "learning_rate": 2e-4, "code_dim": 512,
+    "width": 32, "beta": 80.0, "margin": 120.0, "adversarial_weight": 0.25, "patience": 0,
+}  # fmt: skip
+# Soft-IntroVAE Section 5, and the authors' recommended settings.
+_SOFT: Preset = {"learning_rate": 2e-4, "beta": 1.0, "beta_rec": 1.0, "beta_neg": 256.0, "patience": 0}
+# Not in the papers: those whose encoder judges, in about a minute.
+_JUDGED_DIGITS: Preset = {
+    "data": "digits", "width": 16, "code_dim": 16, "learning_rate": 1e-3, "patience": 0, "validate_every": 5_000,
+    "checkpoint_every": 5_000,
+}  # fmt: skip
 
 PRESETS: dict[str, Preset] = {
+    "age/digits": _JUDGED_DIGITS
+    | {"images": 60_000, "anneal": 60_000, "image_weight": 2.0, "code_weight": 1.0, "generator_steps": 4},
+    "age/cifar10": _AGE | {"data": "cifar10", "images": 150 * 50_000, "code_dim": 128, "code_weight": 3.9},
+    # Give the folder of aligned pictures with --data.
+    "age/celeba64": _AGE
+    | {"size": "64", "fit": "crop", "images": 5 * 162_770, "code_dim": 64, "code_weight": 7.8, "generator_steps": 3},
+    "intro-vae/digits": _JUDGED_DIGITS | {"images": 80_000, "anneal": 80_000, "beta": 0.3, "margin": 25.0},
+    # Give the folder of CelebA-HQ with --data.
+    "intro-vae/celeba-hq256": _INTRO256,
+    "soft-intro-vae/digits": _JUDGED_DIGITS | {"images": 60_000, "anneal": 60_000, "beta": 0.075, "beta_neg": 5.0},
+    "soft-intro-vae/mnist": _SOFT | {"data": "mnist", "images": 200 * 60_000, "batch_size": 128, "code_dim": 32},
+    "soft-intro-vae/cifar10": _SOFT | {"data": "cifar10", "images": 250 * 50_000, "batch_size": 32, "code_dim": 128},
     # Not in the paper: a laptop's first run, in about a minute.
     "stacked-wae/digits": _SWAE
     | _SMALL
