@@ -12,7 +12,7 @@ from genae.autoencoders.ae import EncoderDecoder
 from genae.losses import batch_divergence, cosine_distance, mean_absolute_error
 from genae.networks.layers import unrecorded
 from genae.priors.sphere import SpherePrior, on_sphere
-from genae.protocol import Prior, Update, at_least, frozen
+from genae.protocol import Criteria, Prior, Update, at_least, frozen
 
 
 class AdversarialGeneratorEncoder(EncoderDecoder):
@@ -24,6 +24,7 @@ class AdversarialGeneratorEncoder(EncoderDecoder):
     have other scales: docs/models/baselines.md. ``plain`` are the options of `EncoderDecoder`.
     """
 
+    criteria = Criteria("adversarial", "imposed/adversarial", "latent")
     betas: ClassVar[tuple[float, float]] = (0.5, 0.999)
 
     def __init__(

@@ -13,7 +13,7 @@ from genae.autoencoders.vae import GaussianEncoding
 from genae.losses import gaussian_kl, gaussian_kls, mse
 from genae.networks.layers import unrecorded
 from genae.networks.variational import posterior, reparameterise
-from genae.protocol import Update, at_least, frozen, normal
+from genae.protocol import Criteria, Update, at_least, frozen, normal
 
 
 class Introspective(GaussianEncoding):
@@ -23,6 +23,7 @@ class Introspective(GaussianEncoding):
     (`rejection`), G lowers that of what it makes. ``encoding`` are the options of `GaussianEncoding`.
     """
 
+    criteria = Criteria("adversarial", "imposed/adversarial", "data")
     betas: ClassVar[tuple[float, float]] = (0.9, 0.999)
     error_weight = 1.0
     """Of the mean squared error in the losses of both."""
