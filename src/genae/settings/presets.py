@@ -200,15 +200,15 @@ _JUDGED_DIGITS: Preset = {
 
 PRESETS: dict[str, Preset] = {
     "age/digits": _JUDGED_DIGITS
-    | {"images": 60_000, "anneal": 60_000, "image_weight": 2.0, "code_weight": 1.0, "generator_steps": 4},
+    | {"images": 40_000, "anneal": 40_000, "image_weight": 2.0, "code_weight": 1.0, "generator_steps": 4},
     "age/cifar10": _AGE | {"data": "cifar10", "images": 150 * 50_000, "code_dim": 128, "code_weight": 3.9},
     # Give the folder of aligned pictures with --data.
     "age/celeba64": _AGE
     | {"size": "64", "fit": "crop", "images": 5 * 162_770, "code_dim": 64, "code_weight": 7.8, "generator_steps": 3},
-    "intro-vae/digits": _JUDGED_DIGITS | {"images": 80_000, "anneal": 80_000, "beta": 0.3, "margin": 25.0},
+    "intro-vae/digits": _JUDGED_DIGITS | {"images": 60_000, "anneal": 60_000, "beta": 0.3, "margin": 25.0},
     # Give the folder of CelebA-HQ with --data.
     "intro-vae/celeba-hq256": _INTRO256,
-    "soft-intro-vae/digits": _JUDGED_DIGITS | {"images": 60_000, "anneal": 60_000, "beta": 0.075, "beta_neg": 5.0},
+    "soft-intro-vae/digits": _JUDGED_DIGITS | {"images": 40_000, "anneal": 40_000, "beta": 0.03, "beta_neg": 16.0},
     "soft-intro-vae/mnist": _SOFT | {"data": "mnist", "images": 200 * 60_000, "batch_size": 128, "code_dim": 32},
     "soft-intro-vae/cifar10": _SOFT | {"data": "cifar10", "images": 250 * 50_000, "batch_size": 32, "code_dim": 128},
     # Not in the paper: a laptop's first run, in about a minute.
