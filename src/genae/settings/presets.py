@@ -200,7 +200,7 @@ _JUDGED_DIGITS: Preset = {
 
 PRESETS: dict[str, Preset] = {
     "age/digits": _JUDGED_DIGITS
-    | {"images": 40_000, "anneal": 40_000, "image_weight": 2.0, "code_weight": 1.0, "generator_steps": 4},
+    | {"images": 20_000, "anneal": 20_000, "image_weight": 2.0, "code_weight": 1.0, "generator_steps": 4},
     "age/cifar10": _AGE | {"data": "cifar10", "images": 150 * 50_000, "code_dim": 128, "code_weight": 3.9},
     # Give the folder of aligned pictures with --data.
     "age/celeba64": _AGE
