@@ -53,3 +53,16 @@ def test_dark_pixels_are_zero_inside_the_networks() -> None:
     assert encoder(dark).abs().max() == 0, "biases start at 0"
     assert torch.equal(decoder(torch.zeros(2, 3)), dark)
     assert pair(dark, torch.zeros(2, 3)).abs().max() == 0
+
+
+def test_batch_normalisation_stands_before_each_leaky_relu(generator) -> None:
+    torch.manual_seed(0)
+    dense = EqualisedDense(5, 2, 7, 2, norm="batch")
+    x = 3 + torch.randn(64, 5, generator=generator())
+    hidden = x
+    for linear in dense.layers[:-1]:
+        hidden = linear(hidden)
+        hidden = (hidden - hidden.mean(0)) / (hidden.var(0, correction=0) + 1e-5).sqrt()
+        hidden = torch.where(hidden > 0, hidden, 0.2 * hidden)
+    assert torch.allclose(dense(x), dense.layers[-1](hidden), atol=1e-5)
+    assert [*EqualisedDense(5, 2, 7, 2).state_dict()] == [*EqualisedDense(5, 2, 7, 2, norm="none").state_dict()]

@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from genae.networks.layers import BatchNorm
+
 LEAK = 0.2  # the usual slope of leaky ReLU
 
 
@@ -37,7 +39,8 @@ def pixel_norm(z: Tensor) -> Tensor:
 class EqualisedDense(nn.Module):
     """[B, inputs] -> [B, outputs] through ``hidden_layers`` of ``width``, leaky ReLU of slope ``leak`` between them.
 
-    ``last_leak`` is the slope of one after the last layer; None leaves that linear.
+    ``last_leak`` is the slope of one after the last layer; None leaves that linear. ``norm`` is ``batch``, before each
+    leaky ReLU between layers, or ``none``.
     """
 
     def __init__(
@@ -49,19 +52,24 @@ class EqualisedDense(nn.Module):
         multiplier: float = 1.0,
         leak: float = LEAK,
         last_leak: float | None = None,
+        norm: str = "none",
     ) -> None:
         super().__init__()
         sizes = [inputs, *[width] * hidden_layers, outputs]
         self.layers = nn.ModuleList(
             [EqualisedLinear(a, b, multiplier=multiplier) for a, b in itertools.pairwise(sizes)]
         )
+        self.norms = nn.ModuleList([BatchNorm(width) for _ in range(hidden_layers)] if norm == "batch" else [])
         self.leak = leak
         self.last_leak = last_leak
 
     def features(self, x: Tensor) -> Tensor:
         """The last hidden layer, [B, width]."""
-        for layer in self.layers[:-1]:
-            x = F.leaky_relu(layer(x), self.leak)
+        for number, layer in enumerate(self.layers[:-1]):
+            x = layer(x)
+            if self.norms:
+                x = self.norms[number](x[:, :, None, None])[:, :, 0, 0]
+            x = F.leaky_relu(x, self.leak)
         return x
 
     def judge(self, features: Tensor) -> Tensor:
@@ -86,9 +94,14 @@ class DenseEncoder(EqualisedDense):
     """Images [B, C, H, W] -> codes [B, code_dim], two hidden layers; ``features`` are the long features [B, width]."""
 
     def __init__(
-        self, image_shape: tuple[int, int, int], code_dim: int, width: int, last_leak: float | None = None
+        self,
+        image_shape: tuple[int, int, int],
+        code_dim: int,
+        width: int,
+        last_leak: float | None = None,
+        norm: str = "none",
     ) -> None:
-        super().__init__(math.prod(image_shape), code_dim, width, 2, last_leak=last_leak)
+        super().__init__(math.prod(image_shape), code_dim, width, 2, last_leak=last_leak, norm=norm)
 
     def features(self, x: Tensor) -> Tensor:
         """The second hidden layer."""
@@ -98,8 +111,8 @@ class DenseEncoder(EqualisedDense):
 class DenseDecoder(EqualisedDense):
     """Codes [B, code_dim] -> images [B, C, H, W], not bounded; two hidden layers; the last is on the scale [0, 1]."""
 
-    def __init__(self, image_shape: tuple[int, int, int], code_dim: int, width: int) -> None:
-        super().__init__(code_dim, math.prod(image_shape), width, 2)
+    def __init__(self, image_shape: tuple[int, int, int], code_dim: int, width: int, norm: str = "none") -> None:
+        super().__init__(code_dim, math.prod(image_shape), width, 2, norm=norm)
         self.image_shape = image_shape
 
     def judge(self, features: Tensor) -> Tensor:
@@ -110,16 +123,16 @@ class DenseDecoder(EqualisedDense):
 class DenseCritic(DenseEncoder):
     """Images [B, C, H, W] -> one logit each [B, 1], two hidden layers."""
 
-    def __init__(self, image_shape: tuple[int, int, int], width: int) -> None:
-        super().__init__(image_shape, 1, width)
+    def __init__(self, image_shape: tuple[int, int, int], width: int, norm: str = "none") -> None:
+        super().__init__(image_shape, 1, width, norm=norm)
 
 
 class DenseJointCritic(nn.Module):
     """Images [B, C, H, W] and codes [B, code_dim] -> one logit per pair [B, 1], two hidden layers."""
 
-    def __init__(self, image_shape: tuple[int, int, int], code_dim: int, width: int) -> None:
+    def __init__(self, image_shape: tuple[int, int, int], code_dim: int, width: int, norm: str = "none") -> None:
         super().__init__()
-        self.pair = EqualisedDense(math.prod(image_shape) + code_dim, 1, width, 2)
+        self.pair = EqualisedDense(math.prod(image_shape) + code_dim, 1, width, 2, norm=norm)
 
     def forward(self, x: Tensor, code: Tensor) -> Tensor:
         return self.pair(torch.cat([as_vectors(x), code], 1))

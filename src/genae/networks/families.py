@@ -30,7 +30,7 @@ def family(name: str, norm: str, cells: int = 0) -> Family:
     ``residual``: ResNet-18's first stages (PatchVAE, Section 4), or with ``cells`` above 0 those whose codes are maps
     of so many cells along the shorter side (`networks.gridded`).
 
-    ``norm`` is ``batch``, ``group`` or ``none``; dense networks have none. Raises ValueError.
+    ``norm`` is ``batch``, ``group`` or ``none``; of dense networks, critics too, ``batch`` or ``none``. Raises ValueError.
     """
     if name not in FAMILIES:
         raise ValueError(f"networks is {name!r}; expected one of {' or '.join(FAMILIES)}")
@@ -44,9 +44,10 @@ def family(name: str, norm: str, cells: int = 0) -> Family:
     if name == "residual":
         encoder, decoder = (partial(network, norm=norm) for network in (ResidualEncoder, ResidualDecoder))
         return Family(encoder, decoder, partial(GridCritic, norm=norm), ResidualJointCritic)
-    if norm != "none":
-        raise ValueError(f"norm is {norm!r}, and dense networks have no normalisation; expected none")
-    return Family(DenseEncoder, DenseDecoder, DenseCritic, DenseJointCritic)
+    if norm not in ("batch", "none"):
+        raise ValueError(f"norm is {norm!r}; dense networks have batch or none")
+    dense = (partial(network, norm=norm) for network in (DenseEncoder, DenseDecoder, DenseCritic, DenseJointCritic))
+    return Family(*dense)
 
 
 def _patch_critic(image_shape: tuple[int, int, int], width: int, norm: str) -> GridCritic:
