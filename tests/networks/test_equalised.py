@@ -3,7 +3,15 @@
 import pytest
 import torch
 
-from genae.networks.equalised import DenseDecoder, DenseEncoder, DenseJointCritic, EqualisedLinear, Mapping, pixel_norm
+from genae.networks.equalised import (
+    DenseDecoder,
+    DenseEncoder,
+    DenseJointCritic,
+    EqualisedDense,
+    EqualisedLinear,
+    Mapping,
+    pixel_norm,
+)
 
 
 @pytest.mark.parametrize(("gain", "multiplier"), [(2**0.5, 1.0), (1.0, 0.1), (0.03, 1.0)])
