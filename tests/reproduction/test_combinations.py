@@ -55,6 +55,10 @@ def test_every_stage_two_is_measured_on_the_codes_of_each_stage_one(
     assert value("parameters", "gaussian") - value("parameters", "code") == 16 + 2 * 16 * 16
     assert len({value("fd", column) for column in ("code", "own", "gaussian", "wgan-gp")}) == 4
     assert cells["mnist_copies of code"]["measured"] is None
+    for figure in ("ssim", "1nn", "logistic"):
+        assert 0 < value(figure, "code") <= 1
+    assert value("ssim", "gaussian") == pytest.approx(value("ssim", "code"), abs=1e-4)
+    assert cells["mnist_1nn of gaussian"]["measured"] is None, "it is of codes"
     for figure in ("precision", "recall", "copies"):
         assert 0 <= value(figure, "own") <= 1
     assert f"| vae | - | {value('copies', 'own'):.4g} |" in text

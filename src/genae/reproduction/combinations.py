@@ -24,8 +24,10 @@ from genae.reproduction.results import Results, reasons
 from genae.storage import read_lines, weights_digest
 from genae.training.prior_fit import Fit
 
-METRICS = ("mse", "fd", "prdc", "icp", "nearest")
+METRICS = ("mse", "ssim", "fd", "prdc", "icp", "nearest", "1nn", "logistic")
 """What measures `FIGURES`, but for those of cost and of classes."""
+OF_CODES = {"mse", "ssim", "1nn", "logistic"}
+"""Figures of `CODE` that only a model with an encoder has."""
 FEATURES = {"fd": "-classifier", "precision": "-classifier", "recall": "-classifier"}
 """Figure -> how the names of its records end."""
 
@@ -159,6 +161,9 @@ def _combined(
     model = load(stage_one.run)
     priors = {CODE: CODE, OWN: stage_one.own} | {column: fitted_name(column) for column in lab.fitted}
     subjects = {column: priors[column] for column in columns if column not in outcomes}
+    if CODE in subjects and not model.autoencoder.has_encoder:
+        outcomes[CODE] = f"{model.config.model} has no encoder"
+        del subjects[CODE]
     if OWN in subjects and stage_one.own not in model.priors:
         outcomes[OWN] = f"{model.config.model} has no prior of its own"
         del subjects[OWN]
@@ -190,10 +195,11 @@ class Measuring(NamedTuple):
         return isinstance(source, ConditionalPrior) and bool(source.classes)
 
     def _evaluate(self, priors: list[str], progress: Progress) -> dict[str, str]:
-        of_classes = ["conditional"] if any(map(self._is_told, priors)) else []
+        metrics = [metric for metric in METRICS if self.model.autoencoder.has_encoder or metric not in OF_CODES]
+        metrics += ["conditional"] if any(map(self._is_told, priors)) else []
         try:
             api.evaluate(
-                self.model, self.data, metrics=[*METRICS, *of_classes], samples=self.samples, split=self.split,
+                self.model, self.data, metrics=metrics, samples=self.samples, split=self.split,
                 priors=priors, networks=["classifier"], progress=progress,
             )  # fmt: skip
         except GenaeError as error:
@@ -210,7 +216,8 @@ class Measuring(NamedTuple):
         records = self._records(of)
         prior = None if of == CODE else model.autoencoder.priors[of]
         expected = {"fd", "precision", "recall", "icp"} | (set() if prior is None else {"copies"})
-        expected |= {"mse"} if prior is None or prior.has_encoder else set()
+        expected |= {"mse", "ssim"} if prior is None or prior.has_encoder else set()
+        expected |= {"1nn", "logistic"} if prior is None else set()
         expected |= {"given_accuracy"} if prior is not None and self._is_told(of) else set()
         if not expected <= records.keys():
             return None
@@ -235,7 +242,8 @@ class Measuring(NamedTuple):
         found: dict[str, Record] = {}
         for record in distributed.by_writer(partial(read_lines, path, "metric")):
             figure, fingerprint = kind_of(record["metric"]), record["fingerprint"]
-            protocol = wanted if of == CODE or figure == "mse" else wanted | {"seed": 0, "images": self._count(figure)}
+            of_samples = of != CODE and figure not in OF_CODES
+            protocol = wanted | ({"seed": 0, "images": self._count(figure)} if of_samples else {})
             if (
                 record["of"] == of
                 and record["metric"].endswith(FEATURES.get(figure, ""))

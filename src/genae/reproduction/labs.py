@@ -19,6 +19,9 @@ FIGURES = {
     "given_accuracy": "share of samples of which the classifier says the class that was asked for; in `code` of "
     "reconstructions their own class; higher is better",
     "copies": "share of samples that are copies of training images; honest: 0.01",
+    "ssim": "structural similarity of reconstructions, 1 is identical",
+    "1nn": "accuracy of the nearest neighbour's label among the codes of test and training images",
+    "logistic": "accuracy of logistic regression on the codes",
     "seconds": "training of stage I and the fit of stage II together",
     "parameters": "numbers that were trained, critics too; of a prior in closed form those that it keeps",
 }
