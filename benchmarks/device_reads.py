@@ -34,7 +34,7 @@ READS = {aten._local_scalar_dense, aten.is_nonzero, aten.equal, aten.item}
 """One value comes back."""
 SIZED_BY_VALUES = {aten.nonzero, aten.masked_select, aten._unique2, aten.unique_dim, aten.bincount}
 """The size of the result is read back; so it is of an index that is a mask."""
-TINY = {"width": 4, "code_dim": 6, "prior_dim": 3, "prior_width": 8, "batch_size": 8}
+TINY = {"width": 4, "code_dim": 6, "prior_dim": 3, "prior_width": 8, "batch_size": 8, "levels": 2, "depth": 2}
 CODES = 6
 
 

@@ -28,6 +28,7 @@ TINY = {
     "width": 4, "code_dim": 6, "prior_dim": 3, "prior_width": 8, "batch_size": 8, "learning_rate": 1e-3,
 }  # fmt: skip
 SHAPE = (1, 8, 8)
+DEEP = {"levels": 2, "depth": 2}
 TINY_FLAGS = [f"--{key.replace('_', '-')}={value}" for key, value in TINY.items()]
 TINY_FLAGS += ["--precision=float32", "--device=cpu"]
 
@@ -80,7 +81,7 @@ def _threads() -> None:
 
 def tiny_options(name: str, **options: Any) -> dict[str, Any]:
     known = option_types(AUTOENCODERS[name])
-    return {key: value for key, value in (TINY | options).items() if key in known}
+    return {key: value for key, value in (TINY | DEEP | options).items() if key in known}
 
 
 def tiny_model(name: str, **options: Any) -> Autoencoder:

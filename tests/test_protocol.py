@@ -248,7 +248,8 @@ def test_shapes_and_ranges(name: str, tiny_model, random_batches) -> None:
     x = next(random_batches(0, Part()))
     codes = model.encode(x) if model.has_encoder else torch.zeros(8, 6)
     decoded = model.decode(codes)
-    width = 16 * (6 + 1) if name == "patch-vae" else 6  # parts x (numbers of a part, and one cell of 8 x 8 pixels)
+    # patch-vae: parts x (numbers of a part, and one cell of 8 x 8 pixels); glow: as many as an image has
+    width = {"patch-vae": 16 * (6 + 1), "glow": 64}.get(name, 6)
     assert codes.shape == (8, width)
     assert decoded.shape == x.shape
     assert decoded.abs().max() <= 1

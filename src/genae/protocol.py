@@ -108,6 +108,16 @@ class Autoencoder(nn.Module):
         return type(self).encode is not Autoencoder.encode
 
     @property
+    def has_likelihood(self) -> bool:
+        """Whether images have a probability that can be computed (`bits_per_dim`)."""
+        return type(self).bits_per_dim is not Autoencoder.bits_per_dim
+
+    @property
+    def begins_with_data(self) -> bool:
+        """Whether its initial weights depend on images (`initialise`)."""
+        return type(self).initialise is not Autoencoder.initialise
+
+    @property
     def code_shape(self) -> tuple[int, ...]:
         """(D,), or (c, h, w) where a code is a map: then its numbers stand in this order in the rows [B, D]."""
         return (self.code_dim,)
@@ -159,6 +169,18 @@ class Autoencoder(nn.Module):
            would.
         6. Nothing is read from the device (``.item()``, an ``if`` on a tensor, a mask as an index), and no tensor is
            made there of Python's numbers (``torch.tensor(..., device=)``): a GPU would wait. Constants are buffers.
+        """
+        raise NotImplementedError
+
+    def initialise(self, x: Tensor) -> None:
+        """Choose initial weights by the first batch of images [B, C, H, W] of a training: called once, before its first
+        step, by process 0 and for all; without gradients. Only where a class defines it."""
+        raise NotImplementedError
+
+    def bits_per_dim(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """-log2 p(x) divided by the number of values, [B], of images [B, C, H, W] in [-1, 1] with discrete values.
+
+        Only for models with a likelihood (`has_likelihood`). Noise comes from the generator, or else from `draw`.
         """
         raise NotImplementedError
 
@@ -460,9 +482,20 @@ def reseed(seed: int, device: torch.device) -> None:
 
 def normal(count: int, *shape: int, like: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """N(0, 1) numbers [count, *shape] on the device of ``like``: from a generator, or else by `draw`."""
+    return _numbers(torch.randn, (count, *shape), like, generator)
+
+
+def uniform(count: int, *shape: int, like: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """As `normal`, but numbers of U(0, 1)."""
+    return _numbers(torch.rand, (count, *shape), like, generator)
+
+
+def _numbers(
+    random: Callable[..., Tensor], shape: tuple[int, ...], like: Tensor, generator: torch.Generator | None
+) -> Tensor:
     if generator is None:
-        return draw(torch.randn, count, *shape, device=like.device)
-    return torch.randn(count, *shape, generator=generator, device=generator.device).to(like.device)
+        return draw(random, *shape, device=like.device)
+    return random(*shape, generator=generator, device=generator.device).to(like.device)
 
 
 def draw(random: Callable[..., Tensor], count: int, *shape: int, device: torch.device | str | None = None) -> Tensor:

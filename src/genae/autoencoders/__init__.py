@@ -61,6 +61,10 @@ AUTOENCODERS: "Catalogue[Autoencoder]" = Catalogue({
         "genae.autoencoders.intro_vae:IntroVae",
         "A variational autoencoder whose encoder is also the critic: it keeps apart images and what the decoder makes. "
         "Choose it for sharper samples than a VAE's, if you can try several margins; soft-intro-vae has none.",
+    "glow": Entry(
+        "genae.autoencoders.glow:Glow",
+        "A flow: its decoder is the exact inverse of its encoder, and every image has a likelihood. Choose it for "
+        "reconstructions without loss and for bits per dimension; codes are as large as images, and training is slow.",
     ),
     "latent-regressor": Entry(
         "genae.autoencoders.latent_regressor:LatentRegressor",

@@ -117,6 +117,11 @@ METRICS: dict[str, Entry] = {
         {"round_trip": "error of codes through a prior and back, in units of their deviation, 0 is lossless"},
         of_runs=True,
     ),
+    "likelihood": Entry(
+        "likelihood:Likelihood",
+        {"bits_per_dim": "bits that an image takes for each of its values, by the likelihood of a flow, lower is better"},
+        of_runs=True,
+    ),
     "cost": Entry(
         "cost:Cost",
         {"train_images": "images or codes seen in training", "train_seconds": "seconds of training"},

@@ -27,7 +27,9 @@ def batch_for(model: Autoencoder) -> int:
     return min(BATCH, model.full_size_batch)
 
 
-Need = Literal["pairs", "features", "samples", "codes", "training", "labels", "given", "parts", "paths", "run"]
+Need = Literal[
+    "pairs", "features", "samples", "codes", "training", "labels", "given", "parts", "paths", "likelihood", "run"
+]
 """What a metric works on:
 
 - ``pairs``: images and their reconstructions;
@@ -39,6 +41,7 @@ Need = Literal["pairs", "features", "samples", "codes", "training", "labels", "g
 - ``given``: samples of priors that are told which of the data's classes to draw;
 - ``parts``: a model that has them;
 - ``paths``: between samples of a prior that has latent variables;
+- ``likelihood``: a model that knows how probable an image is;
 - ``run``: the folder of a run.
 """
 OF_IMAGES: frozenset[Need] = frozenset({"pairs", "features", "samples", "training"})

@@ -148,6 +148,8 @@ class ModelEvaluation(Evaluation):
         """Why these metrics cannot have what they need."""
         if need in ENCODED and not self.subject.autoencoder.has_encoder:
             return f"this model has no encoder; {metrics} need one"
+        if need == "likelihood":
+            return f"{type(self.subject.autoencoder).__name__} gives images no likelihood; {metrics}: expected a glow"
         if need == "training":
             return (
                 f"{metrics} compares samples with the training images of {self.name}; leave out --data {self.data.name}"
@@ -275,6 +277,7 @@ def offers_of(subject: Subject, data: ImageData, priors: Sequence[str] | None = 
         "given": any(knows_classes(prior, data) for prior in sampled),
         "parts": model.has_encoder and model.parts is not None,
         "paths": True,
+        "likelihood": model.has_likelihood,
         "run": subject.folder is not None,
     }
     return frozenset(need for need, there in has.items() if there)

@@ -18,13 +18,16 @@ def diagnose(model: Autoencoder, batches: Iterable[Tensor]) -> dict[str, float]:
     ``code_std`` and ``code_rank`` (`code_statistics`); for every prior ``hole_<prior>``, the Fréchet distance between
     codes and as many sampled codes, in units of the codes' total variance (the "prior hole"; 0 is none, 2 is about that
     of unrelated noise), and ``diversity_<prior>``, the spread of sampled images over that of real ones. Samples are
-    decoded in batches of the same size.
+    decoded in batches of the same size. ``bits_per_dim`` are those of models with a likelihood.
     """
     numbers: dict[str, float] = {}
-    encoded, real, at_once = [], _Spread(), 1
+    encoded, bits, real, at_once = [], [], _Spread(), 1
+    noise = torch.Generator().manual_seed(0)
     for x in batches:
         at_once = max(at_once, len(x))
         real.add(x)
+        if model.has_likelihood:
+            bits.append(model.bits_per_dim(x, noise))
         if model.has_encoder:
             encoded.append(model.encode(x).float())
     codes = torch.cat(encoded) if encoded else None
@@ -33,6 +36,8 @@ def diagnose(model: Autoencoder, batches: Iterable[Tensor]) -> dict[str, float]:
             return {"code_std": float("nan")}
         statistics = code_statistics(codes.cpu())
         numbers |= {"code_std": statistics.deviation, "code_rank": statistics.rank}
+    if bits:
+        numbers["bits_per_dim"] = float(torch.cat(bits).mean())
     for name, prior in model.priors.items():
         drawn = prior.sample(real.count, torch.Generator().manual_seed(0)).float()
         if codes is not None and numbers["code_std"] > 0:

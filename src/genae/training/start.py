@@ -1,25 +1,26 @@
 """Start a run, or go on with one: its data, its folder, and what is refused before anything is computed."""
 
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from genae import distributed
 from genae.autoencoders import AUTOENCODERS, IMPORTED
 from genae.data.sampler import mix_seed
 from genae.data.sources import ImageData, open_data
 from genae.errors import GenaeError, reason
+from genae.networks.arithmetic import exact_float32
 from genae.networks.layers import placed
 from genae.progress import screen
-from genae.protocol import Autoencoder
+from genae.protocol import Autoencoder, Part, reseed
 from genae.storage import weights_digest, write_atomically
 from genae.training.checkpoint import RunFolder
 from genae.training.config import Config, option_types
-from genae.training.feed import levels_taken
+from genae.training.feed import Feed, levels_taken
 from genae.training.precision import Precision, preferred_precision
 from genae.training.trainer import Outcome, Trainer
 
@@ -75,7 +76,10 @@ def train(
     _open_perceptual(model, data, device)
     with ExitStack() as stack:
         distributed.by_writer(lambda: _claim(folder, config, model, stack))
-        return Trainer(config, folder, data.to(device, levels), model, progress).go(precision)
+        data = data.to(device, levels)
+        if model.begins_with_data and not stored:
+            _initialise(model, data, config)
+        return Trainer(config, folder, data, model, progress).go(precision)
 
 
 def _command(config: Config, folder: RunFolder) -> dict[str, object]:
@@ -175,6 +179,22 @@ def _open_perceptual(model: Autoencoder, data: ImageData, device: torch.device) 
     else:
         network = open_lpips(device)
     term.open(network, weights_digest(network))
+
+
+def _initialise(model: Autoencoder, data: ImageData, config: Config) -> None:
+    """Give the model the weights that it begins with where these depend on images, in every process those of process 0.
+
+    It sees the whole first batch, however many parts it is trained in.
+    """
+
+    def weights() -> dict[str, Tensor]:
+        device = next(model.parameters()).device
+        reseed(mix_seed("initialise", config.seed), device)
+        with closing(Feed(data, model, config.seed, config.flip, end=0)) as feed, torch.no_grad(), exact_float32():
+            model.initialise(feed.batch(0, Part(), 0))
+        return {name: value.cpu() for name, value in model.state_dict().items()}
+
+    model.load_state_dict(distributed.by_writer(weights))
 
 
 def _check_capture(model: Autoencoder, device: torch.device) -> None:
