@@ -109,4 +109,5 @@ def test_decoding_is_decoding_without_clipping_clipped(
     with torch.no_grad():
         like = model.encode(torch.zeros(3, *tiny_shape)) if model.has_encoder else torch.zeros(3, 6)
         codes = 9 * torch.randn(like.shape, generator=torch.Generator().manual_seed(0))
-        assert torch.equal(model.decode(codes), model.decode_unclipped(codes).clamp(-1, 1))
+        clipped = model.decode_unclipped(codes).clamp(-1, 1)  # of such codes a flow that has learned nothing makes NaN
+        torch.testing.assert_close(model.decode(codes), clipped, rtol=0, atol=0, equal_nan=True)

@@ -23,7 +23,7 @@ VALUES = 256
 class Glow(Autoencoder):
     """Flow f: image <-> code of the image's shape, code ~ N(0, I).
 
-    ``levels`` is the paper's L, ``depth`` its K, ``width`` the channels of the couplings' hidden layers; ``coupling`` is
+    ``levels`` is the paper's L, ``depth`` its K, ``width`` the channels of the couplings' hidden layers, ``coupling``
     ``affine`` or ``additive``. Training reduces values to ``bits`` bits, at most 8. The learning rate rises from 0 over
     the first ``warm_up`` images. Sides of images are multiples of 2 to the power of ``levels``.
     """
@@ -51,8 +51,8 @@ class Glow(Autoencoder):
         channels, *sides = image_shape
         if any(side % 2**levels for side in sides):
             raise ValueError(
-                f"images have {sides[0]} x {sides[1]} pixels, and glow with {levels} levels halves them {levels} times; "
-                f"expected multiples of {2**levels}: choose another --size, or fewer --levels"
+                f"images have {sides[0]} x {sides[1]} pixels, and glow with {levels} levels halves them {levels} "
+                f"times; expected multiples of {2**levels}: choose another --size, or fewer --levels"
             )
         if coupling not in COUPLINGS:
             raise ValueError(f"coupling is {coupling!r}; expected {' or '.join(COUPLINGS)}")

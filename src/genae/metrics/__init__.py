@@ -119,7 +119,9 @@ METRICS: dict[str, Entry] = {
     ),
     "likelihood": Entry(
         "likelihood:Likelihood",
-        {"bits_per_dim": "bits that an image takes for each of its values, by the likelihood of a flow, lower is better"},
+        {
+            "bits_per_dim": "bits for each value of an image, by the likelihood of a flow, lower is better"
+        },
         of_runs=True,
     ),
     "cost": Entry(

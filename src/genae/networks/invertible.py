@@ -16,7 +16,7 @@ from genae.networks.layers import M
 
 COUPLINGS = ("affine", "additive")
 RATE = 3
-"""How many times as fast as other parameters logarithms of scales are learned: the authors' code, ``logscale_factor``."""
+"""How many times as fast as other parameters logarithms of scales are learned (the authors' code)."""
 
 
 class ActNorm(nn.Module):
@@ -46,7 +46,7 @@ class ActNorm(nn.Module):
 
 
 def initialise_by(network: M, x: Tensor) -> M:
-    """Initialise every `ActNorm` of a network by what reaches it when the network sees x, each after those before it."""
+    """Initialise every `ActNorm` of a network by what reaches it when the network sees x, one after another."""
     norms = [module for module in network.modules() if isinstance(module, ActNorm)]
     hooks = [norm.register_forward_pre_hook(lambda norm, inputs: norm.initialise(*inputs)) for norm in norms]
     with torch.no_grad():
