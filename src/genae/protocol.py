@@ -51,13 +51,13 @@ class Criteria(NamedTuple):
     """What an autoencoder is trained by, in the words of ALAE, Table 1."""
 
     data: str
-    """How real and synthetic data are matched: ``similarity`` or ``adversarial``."""
+    """How real and synthetic data are matched: ``similarity``, ``adversarial`` or, of flows, ``likelihood``."""
     latent: str
     """How the distribution of codes comes about: ``imposed`` or ``learned``, by a ``divergence`` or an ``adversarial``
     game; ``free`` where no distribution is sampled."""
     reciprocity: str
     """Where codes and images are made to agree: in ``data`` space, in ``latent`` space, by an ``adversarial`` game of
-    both; ``none`` without an encoder."""
+    both; ``exact`` where the decoder is the encoder's inverse; ``none`` without an encoder."""
 
 
 class Autoencoder(nn.Module):

@@ -29,8 +29,9 @@ def test_the_papers_table() -> None:
 def test_a_model_is_what_it_says(name: str, tiny_model) -> None:
     model = tiny_model(name)
     data, latent, reciprocity = model.criteria
-    assert data in ("similarity", "adversarial")
-    assert reciprocity in (("data", "latent", "adversarial") if model.has_encoder else ("none",))
+    assert data in ("similarity", "adversarial", "likelihood")
+    assert (data == "likelihood") == (reciprocity == "exact") == model.has_likelihood
+    assert reciprocity in (("data", "latent", "adversarial", "exact") if model.has_encoder else ("none",))
     assert latent in (
         "free",
         *(f"{how}/{by}" for how in ("imposed", "learned") for by in ("divergence", "adversarial")),

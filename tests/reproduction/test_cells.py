@@ -87,6 +87,16 @@ def test_style_models_train_as_their_presets_do(
     assert small == tiny
 
 
+def test_glow_is_trained_as_its_preset_and_not_as_stylealae() -> None:
+    full, small, smoke = (
+        request("glow", "celebahq256", budget, "float32", "alae/table5").config() for budget in ("gpu", "cpu", "smoke")
+    )
+    preset = resolve("glow/celeba-hq256", {"data": "x", "precision": "float32", "flip": True}, PRESETS, AUTOENCODERS)
+    assert (full.options, full.images, full.size, full.flip) == (preset.options, preset.images, "256", True)
+    assert (small.size, small.options["levels"], small.options["width"]) == ("32", 3, 16)
+    assert smoke.options["levels"] == 2
+
+
 def test_style_models_are_evaluated_as_their_authors_did(monkeypatch: pytest.MonkeyPatch, small_run: Path) -> None:
     asked: dict[str, object] = {}
     monkeypatch.setattr(api, "evaluate", lambda run, **settings: asked.update(settings))

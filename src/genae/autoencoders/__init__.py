@@ -61,6 +61,7 @@ AUTOENCODERS: "Catalogue[Autoencoder]" = Catalogue({
         "genae.autoencoders.intro_vae:IntroVae",
         "A variational autoencoder whose encoder is also the critic: it keeps apart images and what the decoder makes. "
         "Choose it for sharper samples than a VAE's, if you can try several margins; soft-intro-vae has none.",
+    ),
     "glow": Entry(
         "genae.autoencoders.glow:Glow",
         "A flow: its decoder is the exact inverse of its encoder, and every image has a likelihood. Choose it for "

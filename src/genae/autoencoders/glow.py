@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from genae.losses import mean, normal_log_density
 from genae.networks.invertible import COUPLINGS, Scales, initialise_by
 from genae.priors.channel_gaussian import ChannelGaussianPrior
-from genae.protocol import Autoencoder, Prior, Stage, Update, at_least, uniform
+from genae.protocol import Autoencoder, Criteria, Prior, Stage, Update, at_least, uniform
 
 VALUES = 256
 """Of a channel of a pixel: 8 bits."""
@@ -28,6 +28,7 @@ class Glow(Autoencoder):
     the first ``warm_up`` images. Sides of images are multiples of 2 to the power of ``levels``.
     """
 
+    criteria = Criteria("likelihood", "imposed/divergence", "exact")
     betas = (0.9, 0.999)
     minimises_error = False  # which is that of rounding, from the start
 

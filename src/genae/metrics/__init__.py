@@ -119,9 +119,7 @@ METRICS: dict[str, Entry] = {
     ),
     "likelihood": Entry(
         "likelihood:Likelihood",
-        {
-            "bits_per_dim": "bits for each value of an image, by the likelihood of a flow, lower is better"
-        },
+        {"bits_per_dim": "bits for each value of an image, by the likelihood of a flow, lower is better"},
         of_runs=True,
     ),
     "cost": Entry(

@@ -13,6 +13,7 @@ BUDGETS: dict[str, Settings] = {
     "smoke": {
         "images": 1_500, "width": 4, "prior_width": 32, "critic_width": 32, "batch_size": 50, "code_dim": 16,
         "growth": 0, "learning_rate": 5e-3, "prior_initial": "kaiming", "validate_every": 500, "code_grid": 2,
+        "levels": 2, "depth": 2,
     },
     # Half an hour for each row and seed on one core: narrow networks, codes in R^32, priors' z in R^8, a falling
     # learning rate; rows with small networks see fewer images and no more.

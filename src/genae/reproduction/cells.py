@@ -187,6 +187,8 @@ def training_settings(row: Row, data: str, budget: str, sources: Mapping[str, st
     settings = {key: value for key, value in settings.items() if key in allowed}
     if budget == "smoke":
         return settings | {"data": source}
+    if row.own_settings:
+        allowed = {"flip"}
     allowed |= {"size", "fit", "channels"}  # only from the data set: a row's own are those of a preset, for other data
     data_options = {key: value for key, value in data_set.options_within(budget).items() if key in allowed}
     return settings | {"data": source} | data_options

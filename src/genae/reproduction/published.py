@@ -28,6 +28,8 @@ class Row:
     """How many times as long it is trained, with every budget."""
     milestones: int = 0
     """At how many points of the training samples are measured (`genae.reproduction.milestones`)."""
+    own_settings: bool = False
+    """Whether its settings hold on every data set, of whose own it takes only how images are prepared."""
     last: bool = False
     """Whether the last weights are measured, not those with the lowest validation error."""
     small: bool = False
@@ -151,6 +153,11 @@ def _styled(model: str, space: str = "w", reconstructions: bool = False, note: s
                note=note)  # fmt: skip
 
 
+_GLOW: Settings = {key: value for key, value in PRESETS["glow/celeba-hq256"].items() if key != "images"}
+_FLOW = Row("glow", options=_GLOW, images={"celebahq256": PRESETS["glow/celeba-hq256"]["images"]}, space="z",
+            own_settings=True, note="samples are drawn at temperature 1")  # fmt: skip
+
+
 def _quoted(system: str) -> Row:
     return Row(quoted=f"genae has no {system}: the published number alone")
 
@@ -267,7 +274,7 @@ _TABLES: dict[str, Table] = {
         ("celebahq256_fid", "celebahq256_ppl_full"),
         {
             "pggan": (_quoted("PGGAN"), (8.03, 229.2)),
-            "glow": (_quoted("Glow"), (68.93, 219.6)),
+            "glow": (replace(_FLOW, on_cpu=replace(_FLOW, options=_GLOW | {"levels": 3, "depth": 8})), (68.93, 219.6)),
             "pioneer": (_quoted("PIONEER"), (39.17, 155.2)),
             "balanced pioneer": (_quoted("Balanced PIONEER"), (25.25, 146.2)),
             "stylealae": (_styled("style-alae"), (19.21, 33.29)),
