@@ -51,7 +51,7 @@ def test_the_flow_has_its_inverse_and_the_volume_of_autograd(
     assert (flow(flow.inverse(torch.randn_like(x)))[0].isfinite()).all()
     expected = [jacobian_volume(lambda y: flow(y)[0], row[None]) for row in x]
     assert volume.tolist() == pytest.approx(expected, rel=1e-4, abs=1e-4)
-    assert abs(expected[0] - expected[1]) > 1e-3 or kind == "additive", "it depends on the image"
+    assert abs(expected[0] - expected[1]) > 2e-4 or kind == "additive", "it depends on the image"
 
 
 def test_the_gradient_of_the_volume_is_that_of_the_jacobians() -> None:
