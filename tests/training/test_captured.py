@@ -38,6 +38,7 @@ MODELS = {
     "age": DENSE,
     "intro-vae": DENSE,
     "soft-intro-vae": DENSE,
+    "glow": {},
 }
 
 

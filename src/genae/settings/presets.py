@@ -316,14 +316,14 @@ PRESETS: dict[str, Preset] = {
     "glow/digits": _GLOW
     | {
         "data": "digits",
-        "images": 30_000,
-        "anneal": 30_000,
+        "images": 40_000,
+        "anneal": 40_000,
         "levels": 2,
-        "depth": 4,
+        "depth": 6,
         "width": 64,
         "bits": 5,  # of digits with 17 values
         "batch_size": 64,
-        "warm_up": 2_000,
+        "warm_up": 4_000,
         "validate_every": 5_000,
         "checkpoint_every": 5_000,
     },
