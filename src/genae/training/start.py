@@ -194,7 +194,9 @@ def _initialise(model: Autoencoder, data: ImageData, config: Config) -> None:
             model.initialise(feed.batch(0, Part(), 0))
         return {name: value.cpu() for name, value in model.state_dict().items()}
 
-    model.load_state_dict(distributed.by_writer(weights))
+    begun = distributed.by_writer(weights)
+    if distributed.active():
+        model.load_state_dict(begun)
 
 
 def _check_capture(model: Autoencoder, device: torch.device) -> None:
