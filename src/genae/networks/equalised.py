@@ -32,7 +32,7 @@ class EqualisedLinear(nn.Module):
 
 
 def pixel_norm(z: Tensor) -> Tensor:
-    """z [B, d] with a mean square of 1 in each row (Karras et al. 2018, Section 4.2)."""
+    """z [B, d], or maps [B, d, H, W], with a mean square of 1 over d (Karras et al. 2018, Section 4.2)."""
     return z * torch.rsqrt(z.square().mean(1, keepdim=True) + 1e-8)
 
 

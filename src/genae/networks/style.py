@@ -1,13 +1,10 @@
-"""The networks of StyleGAN and StyleALAE: a generator driven by styles, its mirror image that reads them, and a critic.
+"""The networks of StyleGAN and StyleALAE: a generator driven by styles, and its mirror image that reads them.
 
 Karras, Laine, Aila: A Style-Based Generator Architecture for Generative Adversarial Networks (2019); Pidhorskyi,
-Adjeroh, Doretto: Adversarial Latent Autoencoders (2020), Section 5. Levels count resolutions from 4 x 4 (level 0).
-A network holds the blocks of all its levels from the start; ``level`` says which is its highest in use, and ``blend``
-in [0, 1] how much of that level's output is mixed in while it grows (1: all of it).
+Adjeroh, Doretto: Adversarial Latent Autoencoders (2020), Section 5. ``level`` and ``blend`` are those of
+`networks.progressive`, where StyleGAN's critic stands too.
 """
 
-import itertools
-import math
 from collections.abc import Sequence
 
 import torch
@@ -15,10 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genae.networks.equalised import LEAK, EqualisedLinear
+from genae.networks.progressive import Blend, ProgressiveReader
 from genae.networks.style_layers import Blur, Colour, Convolution, StyledLayer, centred, doubled, halved
 from genae.protocol import draw
-
-Blend = Tensor | float
 
 
 class _GeneratorBlock(nn.Module):
@@ -110,23 +106,7 @@ class _EncoderBlock(nn.Module):
         return x, a + b
 
 
-class _Growing(nn.Module):
-    """Blocks from images down to 2 x 2 or 4 x 4, one for each level, and an entrance to each."""
-
-    def __init__(
-        self, colours: int, channels: Sequence[int], blocks: Sequence[nn.Module], entrance_leak: float = LEAK
-    ) -> None:
-        super().__init__()
-        self.entrance_leak = entrance_leak
-        self.from_colours = nn.ModuleList([Colour(colours, c) for c in channels])
-        self.blocks = nn.ModuleList(blocks)
-
-    def enter(self, x: Tensor, level: int) -> Tensor:
-        """Images [B, colours, 4 2^level, 4 2^level] -> maps."""
-        return F.leaky_relu(self.from_colours[level](x), self.entrance_leak)
-
-
-class StyleEncoder(_Growing):
+class StyleEncoder(ProgressiveReader):
     """E: images [B, colours, 4 2^level, 4 2^level] -> w [B, style_dim], the sum over layers of Eq. 9.
 
     A new level's two terms are weighted by ``blend``, as the authors' code has it. ``entrance_leak`` is the slope of
@@ -150,52 +130,3 @@ class StyleEncoder(_Growing):
             maps, style = self.blocks[i](maps)
             w = w + style
         return w
-
-
-class _CriticBlock(nn.Module):
-    """Two layers of one level; the second halves the map."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.first, self.second = Convolution(inputs, inputs), Convolution(inputs, outputs, change="half")
-        self.blur = Blur()
-        self.biases = nn.ParameterList([torch.zeros(inputs), torch.zeros(outputs)])
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = F.leaky_relu(self.first(x, self.biases[0]), LEAK)
-        return F.leaky_relu(self.second(self.blur(x), self.biases[1]), LEAK)
-
-
-class _Verdict(nn.Module):
-    """4 x 4 maps -> one logit: their deviation over the batch as one more map, a convolution, two dense layers."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.convolution = Convolution(channels + 1, channels)
-        self.bias = nn.Parameter(torch.zeros(channels))
-        self.dense = EqualisedLinear(16 * channels, channels)
-        self.logit = EqualisedLinear(channels, 1, gain=1.0)
-
-    def forward(self, x: Tensor) -> Tensor:
-        groups = x.reshape(-1, math.gcd(len(x), 4), *x.shape[1:])  # of at most four images
-        spread = torch.sqrt(groups.var(1, correction=0) + 1e-8).mean((1, 2, 3))
-        spread = spread.repeat_interleave(groups.shape[1])[:, None, None, None].expand(-1, 1, *x.shape[2:])
-        x = F.leaky_relu(self.convolution(torch.cat([x, spread], 1), self.bias), LEAK)
-        return self.logit(F.leaky_relu(self.dense(x.flatten(1)), LEAK))
-
-
-class StyleCritic(_Growing):
-    """StyleGAN's discriminator: images [B, colours, 4 2^level, 4 2^level] -> one logit each [B, 1]."""
-
-    def __init__(self, colours: int, channels: Sequence[int]) -> None:
-        blocks = [_Verdict(channels[0]), *(_CriticBlock(b, a) for a, b in itertools.pairwise(channels))]
-        super().__init__(colours, channels, blocks)
-
-    def forward(self, x: Tensor, level: int, blend: Blend = 1.0) -> Tensor:
-        """Logits."""
-        maps = self.enter(x, level)
-        for i in reversed(range(level + 1)):
-            maps = self.blocks[i](maps)
-            if i == level and level and not isinstance(blend, float):
-                maps = torch.lerp(self.enter(halved(x), level - 1), maps, blend)
-        return maps

@@ -77,12 +77,16 @@ class Convolution(nn.Module):
 
     def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
         """``bias`` [outputs] is added."""
-        weight = self.weight * self.scale
+        weight = self.scaled_weight()
         if self.change == "double":
             return F.conv_transpose2d(x, widened(weight), bias, stride=2, padding=1)
         if self.change == "half":
             return F.conv2d(x, widened(weight) / 4, bias, stride=2, padding=1)
         return F.conv2d(x, weight, bias, padding=self.size // 2)
+
+    def scaled_weight(self) -> Tensor:
+        """The weights that are used."""
+        return self.weight * self.scale
 
 
 def widened(weight: Tensor) -> Tensor:
