@@ -53,8 +53,12 @@ everything = pytest.mark.parametrize("name", [*AUTOENCODERS, *LEARNED])
 PAIRWISE = {"wae-mmd"}
 
 
-# So is the deviation over groups of four images that StyleGAN's critic sees, in parts of fewer.
-GROUPED = {"stylegan"}
+# So is the deviation over groups of four images that PGGAN's and StyleGAN's critics see, in parts of fewer.
+GROUPED = {"pggan", "stylegan"}
+
+
+# So is the divergence of a batch of codes, which processes join and parts do not.
+JOINED = {"balanced-pioneer", "pioneer"}
 
 
 # So is the divergence of a batch of codes, which processes join and parts do not.

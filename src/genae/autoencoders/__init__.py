@@ -52,6 +52,11 @@ AUTOENCODERS: "Catalogue[Autoencoder]" = Catalogue({
         "ALI with a reconstruction term, which ties each image to its code. Choose it over ali and bigan when "
         "reconstructions matter.",
     ),
+    "balanced-pioneer": Entry(
+        "genae.autoencoders.balanced_pioneer:BalancedPioneer",
+        "PIONEER with a margin that keeps its encoder from winning, and spectral norms in both networks. Choose it over "
+        "pioneer for reconstructions that stay true, with a GPU.",
+    ),
     "bigan": Entry(
         "genae.autoencoders.ali:BiGan",
         "A bidirectional GAN: generator and encoder against one critic of pairs of image and code. Choose it as a "
@@ -76,6 +81,16 @@ AUTOENCODERS: "Catalogue[Autoencoder]" = Catalogue({
         "genae.autoencoders.patch_vae:PatchVae",
         "A variational autoencoder whose code says which parts occur where in the image and how each part looks. "
         "Choose it to look for parts, or as pretraining for recognition.",
+    ),
+    "pggan": Entry(
+        "genae.autoencoders.pggan:ProgressiveGan",
+        "A GAN that grows up to 1024 pixels; it has no encoder. Choose it to compare the samples of stylegan, pioneer "
+        "and style-alae with.",
+    ),
+    "pioneer": Entry(
+        "genae.autoencoders.pioneer:Pioneer",
+        "A growing autoencoder without a critic: its encoder judges generated images by the spread of their codes. "
+        "Choose it as the older relative of style-alae, with a GPU.",
     ),
     "soft-intro-vae": Entry(
         "genae.autoencoders.soft_intro_vae:SoftIntroVae",
