@@ -38,7 +38,7 @@ class SpectralConvolution(Convolution):
     def spectral_norm(self) -> Tensor:
         """The largest singular value, a scalar: ||W v||, v = W^T u / ||W^T u||. In training u becomes W v / ||W v||."""
         with in_float32(self.weight):
-            matrix = (self.weight.transpose(0, 1) if self.change == "double" else self.weight).float().flatten(1)
+            matrix = (self.weight.transpose(0, 1) if self.change == "double" else self.weight).flatten(1)
             with torch.no_grad():
                 v = F.normalize(matrix.T @ self.direction, dim=0)
             image = matrix @ v
