@@ -23,9 +23,9 @@ class BalancedPioneer(Pioneer):
     spectral_decoder: ClassVar[bool] = True
 
     def __init__(
-        self, image_shape: tuple[int, int, int], *, margin: str = "0.2", decoder_steps: int = 1, **growing: Any
+        self, image_shape: tuple[int, int, int], *, margin: str = "0.2", generator_steps: int = 1, **growing: Any
     ) -> None:
-        super().__init__(image_shape, decoder_steps=decoder_steps, **growing)
+        super().__init__(image_shape, generator_steps=generator_steps, **growing)
         self.margins = numbers_by_level("margin", margin)
 
     def game(self, real: Tensor, fake: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ Number = TypeVar("Number", int, float)
 
 
 class Growing(Autoencoder):
-    """A model that grows from 4 x 4 pixels. A subclass builds the networks, and says what `generate` is.
+    """A model that grows from 4 x 4 pixels. A subclass builds ``decoder``, and what else it has.
 
     A level lasts 2 x ``growth`` images: it is blended in over the first half (`eased`) and stands alone in the second;
     level 0 stands alone from the start, the last level for ever. With ``growth`` 0 there is only the last.
@@ -35,6 +35,7 @@ class Growing(Autoencoder):
     betas: ClassVar[tuple[float, float]] = (0.0, 0.99)
     minimises_error: ClassVar[bool] = False
     steady: ClassVar[bool] = False
+    decoder: Any
     images_seen: int
     """Images that training has seen, which decides level and blend. Weights files keep it; in memory it is Python's own
     number, as an iteration would wait for a GPU that is asked for it."""
@@ -113,7 +114,7 @@ class Growing(Autoencoder):
 
     def generate(self, code: Tensor) -> Tensor:
         """G(c): codes [B, code_dim] -> images at the resolution at hand, not bounded."""
-        raise NotImplementedError
+        return self.decoder(code, *self.now)
 
     def reduced(self, x: Tensor) -> Tensor:
         """Images [B, C, H, W] at the resolution at hand."""

@@ -59,10 +59,6 @@ class ProgressiveGan(Growing):
             deceit = -mean(self.critic(x_new, *self.now))
         yield Update(deceit, [self.decoder])
 
-    def generate(self, code: Tensor) -> Tensor:
-        """G(z): codes [B, code_dim] -> images at the resolution at hand, not bounded."""
-        return self.decoder(code, *self.now)
-
     def _value(self, x: Tensor) -> Tensor:
         """D(x) [B, 1]; never compiled (second derivatives)."""
         return self.critic.forward(x, *self.now)

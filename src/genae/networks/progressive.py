@@ -142,7 +142,7 @@ class ProgressiveCritic(ProgressiveReader):
 
 
 class _Code(nn.Module):
-    """4 x 4 maps -> codes [B, code_dim] with a mean square of 1: a convolution, and a linear layer of all its pixels."""
+    """4 x 4 maps -> codes [B, code_dim] of length 1: a convolution, and a linear layer of all its pixels."""
 
     def __init__(self, channels: int, code_dim: int) -> None:
         super().__init__()
@@ -152,11 +152,11 @@ class _Code(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.leaky_relu(self.convolution(x, self.biases[0]), LEAK)
-        return pixel_norm(self.linear(x.flatten(1)[:, :, None, None], self.biases[1]).flatten(1))
+        return F.normalize(self.linear(x.flatten(1)[:, :, None, None], self.biases[1]).flatten(1).float())
 
 
 class ProgressiveEncoder(ProgressiveReader):
-    """E of PIONEER: images [B, colours, 4 2^level, 4 2^level] -> codes [B, code_dim] with a mean square of 1.
+    """E of PIONEER: images [B, colours, 4 2^level, 4 2^level] -> codes [B, code_dim] of length 1.
 
     PGGAN's discriminator without deviation over the batch; its layers are divided by their spectral norm, and the
     colours enter linearly.
