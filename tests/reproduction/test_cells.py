@@ -97,6 +97,17 @@ def test_glow_is_trained_as_its_preset_and_not_as_stylealae() -> None:
     assert smoke.options["levels"] == 2
 
 
+@pytest.mark.parametrize("row", ["pggan", "pioneer", "balanced pioneer"])
+@pytest.mark.parametrize("budget", ["cpu", "gpu"])
+def test_other_models_that_grow_do_so_as_stylealae_on_the_same_data(row: str, budget: str) -> None:
+    for data in ("lsun_bedroom", "celebahq256"):
+        theirs, ours = (request(name, data, budget).config() for name in ("stylealae generation", row))
+        assert (ours.images, ours.size, ours.average) == (theirs.images, theirs.size, theirs.average)
+        shared = ("growth", "batch_size", "learning_rate", "width", "most_channels", "code_dim")
+        assert {key: ours.options[key] for key in shared} == {key: theirs.options[key] for key in shared}
+        assert request(row, data, budget).row.space == "z"
+
+
 def test_style_models_are_evaluated_as_their_authors_did(monkeypatch: pytest.MonkeyPatch, small_run: Path) -> None:
     asked: dict[str, object] = {}
     monkeypatch.setattr(api, "evaluate", lambda run, **settings: asked.update(settings))

@@ -126,6 +126,21 @@ _TINY: Preset = _STYLE | {
 _GLOW: Preset = {"learning_rate": 1e-3, "width": 512, "patience": 0}
 _GLOW32: Preset = _GLOW | {"levels": 3, "batch_size": 512, "warm_up": 500_000}
 _GLOW64: Preset = _GLOW | {"size": "64", "fit": "crop", "depth": 48, "batch_size": 128, "warm_up": 125_000}
+# PGGAN, PIONEER and Balanced PIONEER: the authors' schedules and networks; docs/models/progressive.md says what is theirs.
+_GROWN: Preset = {
+    "flip": True, "fit": "crop", "average": 10_000, "code_dim": 512, "width": 64, "most_channels": 512, "patience": 0,
+}  # fmt: skip
+_PGGAN: Preset = _GROWN | {"growth": 800_000}
+_PIONEER: Preset = _GROWN | {"growth": 1_200_000}
+_BALANCED: Preset = _PIONEER | {
+    "size": "256", "images": 30_000_000,
+    "batch_size": by_processes("128,128,128,64,32,32,32", "256,256,256,128,64,32,32", "512,512,512,256,256,128,64"),
+}  # fmt: skip
+# Not in the papers: a laptop's first run, in about a minute.
+_GROWN_DIGITS: Preset = {
+    "data": "digits", "images": 60_000, "growth": 4_000, "code_dim": 16, "width": 24, "most_channels": 64,
+    "batch_size": "64", "average": 2_000, "patience": 0, "validate_every": 10_000, "checkpoint_every": 10_000,
+}  # fmt: skip
 
 # PatchVAE Section 4, and the authors' code where it is silent: Adam 1e-4, batch 128; N = 16 parts of d_p = 6 numbers;
 # betas 1 and 10. Epochs are of 50,000 images.
@@ -278,6 +293,44 @@ PRESETS: dict[str, Preset] = {
     "stylegan/celeba-hq256": _CELEBA256 | _STYLEGAN,
     "stylegan/bedroom256": _BEDROOM | _STYLEGAN,
     "stylegan/ffhq1024": _FFHQ | _STYLEGAN,
+    # PGGAN Section 6: CelebA-HQ at 1,024 pixels, LSUN bedrooms. Give folders with --data.
+    "pggan/digits": _GROWN_DIGITS | {"learning_rate": "0.003"},
+    "pggan/celeba-hq1024": _PGGAN
+    | {
+        "size": "1024",
+        "images": 15_400_000,
+        "width": 16,
+        "learning_rate": "0.001,0.001,0.001,0.001,0.001,0.001,0.001,0.001,0.0015",
+        "batch_size": by_processes(
+            "128,128,128,64,32,16,8,4,4", "256,256,128,64,32,16,8,8,8", "512,256,128,64,32,32,32,32,32"
+        ),
+    },
+    "pggan/bedroom256": _PGGAN
+    | {
+        "size": "256",
+        "images": 12_000_000,
+        "batch_size": by_processes("128,128,128,64,32,16,8", "256,256,128,64,32,16,16", "512,256,128,64,32,32,32"),
+    },
+    # PIONEER Section 4: CelebA at 128 pixels, CelebA-HQ at 256.
+    "pioneer/digits": _GROWN_DIGITS | {"learning_rate": "0.003"},
+    "pioneer/celeba128": _PIONEER
+    | {
+        "size": "128",
+        "images": 35_000_000,
+        "width": 128,
+        "batch_size": by_processes("128,128,128,64,32,16", "256,256,256,128,64,32", "512,512,512,256,256,128"),
+    },
+    "pioneer/celeba-hq256": _PIONEER
+    | {
+        "size": "256",
+        "images": 43_200_000,
+        "batch_size": by_processes("128,128,128,64,32,16,8", "256,256,256,128,64,32,16", "512,512,512,256,256,128,64"),
+    },
+    # Balanced PIONEER Section 4. Margins are ten times those of the authors' code, whose weights are a tenth.
+    "balanced-pioneer/digits": _GROWN_DIGITS | {"learning_rate": "0.002"},
+    "balanced-pioneer/celeba-hq256": _BALANCED
+    | {"learning_rate": "0.0005,0.0005,0.0005,0.0005,0.001", "margin": "0.5,0.5,0.5,0.5,0.2,0.2,0.4"},
+    "balanced-pioneer/bedroom256": _BALANCED | {"learning_rate": "0.001", "margin": "0,0,0,0,0.6,0.6,0.4"},
     # Not in the paper: a laptop's first run, in about a minute.
     "aaae/digits": _AAAE
     | {
