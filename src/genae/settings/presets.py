@@ -138,8 +138,9 @@ _BALANCED: Preset = _PIONEER | {
 }  # fmt: skip
 # Not in the papers: a laptop's first run, in about a minute.
 _GROWN_DIGITS: Preset = {
-    "data": "digits", "images": 60_000, "growth": 4_000, "code_dim": 16, "width": 24, "most_channels": 64,
-    "batch_size": "64", "average": 2_000, "patience": 0, "validate_every": 10_000, "checkpoint_every": 10_000,
+    "data": "digits", "images": 40_000, "growth": 3_000, "code_dim": 16, "width": 24, "most_channels": 64,
+    "batch_size": "32", "learning_rate": "0.002", "average": 2_000, "patience": 0, "validate_every": 10_000,
+    "checkpoint_every": 10_000,
 }  # fmt: skip
 
 # PatchVAE Section 4, and the authors' code where it is silent: Adam 1e-4, batch 128; N = 16 parts of d_p = 6 numbers;
@@ -294,7 +295,7 @@ PRESETS: dict[str, Preset] = {
     "stylegan/bedroom256": _BEDROOM | _STYLEGAN,
     "stylegan/ffhq1024": _FFHQ | _STYLEGAN,
     # PGGAN Section 6: CelebA-HQ at 1,024 pixels, LSUN bedrooms. Give folders with --data.
-    "pggan/digits": _GROWN_DIGITS | {"learning_rate": "0.003"},
+    "pggan/digits": _GROWN_DIGITS,
     "pggan/celeba-hq1024": _PGGAN
     | {
         "size": "1024",
@@ -312,7 +313,7 @@ PRESETS: dict[str, Preset] = {
         "batch_size": by_processes("128,128,128,64,32,16,8", "256,256,128,64,32,16,16", "512,256,128,64,32,32,32"),
     },
     # PIONEER Section 4: CelebA at 128 pixels, CelebA-HQ at 256.
-    "pioneer/digits": _GROWN_DIGITS | {"learning_rate": "0.003"},
+    "pioneer/digits": _GROWN_DIGITS,
     "pioneer/celeba128": _PIONEER
     | {
         "size": "128",
@@ -327,7 +328,7 @@ PRESETS: dict[str, Preset] = {
         "batch_size": by_processes("128,128,128,64,32,16,8", "256,256,256,128,64,32,16", "512,512,512,256,256,128,64"),
     },
     # Balanced PIONEER Section 4. Margins are ten times those of the authors' code, whose weights are a tenth.
-    "balanced-pioneer/digits": _GROWN_DIGITS | {"learning_rate": "0.002"},
+    "balanced-pioneer/digits": _GROWN_DIGITS,
     "balanced-pioneer/celeba-hq256": _BALANCED
     | {"learning_rate": "0.0005,0.0005,0.0005,0.0005,0.001", "margin": "0.5,0.5,0.5,0.5,0.2,0.2,0.4"},
     "balanced-pioneer/bedroom256": _BALANCED | {"learning_rate": "0.001", "margin": "0,0,0,0,0.6,0.6,0.4"},
