@@ -127,4 +127,7 @@ def test_resume_in_the_middle_of_a_transition_is_bit_exact(tmp_path: Path) -> No
         )
         assert whole.keys() == parts.keys()
         assert all(torch.equal(whole[key], parts[key]) for key in whole), file
-    assert any(key.endswith("direction") for key in load_file(tmp_path / "whole/checkpoints/images-000000120/model.safetensors"))
+    assert any(
+        key.endswith("direction")
+        for key in load_file(tmp_path / "whole/checkpoints/images-000000120/model.safetensors")
+    )

@@ -54,8 +54,8 @@ AUTOENCODERS: "Catalogue[Autoencoder]" = Catalogue({
     ),
     "balanced-pioneer": Entry(
         "genae.autoencoders.balanced_pioneer:BalancedPioneer",
-        "PIONEER with a margin that keeps its encoder from winning, and spectral norms in both networks. Choose it over "
-        "pioneer for reconstructions that stay true, with a GPU.",
+        "PIONEER with a margin that keeps its encoder from winning, and spectral norms in both networks. Choose it "
+        "over pioneer for reconstructions that stay true, with a GPU.",
     ),
     "bigan": Entry(
         "genae.autoencoders.ali:BiGan",

@@ -126,7 +126,7 @@ _TINY: Preset = _STYLE | {
 _GLOW: Preset = {"learning_rate": 1e-3, "width": 512, "patience": 0}
 _GLOW32: Preset = _GLOW | {"levels": 3, "batch_size": 512, "warm_up": 500_000}
 _GLOW64: Preset = _GLOW | {"size": "64", "fit": "crop", "depth": 48, "batch_size": 128, "warm_up": 125_000}
-# PGGAN, PIONEER and Balanced PIONEER: the authors' schedules and networks; docs/models/progressive.md says what is theirs.
+# PGGAN, PIONEER and Balanced PIONEER: the authors' schedules and widths (docs/models/progressive.md).
 _GROWN: Preset = {
     "flip": True, "fit": "crop", "average": 10_000, "code_dim": 512, "width": 64, "most_channels": 512, "patience": 0,
 }  # fmt: skip
