@@ -23,9 +23,9 @@ BLENDED, ALONE = 250, 300  # images seen
 
 
 def begun(kind: type[Pioneer], x: Tensor, images: int, **options: object) -> tuple[Pioneer, Iterator[Update]]:
-    """A small model, whose spectral norms stay as they are, and an iteration."""
+    """A small model and an iteration, which begins with a step of power iteration."""
     torch.manual_seed(0)
-    model = kind((1, 8, 8), **SMALL | options).eval()  # type: ignore[arg-type]
+    model = kind((1, 8, 8), **SMALL | options)  # type: ignore[arg-type]
     for name, p in model.named_parameters():
         if "bias" in name:
             torch.nn.init.normal_(p, std=0.1)

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genae.networks.progressive import ProgressiveCritic, ProgressiveDecoder, ProgressiveEncoder
-from genae.networks.spectral import SpectralConvolution
+from genae.networks.spectral import SpectralConvolution, follow_weights
 from genae.networks.style_layers import Convolution, channels_of
 
 CHANNELS = [8, 6, 4]
@@ -119,8 +119,7 @@ def test_spectral_convolutions_divide_by_the_largest_singular_value(change: str)
     assert float(layer.weight.detach().std(correction=0)) == pytest.approx(math.sqrt(2 / 45), rel=0.1)
     x = torch.randn(2, 5, 8, 8, dtype=torch.float64)
     for _ in range(200):
-        layer(x)
-    layer.eval()
+        follow_weights(layer)
 
     matrix = (layer.weight.transpose(0, 1) if change == "double" else layer.weight).flatten(1)
     largest = torch.linalg.svdvals(matrix)[0]
@@ -134,8 +133,8 @@ def test_spectral_convolutions_divide_by_the_largest_singular_value(change: str)
     assert torch.allclose(layer(x), plain(x))
     layer.direction.fill_(1)
     layer(x)
-    assert (layer.direction == 1).all(), "evaluation leaves it as it is"
-    layer.train()(x)
+    assert (layer.direction == 1).all(), "a pass leaves it as it is"
+    follow_weights(nn.Sequential(layer))
     assert not (layer.direction == 1).any()
 
 
@@ -148,7 +147,7 @@ def test_spectral_norms_are_near_from_the_start() -> None:
 
 def test_encoder_reads_colours_linearly_and_every_layer_has_norm_one() -> None:
     torch.manual_seed(0)
-    encoder = with_biases(ProgressiveEncoder(3, 6, CHANNELS)).eval()
+    encoder = with_biases(ProgressiveEncoder(3, 6, CHANNELS))
     layers = [module for module in encoder.modules() if isinstance(module, SpectralConvolution)]
     assert len(layers) == 2 * len(CHANNELS)
 
@@ -173,7 +172,7 @@ def test_encoder_reads_colours_linearly_and_every_layer_has_norm_one() -> None:
 
 def test_the_spectral_decoder_has_no_pixel_norm() -> None:
     torch.manual_seed(0)
-    decoder = ProgressiveDecoder(3, 6, CHANNELS, spectral=True).eval()
+    decoder = ProgressiveDecoder(3, 6, CHANNELS, spectral=True)
     z = F.normalize(torch.randn(4, 6)) * math.sqrt(6)
     maps = decoder.blocks[1](decoder.blocks[0](z))
     assert torch.allclose(decoder.blocks[1](2 * decoder.blocks[0](z)), 2 * maps, atol=1e-5)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from genae.autoencoders.growing import Growing
 from genae.losses import batch_divergence, cosine_distance, mean_absolute_error
 from genae.networks.progressive import ProgressiveDecoder, ProgressiveEncoder
+from genae.networks.spectral import follow_weights
 from genae.priors.sphere import SpherePrior
 from genae.protocol import Prior, Update, at_least, frozen
 
@@ -52,6 +53,7 @@ class Pioneer(Growing):
     def step(self, batches: Iterator[Tensor], images: int) -> Iterator[Update]:
         """E; G, ``generator_steps`` times."""
         x = self.seen(next(batches), images)
+        follow_weights(self.encoder, self.decoder)
         _, blend = self.now
         weight = self.error_weight * (1.5 if isinstance(blend, float) else 1.0)
 
