@@ -14,7 +14,7 @@ from genae.autoencoders.growing import Growing
 from genae.losses import gradient_penalty, mean
 from genae.networks.progressive import ProgressiveCritic, ProgressiveDecoder
 from genae.priors.gaussian import GaussianPrior
-from genae.protocol import Prior, Update, at_least, draw, frozen, normal
+from genae.protocol import Criteria, Prior, Update, at_least, draw, frozen, normal
 
 
 class ProgressiveGan(Growing):
@@ -22,6 +22,8 @@ class ProgressiveGan(Growing):
 
     ``penalty`` is lambda, ``drift`` is epsilon_drift (appendix A.1). The rest as in `Growing`.
     """
+
+    criteria = Criteria("adversarial", "imposed/adversarial", "none")
 
     def __init__(
         self,

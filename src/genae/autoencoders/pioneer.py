@@ -15,7 +15,7 @@ from genae.losses import batch_divergence, cosine_distance, mean_absolute_error
 from genae.networks.progressive import ProgressiveDecoder, ProgressiveEncoder
 from genae.networks.spectral import follow_weights
 from genae.priors.sphere import SpherePrior
-from genae.protocol import Prior, Update, at_least, frozen
+from genae.protocol import Criteria, Prior, Update, at_least, frozen
 
 
 class Pioneer(Growing):
@@ -27,6 +27,7 @@ class Pioneer(Growing):
     mean over 512 dimensions. G takes ``generator_steps`` for each of E's. The rest as in `Growing`.
     """
 
+    criteria = Criteria("adversarial", "imposed/adversarial", "latent")
     spectral_decoder: ClassVar[bool] = False
     """Whether G, too, is divided by spectral norms."""
 
