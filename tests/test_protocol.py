@@ -58,11 +58,7 @@ GROUPED = {"pggan", "stylegan"}
 
 
 # So is the divergence of a batch of codes, which processes join and parts do not.
-JOINED = {"balanced-pioneer", "pioneer"}
-
-
-# So is the divergence of a batch of codes, which processes join and parts do not.
-JOINED = {"age"}
+JOINED = {"age", "balanced-pioneer", "pioneer"}
 
 
 TWICE = {"vae-gan"}  # differentiate a forward pass twice

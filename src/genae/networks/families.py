@@ -30,7 +30,8 @@ def family(name: str, norm: str, cells: int = 0) -> Family:
     ``residual``: ResNet-18's first stages (PatchVAE, Section 4), or with ``cells`` above 0 those whose codes are maps
     of so many cells along the shorter side (`networks.gridded`).
 
-    ``norm`` is ``batch``, ``group`` or ``none``; of dense networks, critics too, ``batch`` or ``none``. Raises ValueError.
+    ``norm`` is ``batch``, ``group`` or ``none``; of dense networks, critics too, ``batch`` or ``none``. Raises
+    ValueError.
     """
     if name not in FAMILIES:
         raise ValueError(f"networks is {name!r}; expected one of {' or '.join(FAMILIES)}")
