@@ -62,15 +62,15 @@ AUTOENCODERS: "Catalogue[Autoencoder]" = Catalogue({
         "A bidirectional GAN: generator and encoder against one critic of pairs of image and code. Choose it as a "
         "baseline for features learned without labels.",
     ),
-    "intro-vae": Entry(
-        "genae.autoencoders.intro_vae:IntroVae",
-        "A variational autoencoder whose encoder is also the critic: it keeps apart images and what the decoder makes. "
-        "Choose it for sharper samples than a VAE's, if you can try several margins; soft-intro-vae has none.",
-    ),
     "glow": Entry(
         "genae.autoencoders.glow:Glow",
         "A flow: its decoder is the exact inverse of its encoder, and every image has a likelihood. Choose it for "
         "reconstructions without loss and for bits per dimension; codes are as large as images, and training is slow.",
+    ),
+    "intro-vae": Entry(
+        "genae.autoencoders.intro_vae:IntroVae",
+        "A variational autoencoder whose encoder is also the critic: it keeps apart images and what the decoder makes. "
+        "Choose it for sharper samples than a VAE's, if you can try several margins; soft-intro-vae has none.",
     ),
     "latent-regressor": Entry(
         "genae.autoencoders.latent_regressor:LatentRegressor",
