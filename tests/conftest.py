@@ -25,7 +25,7 @@ hypothesis.settings.load_profile("any machine")
 
 # Whatever a model's options are called, these keep it small.
 TINY = {
-    "width": 4, "code_dim": 6, "prior_dim": 3, "prior_width": 8, "batch_size": 8, "learning_rate": 1e-3,
+    "width": 4, "components": 5, "code_dim": 6, "prior_dim": 3, "prior_width": 8, "batch_size": 8, "learning_rate": 1e-3,
 }  # fmt: skip
 SHAPE = (1, 8, 8)
 DEEP = {"levels": 2, "depth": 2}

@@ -153,14 +153,14 @@ def test_bits_per_dimension_are_measured_and_logged(trained, small_run: Path) ->
     logged = [event["diagnostics"]["bits_per_dim"] for event in events if "diagnostics" in event]
     assert all(3 < bits < 12 for bits in logged)
     assert len(logged) == 2
-    (record,) = api.evaluate(run, metrics=["likelihood"])
+    (record,) = api.evaluate(run, metrics=["bpd"])
     model, data = load(run).autoencoder, open_data("digits")
     with torch.no_grad():
         expected = model.bits_per_dim(data.images(data.split("test")), torch.Generator().manual_seed(3)).mean()
     assert (record["of"], record["metric"], record["fingerprint"]["seed"]) == ("code", "bits_per_dim", 0)
     assert record["value"] == pytest.approx(float(expected), abs=0.05)
-    with pytest.raises(GenaeError, match="gives images no likelihood; likelihood: expected a glow"):
-        api.evaluate(small_run, metrics=["likelihood"])
+    with pytest.raises(GenaeError, match="gives images no likelihood; bpd: expected a glow"):
+        api.evaluate(small_run, metrics=["bpd"])
 
 
 def test_a_model_says_whether_it_has_a_likelihood(tiny_model) -> None:

@@ -117,7 +117,7 @@ METRICS: dict[str, Entry] = {
         {"round_trip": "error of codes through a prior and back, in units of their deviation, 0 is lossless"},
         of_runs=True,
     ),
-    "likelihood": Entry(
+    "bpd": Entry(
         "likelihood:Likelihood",
         {"bits_per_dim": "bits for each value of an image, by the likelihood of a flow, lower is better"},
         of_runs=True,
