@@ -25,10 +25,10 @@ hypothesis.settings.load_profile("any machine")
 
 # Whatever a model's options are called, these keep it small.
 TINY = {
-    "width": 4, "components": 5, "code_dim": 6, "prior_dim": 3, "prior_width": 8, "batch_size": 8, "learning_rate": 1e-3,
+    "width": 4, "code_dim": 6, "prior_dim": 3, "prior_width": 8, "batch_size": 8, "learning_rate": 1e-3,
 }  # fmt: skip
 SHAPE = (1, 8, 8)
-DEEP = {"levels": 2, "depth": 2}
+DEEP = {"levels": 2, "depth": 2, "components": 5}
 TINY_FLAGS = [f"--{key.replace('_', '-')}={value}" for key, value in TINY.items()]
 TINY_FLAGS += ["--precision=float32", "--device=cpu"]
 
