@@ -35,7 +35,7 @@ from genae.progress import Progress, silent
 from genae.reports import tables
 from genae.reports.page import write_report
 from genae.settings.presets import FITTED, PRESETS
-from genae.storage import append_line, is_file_name, load_tensors, read_lines, save_tensors, weights_digest
+from genae.storage import append_line, is_file_name, read_lines, read_metadata, save_tensors, weights_digest
 from genae.training.config import Config, resolve
 from genae.training.memory import Footprint, footprints
 from genae.training.prior_fit import LABEL, NOT, Labels, fit_of, fit_to_codes
@@ -381,7 +381,7 @@ def _is_fitted(path: Path, origin: Mapping[str, str], force: bool) -> bool:
     Raises `GenaeError` without ``force`` for one of other settings, which may have taken hours; one of other weights is
     of no use any more.
     """
-    there = load_tensors(path)[1] if path.exists() else {}
+    there = read_metadata(path) if path.exists() else {}
     same = [there.get(key) == origin.get(key) for key in ("fit", "data", "classes")]
     if there.get("weights") == origin["weights"] and not all(same) and not force:
         raise GenaeError(
