@@ -3,32 +3,25 @@
 Srivastava, Valkov, Russell, Gutmann, Sutton 2017, Algorithm 1.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, cast
+from collections.abc import Iterator
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from genae.autoencoders.ae import EncoderDecoder
+from genae.autoencoders.ali import BiGan
 from genae.losses import critic_loss, mean, mse
-from genae.priors.gaussian import GaussianPrior
-from genae.protocol import Criteria, Prior, Update, frozen, normal
+from genae.protocol import Criteria, Update, frozen, normal
 
 
-class Veegan(EncoderDecoder):
+class Veegan(BiGan):
     """Generator G_gamma: z -> x, z ~ N(0, I), reconstructor F_theta: x -> z, and a joint critic D_omega of (z, x).
 
-    D estimates log q(x|z) p_0(z) / p(z|x) p(x), the ratio of generated pairs (z, G(z)) to encoded ones (F(x), x).
+    The networks and the prior are those of `BiGan`. D estimates log q(x|z) p_0(z) / p(z|x) p(x), the ratio of generated
+    pairs (z, G(z)) to encoded ones (F(x), x).
     ``plain`` are the options of `EncoderDecoder`.
     """
 
-    minimises_error: ClassVar[bool] = False
     criteria = Criteria("adversarial", "imposed/divergence", "latent")
-
-    def __init__(self, image_shape: tuple[int, int, int], **plain: Any) -> None:
-        super().__init__(image_shape, **plain)
-        self.critic = self.family.joint_critic(image_shape, self.code_dim, self.width)
-        self.priors = cast(Mapping[str, Prior], nn.ModuleDict({"normal": GaussianPrior(self.code_dim)}))
 
     def step(self, batches: Iterator[Tensor], images: int) -> Iterator[Update]:
         """omega; theta and gamma (Algorithm 1)."""
